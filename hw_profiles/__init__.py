@@ -1,0 +1,1 @@
+"""Devices: profiles, runtimes, and measuring compiled networks on them."""

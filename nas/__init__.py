@@ -1,0 +1,1 @@
+"""Supernets, training, quantization, evaluation, search, jobs, export, the command line."""

@@ -1,0 +1,105 @@
+"""Where hwnas keeps its state, and how files get there whole.
+
+Everything lives under ``HWNAS_HOME`` (default: the platform's user data directory).
+Files are written to a temporary name beside their place and renamed, so that a reader
+sees the old file or the new one and never half of one.
+"""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import platformdirs
+
+from search_spaces.errors import NasError
+
+HOME_VARIABLE = "HWNAS_HOME"
+
+
+class DiskFullError(NasError):
+    """No space left where a file should go."""
+
+    code: ClassVar[str] = "disk-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The state directory and the places in it."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """``HWNAS_HOME``, or the platform's default."""
+        configured = os.environ.get(HOME_VARIABLE)
+        return cls(Path(configured).expanduser() if configured else platformdirs.user_data_path("hwnas"))
+
+    @property
+    def database_url(self) -> str:
+        """``HWNAS_DATABASE_URL``, or a SQLite file in the home."""
+        return os.environ.get("HWNAS_DATABASE_URL") or f"sqlite:///{self.root / 'hwnas.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Content-addressed files: ``ab/abcd…`` by SHA-256."""
+        return self.root / "artifacts"
+
+    @property
+    def supernets(self) -> Path:
+        """Trained supernets and their checkpoints, one folder each."""
+        return self.root / "supernets"
+
+    @property
+    def predictors(self) -> Path:
+        """Immutable predictor revisions, one folder each."""
+        return self.root / "predictors"
+
+    @property
+    def cache(self) -> Path:
+        """What can be deleted at any time and is made again."""
+        return self.root / "cache"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Lets ``write`` fill a temporary file, then renames it to ``path``.
+
+    Raises:
+        DiskFullError: where the disk has no space; ``path`` is as it was before.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(f"no space left to write {path}; free some and run the command again.") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes atomically; errors as :func:`write_atomically`."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, fill)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

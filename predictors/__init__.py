@@ -1,0 +1,1 @@
+"""From features to latency and accuracy, with intervals."""

@@ -1,0 +1,119 @@
+"""Cost facts of whole populations, gathered from per-unit tables.
+
+A unit's facts depend on its key alone, so they are computed once a distinct key from
+its operators and gathered: a population of 50,000 networks costs a few array look-ups
+a unit. Facts add up over units, except peak memory, which is a maximum.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.operators import Operator
+from search_spaces.space import IntArray, SearchSpace
+
+FloatArray = NDArray[np.float64]
+
+
+def _of_kind(kind: str, bits: int) -> Callable[[Operator], bool]:
+    return lambda op: op.kind == kind and op.bits == bits
+
+
+def _pointwise(bits: int) -> Callable[[Operator], bool]:
+    return lambda op: op.kind == "convolution" and op.kernel == 1 and op.bits == bits
+
+
+def _spatial(bits: int) -> Callable[[Operator], bool]:
+    return lambda op: op.kind == "convolution" and op.kernel > 1 and op.bits == bits
+
+
+_CLASSES: Final[dict[str, Callable[[Operator], bool]]] = {
+    f"{name}_{precision}": test(bits)
+    for precision, bits in (("fp32", 32), ("int8", 8))
+    for name, test in (
+        ("pointwise", _pointwise),
+        ("spatial", _spatial),
+        ("depthwise", lambda b: _of_kind("depthwise", b)),
+        ("linear", lambda b: _of_kind("linear", b)),
+    )
+}
+
+SUMMED: Final[tuple[str, ...]] = (
+    "macs",
+    "parameters",
+    "weight_bytes",
+    "activation_bytes",
+    "kernels",
+    "hard_swish_elements",
+    "residual_elements",
+    "conversion_elements",
+    "light_kernels",
+    "light_bytes",
+    *(f"macs:{name}" for name in _CLASSES),
+    *(f"bytes:{name}" for name in _CLASSES),
+    *(f"kernels:{name}" for name in _CLASSES),
+)
+MAXIMA: Final[tuple[str, ...]] = ("peak_activation_bytes",)
+FACTS: Final[tuple[str, ...]] = SUMMED + MAXIMA
+"""Columns of :meth:`CostFacts.of`, in order."""
+
+
+def operator_facts(op: Operator) -> list[float]:
+    """One operator's row, in the order of :data:`FACTS`."""
+    light = not op.has_weights
+    member = [test(op) for test in _CLASSES.values()]
+    return [
+        op.macs,
+        op.parameters,
+        op.weight_bytes,
+        op.activation_bytes,
+        1,
+        op.output_elements if op.activation == "hard_swish" else 0,
+        op.output_elements if op.residual else 0,
+        op.output_elements if op.kind in ("quantize", "dequantize") else 0,
+        int(light),
+        op.activation_bytes if light else 0,
+        *(op.macs if inside else 0 for inside in member),
+        *(op.activation_bytes + op.weight_bytes if inside else 0 for inside in member),
+        *(int(inside) for inside in member),
+        op.activation_bytes,
+    ]
+
+
+class CostFacts:
+    """Facts of one space's networks; keeps the tables it has computed."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self._tables: list[dict[int, FloatArray]] = [{} for _ in space.units]
+
+    def of(self, genotypes: IntArray) -> FloatArray:
+        """Facts of canonical genotypes, shape ``(n, len(FACTS))``; exact counts as floats."""
+        keys = self.space.unit_keys(genotypes)
+        total = np.zeros((len(genotypes), len(FACTS)))
+        summed = len(SUMMED)
+        for unit in range(keys.shape[1]):
+            distinct, inverse = np.unique(keys[:, unit], return_inverse=True)
+            table = np.stack([self._row(unit, int(key)) for key in distinct])
+            rows = table[inverse]
+            total[:, :summed] += rows[:, :summed]
+            np.maximum(total[:, summed:], rows[:, summed:], out=total[:, summed:])
+        return total
+
+    def column(self, name: str, genotypes: IntArray) -> FloatArray:
+        """One named fact, shape ``(n,)``."""
+        return self.of(genotypes)[:, FACTS.index(name)]
+
+    def _row(self, unit: int, key: int) -> FloatArray:
+        table = self._tables[unit]
+        if key not in table:
+            operators = self.space.unit_operators(unit, key) if key >= 0 else ()
+            row = np.zeros(len(FACTS))
+            for operator in operators:
+                facts = np.array(operator_facts(operator), dtype=np.float64)
+                row[: len(SUMMED)] += facts[: len(SUMMED)]
+                row[len(SUMMED) :] = np.maximum(row[len(SUMMED) :], facts[len(SUMMED) :])
+            table[key] = row
+        return table[key]

@@ -1,0 +1,636 @@
+"""MobileNetV3 spaces with elastic kernel, expand ratio, depth, width and resolution.
+
+The layout is the one of Once-for-All's MobileNetV3 (Cai et al., ICLR 2020): a strided
+stem, one fixed depthwise-separable block, stages of inverted bottlenecks, a final
+expansion, pooling, a feature layer and a classifier. Width, squeeze-excite and the
+activation are genes of a stage where its configuration offers more than one choice.
+The network takes images in their own size and scales them itself (the resolution
+gene), so that an exported file needs no preparation beyond normalization.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, Literal, NamedTuple, cast
+
+import numpy as np
+
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.operators import Activation, Operator
+from search_spaces.space import BoolArray, Choice, Gene, IntArray, SearchSpace
+from search_spaces.task import ImageTask
+
+Precision = Literal["fp32", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
+BITS: Final[dict[str, int]] = {"fp32": 32, "int8": 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageConfig:
+    """One stage's choices; every tuple is ordered from cheap to expensive."""
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    stride: int
+    squeeze_excite: tuple[bool, ...]
+    activations: tuple[Activation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileNetV3Config:
+    """The numbers that make one MobileNetV3 space.
+
+    ``resolution_scales`` are relative to the data's own size; the scaled sides are
+    rounded to multiples of ``resolution_step_px``.
+    """
+
+    name: str
+    min_side_px: int
+    resolution_scales: tuple[float, ...]
+    resolution_step_px: int
+    stem_width: int
+    first_width: int
+    stages: tuple[StageConfig, ...]
+    kernels: tuple[int, ...]
+    expand_ratios: tuple[int, ...]
+    final_width: int
+    feature_width: int
+    default_task: ImageTask
+
+
+TINY: Final = MobileNetV3Config(
+    name="mobilenet_v3:tiny",
+    min_side_px=24,
+    resolution_scales=(20 / 28, 24 / 28, 1.0),
+    resolution_step_px=4,
+    stem_width=16,
+    first_width=16,
+    stages=(
+        StageConfig(
+            widths=(16, 24),
+            depths=(1, 2),
+            stride=1,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+        StageConfig(
+            widths=(24, 40),
+            depths=(1, 2, 3),
+            stride=2,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+        StageConfig(
+            widths=(48, 80),
+            depths=(1, 2, 3),
+            stride=2,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+    ),
+    kernels=(3, 5, 7),
+    expand_ratios=(2, 3, 4),
+    final_width=160,
+    feature_width=192,
+    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
+)
+"""Small enough to train in minutes on two cores, with every gene of its large sister."""
+
+
+def _ofa_stage(width: int, stride: int, activation: Activation, squeeze_excite: bool) -> StageConfig:
+    return StageConfig(
+        widths=(width,),
+        depths=(2, 3, 4),
+        stride=stride,
+        squeeze_excite=(squeeze_excite,),
+        activations=(activation,),
+    )
+
+
+IMAGENET: Final = MobileNetV3Config(
+    name="mobilenet_v3:imagenet",
+    min_side_px=64,
+    resolution_scales=tuple(side / 224 for side in range(128, 225, 4)),
+    resolution_step_px=4,
+    stem_width=16,
+    first_width=16,
+    stages=(
+        _ofa_stage(24, 2, "relu", False),
+        _ofa_stage(40, 2, "relu", True),
+        _ofa_stage(80, 2, "hard_swish", False),
+        _ofa_stage(112, 1, "hard_swish", True),
+        _ofa_stage(160, 2, "hard_swish", True),
+    ),
+    kernels=(3, 5, 7),
+    expand_ratios=(3, 4, 6),
+    final_width=960,
+    feature_width=1280,
+    default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
+)
+"""The original Once-for-All space at width 1.0."""
+
+
+def round_width(width: float, divisor: int = 8) -> int:
+    """The nearest multiple of ``divisor`` that loses at most a tenth (MobileNet's rule)."""
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
+
+
+def squeeze_width(width: int) -> int:
+    """Hidden channels of squeeze-excite over ``width`` channels."""
+    return round_width(width / 4)
+
+
+class BlockShape(NamedTuple):
+    """Everything that shapes one inverted bottleneck; sizes in channels and pixels."""
+
+    in_width: int
+    hidden_width: int
+    out_width: int
+    kernel: int
+    stride: int
+    squeeze_excite: bool
+    activation: Activation
+    skip: bool
+    expands: bool
+
+
+class NetworkShape(NamedTuple):
+    """A genotype spelled out for whoever builds the network.
+
+    ``block_units`` names the unit of each active block; ``precisions`` holds one entry
+    an active unit: stem, blocks, head.
+    """
+
+    resolution: tuple[int, int]
+    stem_width: int
+    blocks: tuple[BlockShape, ...]
+    block_units: tuple[str, ...]
+    final_width: int
+    feature_width: int
+    precisions: dict[str, Precision]
+
+
+class _Block(NamedTuple):
+    """Where a searchable block sits."""
+
+    stage: int
+    position: int
+
+
+class MobileNetV3Space(SearchSpace):
+    """One MobileNetV3 space bound to a task."""
+
+    def __init__(self, config: MobileNetV3Config, task: ImageTask | None = None) -> None:
+        """Binds a configuration to images and classes.
+
+        Raises:
+            UnsupportedTaskError: where the images are smaller than the space can take.
+        """
+        self.config = config
+        self.task = task or config.default_task
+        self.name = config.name
+        if min(self.task.height, self.task.width) < config.min_side_px:
+            raise UnsupportedTaskError(
+                f"{config.name} needs images of at least {config.min_side_px} pixels a side;"
+                f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
+            )
+        self.resolutions = self._resolutions()
+        self._blocks = tuple(
+            _Block(stage, position)
+            for stage, choices in enumerate(config.stages)
+            for position in range(max(choices.depths))
+        )
+        self.units = ("stem", "first", *(self._block_name(b) for b in self._blocks), "head")
+        self.genes = tuple(self._make_genes())
+        self._column = {gene.name: column for column, gene in enumerate(self.genes)}
+
+    # --- genes -------------------------------------------------------------------
+
+    @staticmethod
+    def _block_name(block: _Block) -> str:
+        return f"stage{block.stage + 1}.block{block.position + 1}"
+
+    def _resolutions(self) -> tuple[tuple[int, int], ...]:
+        step = self.config.resolution_step_px
+
+        def scaled(side: int, scale: float) -> int:
+            return side if scale == 1.0 else max(step, round(side * scale / step) * step)
+
+        sizes = [(scaled(self.task.height, s), scaled(self.task.width, s)) for s in self.config.resolution_scales]
+        return tuple(sorted(set(sizes)))
+
+    def _make_genes(self) -> Iterator[Gene]:
+        yield Gene(name="resolution", choices=tuple(f"{h}x{w}" for h, w in self.resolutions))
+        for number, stage in enumerate(self.config.stages, start=1):
+            yield Gene(name=f"stage{number}.depth", choices=stage.depths)
+            yield Gene(name=f"stage{number}.width", choices=stage.widths)
+            yield Gene(name=f"stage{number}.squeeze_excite", choices=stage.squeeze_excite)
+            yield Gene(name=f"stage{number}.activation", choices=stage.activations)
+        for block in self._blocks:
+            yield Gene(name=f"{self._block_name(block)}.kernel", choices=self.config.kernels)
+            yield Gene(name=f"{self._block_name(block)}.expand", choices=self.config.expand_ratios)
+        for unit in self.units:
+            yield Gene(name=f"{unit}.precision", choices=PRECISIONS, part="policy")
+
+    def _block_active(self, genotypes: IntArray) -> BoolArray:
+        """Shape ``(n, blocks)``."""
+        columns = []
+        for block in self._blocks:
+            depths = np.array(self.config.stages[block.stage].depths)
+            depth = depths[genotypes[:, self._column[f"stage{block.stage + 1}.depth"]]]
+            columns.append(depth > block.position)
+        return np.stack(columns, axis=1)
+
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """Which genes have an effect, shape ``(n, genes)``: all but those of absent blocks."""
+        mask = np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
+        present = self._block_active(genotypes)
+        for index, block in enumerate(self._blocks):
+            for gene in ("kernel", "expand", "precision"):
+                mask[:, self._column[f"{self._block_name(block)}.{gene}"]] = present[:, index]
+        return mask
+
+    # --- units and their operators -------------------------------------------------
+
+    @cache  # noqa: B019 - one small table for the life of a space
+    def _radices(self, unit: int) -> tuple[int, ...]:
+        resolutions = len(self.resolutions)
+        if self.units[unit] in ("stem", "first"):
+            return (resolutions, 2, 2)
+        if self.units[unit] == "head":
+            return (resolutions, len(self.config.stages[-1].widths), 2, 2)
+        block = self._blocks[unit - 2]
+        stage = self.config.stages[block.stage]
+        before = self.config.stages[block.stage - 1].widths if block.position == 0 and block.stage else (0,)
+        return (
+            resolutions,
+            len(before),
+            len(stage.widths),
+            len(self.config.kernels),
+            len(self.config.expand_ratios),
+            len(stage.squeeze_excite),
+            len(stage.activations),
+            2,
+            2,
+        )
+
+    def unit_keys(self, genotypes: IntArray) -> IntArray:
+        """Each unit's key, shape ``(n, units)``.
+
+        The precision of the unit before is part of a key, since a change of precision
+        costs a conversion.
+        """
+        present = self._block_active(genotypes)
+        keys = np.full((len(genotypes), len(self.units)), -1, dtype=np.int64)
+        resolution = genotypes[:, 0]
+        zero = np.zeros(len(genotypes), dtype=np.int64)
+        before: IntArray = zero
+        parts: tuple[IntArray, ...]
+        for unit, name in enumerate(self.units):
+            precision = genotypes[:, self._column[f"{name}.precision"]]
+            if name in ("stem", "first"):
+                parts = (resolution, precision, before)
+            elif name == "head":
+                width = genotypes[:, self._column[f"stage{len(self.config.stages)}.width"]]
+                parts = (resolution, width, precision, before)
+            else:
+                block = self._blocks[unit - 2]
+                stage = f"stage{block.stage + 1}"
+                first_of_later_stage = block.position == 0 and block.stage > 0
+                parts = (
+                    resolution,
+                    genotypes[:, self._column[f"stage{block.stage}.width"]] if first_of_later_stage else zero,
+                    genotypes[:, self._column[f"{stage}.width"]],
+                    genotypes[:, self._column[f"{name}.kernel"]],
+                    genotypes[:, self._column[f"{name}.expand"]],
+                    genotypes[:, self._column[f"{stage}.squeeze_excite"]],
+                    genotypes[:, self._column[f"{stage}.activation"]],
+                    precision,
+                    before,
+                )
+            key = np.ravel_multi_index(parts, self._radices(unit)).astype(np.int64)
+            here = present[:, unit - 2] if 2 <= unit < len(self.units) - 1 else np.ones_like(zero, dtype=np.bool_)
+            keys[:, unit] = np.where(here, key, -1)
+            before = np.where(here, precision, before)
+        return keys
+
+    def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
+        """The fused operators of one unit in one configuration."""
+        parts = [int(v) for v in np.unravel_index(key, self._radices(unit))]
+        name = self.units[unit]
+        bits, before = (BITS[PRECISIONS[p]] for p in parts[-2:])
+        size = self._input_size(unit, self.resolutions[parts[0]])
+        if name == "stem":
+            return tuple(self._stem_operators(size, bits))
+        if name == "head":
+            return tuple(self._head_operators(size, self.config.stages[-1].widths[parts[1]], bits, before))
+        if name == "first":
+            shape = self.first_block
+        else:
+            block = self._blocks[unit - 2]
+            shape = self._block_shape(block, *parts[1:7])
+        return tuple(self._block_operators(size, shape, bits, before))
+
+    def _input_size(self, unit: int, resolution: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of a unit's input (the stem's: after scaling)."""
+        strides = [2, 1, *(self._stride(block) for block in self._blocks)]
+        height, width = resolution
+        for stride in strides[:unit]:
+            height, width = math.ceil(height / stride), math.ceil(width / stride)
+        return height, width
+
+    def _stride(self, block: _Block) -> int:
+        return self.config.stages[block.stage].stride if block.position == 0 else 1
+
+    @property
+    def first_block(self) -> BlockShape:
+        """The fixed block after the stem: depthwise and projection, without expansion."""
+        return BlockShape(
+            in_width=self.config.stem_width,
+            hidden_width=self.config.stem_width,
+            out_width=self.config.first_width,
+            kernel=3,
+            stride=1,
+            squeeze_excite=False,
+            activation="relu",
+            skip=self.config.stem_width == self.config.first_width,
+            expands=False,
+        )
+
+    def _block_shape(
+        self, block: _Block, before: int, width: int, kernel: int, expand: int, squeeze: int, activation: int
+    ) -> BlockShape:
+        stage = self.config.stages[block.stage]
+        out_width = stage.widths[width]
+        if block.position:
+            in_width = out_width
+        elif block.stage:
+            in_width = self.config.stages[block.stage - 1].widths[before]
+        else:
+            in_width = self.config.first_width
+        return BlockShape(
+            in_width=in_width,
+            hidden_width=round_width(in_width * self.config.expand_ratios[expand]),
+            out_width=out_width,
+            kernel=self.config.kernels[kernel],
+            stride=self._stride(block),
+            squeeze_excite=stage.squeeze_excite[squeeze],
+            activation=stage.activations[activation],
+            skip=block.position > 0,
+            expands=True,
+        )
+
+    def _stem_operators(self, size: tuple[int, int], bits: int) -> Iterator[Operator]:
+        task, (height, width) = self.task, size
+        if size != (task.height, task.width):
+            yield Operator(
+                kind="resize",
+                in_channels=task.channels,
+                out_channels=task.channels,
+                in_height=task.height,
+                in_width=task.width,
+                out_height=height,
+                out_width=width,
+            )
+        yield from _conversion(32, bits, task.channels, size)
+        yield Operator(
+            kind="convolution",
+            in_channels=task.channels,
+            out_channels=self.config.stem_width,
+            in_height=height,
+            in_width=width,
+            out_height=math.ceil(height / 2),
+            out_width=math.ceil(width / 2),
+            kernel=3,
+            stride=2,
+            bits=bits,
+            activation="hard_swish",
+        )
+
+    def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
+        out_size = (math.ceil(size[0] / shape.stride), math.ceil(size[1] / shape.stride))
+        hidden = shape.hidden_width
+        yield from _conversion(before, bits, shape.in_width, size)
+        if shape.expands:
+            yield _pointwise(shape.in_width, hidden, size, bits, shape.activation)
+        yield Operator(
+            kind="depthwise",
+            in_channels=hidden,
+            out_channels=hidden,
+            in_height=size[0],
+            in_width=size[1],
+            out_height=out_size[0],
+            out_width=out_size[1],
+            kernel=shape.kernel,
+            stride=shape.stride,
+            groups=hidden,
+            bits=bits,
+            activation=shape.activation,
+        )
+        if shape.squeeze_excite:
+            yield _global_pool(hidden, out_size, bits)
+            yield _linear(hidden, squeeze_width(hidden), bits, "relu")
+            yield _linear(squeeze_width(hidden), hidden, bits, "hard_sigmoid")
+            yield Operator(
+                kind="elementwise",
+                in_channels=hidden,
+                out_channels=hidden,
+                in_height=out_size[0],
+                in_width=out_size[1],
+                out_height=out_size[0],
+                out_width=out_size[1],
+                bits=bits,
+            )
+        yield _pointwise(hidden, shape.out_width, out_size, bits, "none", residual=shape.skip)
+
+    def _head_operators(self, size: tuple[int, int], width: int, bits: int, before: int) -> Iterator[Operator]:
+        config = self.config
+        yield from _conversion(before, bits, width, size)
+        yield _pointwise(width, config.final_width, size, bits, "hard_swish")
+        yield _global_pool(config.final_width, size, bits)
+        yield _linear(config.final_width, config.feature_width, bits, "hard_swish")
+        yield _linear(config.feature_width, self.task.classes, bits, "none")
+        yield from _conversion(bits, 32, self.task.classes, (1, 1))
+
+    # --- spelled out ---------------------------------------------------------------
+
+    def network_shape(self, genotype: IntArray) -> NetworkShape:
+        """One genotype, shape ``(genes,)``, as sizes to build a network from."""
+        canonical = self.canonicalize(genotype[None])
+        keys = self.unit_keys(canonical)[0]
+        blocks: list[BlockShape] = [self.first_block]
+        names = ["first"]
+        for index, block in enumerate(self._blocks):
+            key = int(keys[index + 2])
+            if key >= 0:
+                parts = [int(v) for v in np.unravel_index(key, self._radices(index + 2))]
+                blocks.append(self._block_shape(block, *parts[1:7]))
+                names.append(self._block_name(block))
+        values = self.values(canonical[0])
+        return NetworkShape(
+            resolution=self.resolutions[int(canonical[0, 0])],
+            stem_width=self.config.stem_width,
+            blocks=tuple(blocks),
+            block_units=tuple(names),
+            final_width=self.config.final_width,
+            feature_width=self.config.feature_width,
+            precisions={unit: cast("Precision", values[f"{unit}.precision"]) for unit in ("stem", *names, "head")},
+        )
+
+    # --- strings -------------------------------------------------------------------
+
+    def _fields(self) -> dict[str, tuple[str, ...]]:
+        """Field letter to gene names, in the order of the published tables."""
+        stages = [f"stage{number}" for number in range(1, len(self.config.stages) + 1)]
+        blocks = [self._block_name(block) for block in self._blocks]
+        return {
+            "ks": tuple(f"{block}.kernel" for block in blocks),
+            "e": tuple(f"{block}.expand" for block in blocks),
+            "d": tuple(f"{stage}.depth" for stage in stages),
+            "w": tuple(f"{stage}.width" for stage in stages),
+            "se": tuple(f"{stage}.squeeze_excite" for stage in stages),
+            "a": tuple(f"{stage}.activation" for stage in stages),
+            "r": ("resolution",),
+            "q": tuple(f"{unit}.precision" for unit in self.units),
+        }
+
+    def _token(self, gene: Gene, value: Choice) -> str:
+        if gene.name == "resolution":
+            height, width = self.resolutions[gene.choices.index(value)]
+            return str(height) if height == width else f"{height}x{width}"
+        if isinstance(value, bool):
+            return str(int(value))
+        return _SHORT.get(str(value), str(value))
+
+    def to_string(self, genotype: IntArray) -> str:
+        """``ks=…;e=…;d=…;…;r=…;q=…``; fields with one choice, and an all-fp32 policy, are left out."""
+        canonical = self.canonical_row(genotype)
+        texts = []
+        for letter, names in self._fields().items():
+            columns = [self._column[name] for name in names]
+            fixed = all(len(self.genes[c].choices) == 1 for c in columns)
+            if fixed or (letter == "q" and not canonical[columns].any()):
+                continue
+            tokens = (self._token(self.genes[c], self.genes[c].choices[int(canonical[c])]) for c in columns)
+            texts.append(f"{letter}={'-'.join(tokens)}")
+        return ";".join(texts)
+
+    def from_string(self, text: str) -> IntArray:
+        """The canonical genotype of such a string; fields left out take their first choice."""
+        genotype = np.zeros(len(self.genes), dtype=np.int64)
+        fields = self._fields()
+        seen: set[str] = set()
+        for part in text.strip().split(";"):
+            letter, _, body = part.partition("=")
+            if letter not in fields or letter in seen:
+                raise InvalidGenotypeError(f"{text!r}: field {part!r} is unknown or repeated in {self.name}.")
+            seen.add(letter)
+            columns = [self._column[name] for name in fields[letter]]
+            tokens = body.split("-")
+            if len(tokens) != len(columns):
+                raise InvalidGenotypeError(
+                    f"{text!r}: field {letter!r} has {len(tokens)} values; {self.name} takes {len(columns)}."
+                )
+            for column, token in zip(columns, tokens, strict=True):
+                gene = self.genes[column]
+                allowed = [self._token(gene, value) for value in gene.choices]
+                if token not in allowed:
+                    raise InvalidGenotypeError(f"{text!r}: {gene.name} is {token!r}; allowed are {allowed}.")
+                genotype[column] = allowed.index(token)
+        needed = {
+            letter
+            for letter, names in fields.items()
+            if letter != "q" and any(len(self.genes[self._column[n]].choices) > 1 for n in names)
+        }
+        if missing := sorted(needed - seen):
+            raise InvalidGenotypeError(f"{text!r}: field {missing[0]!r} is missing for {self.name}.")
+        return self.canonical_row(genotype)
+
+    def describe(self, genotype: IntArray) -> str:
+        """For example ``24px, 6 blocks: 24ch k5 e3 | 40ch k3-7 e2-4 hs | 80ch k3 e4 se``."""
+        shape = self.network_shape(genotype)
+        stages = []
+        for number in range(1, len(self.config.stages) + 1):
+            blocks = [
+                b for b, n in zip(shape.blocks, shape.block_units, strict=True) if n.startswith(f"stage{number}.")
+            ]
+            kernels = "-".join(str(b.kernel) for b in blocks)
+            ratios = "-".join(f"{b.hidden_width / b.in_width:.2g}" for b in blocks)
+            marks = (" se" if blocks[0].squeeze_excite else "") + (
+                " hs" if blocks[0].activation == "hard_swish" else ""
+            )
+            stages.append(f"{blocks[0].out_width}ch k{kernels} e{ratios}{marks}")
+        height, width = shape.resolution
+        side = f"{height}px" if height == width else f"{height}x{width}px"
+        return f"{side}, {len(shape.blocks) - 1} blocks: " + " | ".join(stages)
+
+    def describe_precision(self, genotype: IntArray) -> str:
+        """``fp32``, ``int8`` or ``mixed (5/9 int8)``."""
+        precisions = list(self.network_shape(genotype).precisions.values())
+        quantized = precisions.count("int8")
+        if quantized in (0, len(precisions)):
+            return precisions[0]
+        return f"mixed ({quantized}/{len(precisions)} int8)"
+
+
+_SHORT: Final = {"hard_swish": "hs"}
+
+
+def _conversion(before: int, bits: int, channels: int, size: tuple[int, int]) -> Iterator[Operator]:
+    if before != bits:
+        yield Operator(
+            kind="quantize" if bits < before else "dequantize",
+            in_channels=channels,
+            out_channels=channels,
+            in_height=size[0],
+            in_width=size[1],
+            out_height=size[0],
+            out_width=size[1],
+            bits=8,
+        )
+
+
+def _pointwise(
+    in_channels: int, out_channels: int, size: tuple[int, int], bits: int, act: Activation, residual: bool = False
+) -> Operator:
+    return Operator(
+        kind="convolution",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        in_height=size[0],
+        in_width=size[1],
+        out_height=size[0],
+        out_width=size[1],
+        bits=bits,
+        activation=act,
+        residual=residual,
+    )
+
+
+def _linear(in_channels: int, out_channels: int, bits: int, act: Activation) -> Operator:
+    return Operator(
+        kind="linear",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        in_height=1,
+        in_width=1,
+        out_height=1,
+        out_width=1,
+        bits=bits,
+        activation=act,
+    )
+
+
+def _global_pool(channels: int, size: tuple[int, int], bits: int) -> Operator:
+    return Operator(
+        kind="pool",
+        in_channels=channels,
+        out_channels=channels,
+        in_height=size[0],
+        in_width=size[1],
+        out_height=1,
+        out_width=1,
+        bits=bits,
+    )

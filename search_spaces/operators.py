@@ -1,0 +1,86 @@
+"""Fused operators: what a compiled network launches, one record a kernel.
+
+A candidate's operators follow from its genes alone, without building a network, and
+are checked against the real graph in tests. An operator's facts are compiler
+independent: what must be computed, read and written, whoever generates the code.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OperatorKind = Literal["convolution", "depthwise", "linear", "pool", "resize", "elementwise", "quantize", "dequantize"]
+Activation = Literal["none", "relu", "hard_swish", "hard_sigmoid"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One kernel after batch norm, bias, activation and residual are fused into it.
+
+    Spatial sizes are those of one image; ``bits`` is the width of weights and
+    activations (32 float, 8 integer). ``residual`` says that a second tensor of the
+    output's shape is read and added.
+    """
+
+    kind: OperatorKind
+    in_channels: int
+    out_channels: int
+    in_height: int
+    in_width: int
+    out_height: int
+    out_width: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    bits: int = 32
+    activation: Activation = "none"
+    residual: bool = False
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the kernel multiplies by trained weights."""
+        return self.kind in ("convolution", "depthwise", "linear")
+
+    @property
+    def weight_count(self) -> int:
+        """Trained weights without the bias."""
+        if not self.has_weights:
+            return 0
+        return self.kernel**2 * (self.in_channels // self.groups) * self.out_channels
+
+    @property
+    def parameters(self) -> int:
+        """Weights and the bias that batch norm folds into."""
+        return self.weight_count + (self.out_channels if self.has_weights else 0)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image; zero for kernels without weights."""
+        return self.weight_count * self.out_height * self.out_width
+
+    @property
+    def input_elements(self) -> int:
+        """Elements of the main input."""
+        return self.in_channels * self.in_height * self.in_width
+
+    @property
+    def output_elements(self) -> int:
+        """Elements of the output."""
+        return self.out_channels * self.out_height * self.out_width
+
+    @property
+    def weight_bytes(self) -> int:
+        """Stored weights (``bits`` each) with a 32-bit bias an output channel."""
+        return self.weight_count * self.bits // 8 + (4 * self.out_channels if self.has_weights else 0)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of activations read and written by one launch."""
+        in_bytes = 4 if self.kind == "quantize" else self.bits // 8
+        out_bytes = 4 if self.kind == "dequantize" else self.bits // 8
+        read = self.input_elements + (self.output_elements if self.residual else 0)
+        return read * in_bytes + self.output_elements * out_bytes
+
+    @property
+    def kernel_key(self) -> tuple[object, ...]:
+        """What makes two launches the same kernel: every field that shapes its code."""
+        return tuple(getattr(self, field) for field in self.__dataclass_fields__)

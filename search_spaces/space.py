@@ -1,0 +1,244 @@
+"""The contract of every search space: a fixed-length integer genotype and its costs.
+
+A *genotype* is a row of choice indices, one a gene: first the architecture's genes,
+then the quantization policy's. Populations are arrays of shape ``(n, genes)`` and
+every operation works on whole populations. Genes that have no effect (a block past
+its stage's depth) are *inactive* and canonically zero, so that one network has one
+genotype, one string and one id.
+
+A network is a sequence of *units* (a stem, blocks, a head; a cell's edge). The genes
+that shape one unit are folded into one integer, its *key* (-1 where the unit is
+absent). Costs are computed once a distinct (unit, key), in readable Python, and
+gathered for populations: see :mod:`search_spaces.facts`.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import InvalidGenotypeError
+from search_spaces.operators import Operator
+from search_spaces.task import ImageTask
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+Choice = int | float | str | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gene:
+    """One dimension of a space: a name and its ordered choices (cheapest first)."""
+
+    name: str
+    choices: tuple[Choice, ...]
+    part: Literal["architecture", "policy"] = "architecture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One network in one precision: what is searched, stored and returned.
+
+    ``architecture`` and ``policy`` hold the active genes' values alone, so that equal
+    networks are equal candidates.
+    """
+
+    space: str
+    task: Mapping[str, int]
+    architecture: Mapping[str, Choice]
+    policy: Mapping[str, Choice]
+
+    def as_json(self) -> dict[str, object]:
+        """The canonical JSON object."""
+        return {
+            "space": self.space,
+            "task": dict(self.task),
+            "architecture": dict(self.architecture),
+            "policy": dict(self.policy),
+        }
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SearchSpace(ABC):
+    """A space of networks; see the module's docstring for its words."""
+
+    name: str
+    task: ImageTask
+    genes: tuple[Gene, ...]
+    units: tuple[str, ...]
+
+    # --- what each space defines -------------------------------------------------
+
+    @abstractmethod
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """Which genes have an effect, shape ``(n, genes)``."""
+
+    @abstractmethod
+    def unit_keys(self, genotypes: IntArray) -> IntArray:
+        """Each unit's key, shape ``(n, units)``; -1 where the unit is absent."""
+
+    @abstractmethod
+    def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
+        """The fused operators, in order, of one unit in one configuration."""
+
+    @abstractmethod
+    def to_string(self, genotype: IntArray) -> str:
+        """The canonical string of one genotype, shape ``(genes,)``."""
+
+    @abstractmethod
+    def from_string(self, text: str) -> IntArray:
+        """The canonical genotype of a string.
+
+        Raises:
+            InvalidGenotypeError: where the string is not of this space.
+        """
+
+    @abstractmethod
+    def describe(self, genotype: IntArray) -> str:
+        """The network in words, for tables."""
+
+    # --- what follows from it ----------------------------------------------------
+
+    @cached_property
+    def cardinalities(self) -> IntArray:
+        """Choices a gene, shape ``(genes,)``."""
+        return np.array([len(gene.choices) for gene in self.genes], dtype=np.int64)
+
+    @cached_property
+    def gene_index(self) -> dict[str, int]:
+        """Column of each gene by name."""
+        return {gene.name: column for column, gene in enumerate(self.genes)}
+
+    @cached_property
+    def policy_columns(self) -> IntArray:
+        """Columns of the quantization policy's genes."""
+        return np.array([c for c, g in enumerate(self.genes) if g.part == "policy"], dtype=np.int64)
+
+    @cached_property
+    def size_log10(self) -> float:
+        """Decimal logarithm of the number of genotypes (inactive genes counted)."""
+        return float(np.log10(self.cardinalities.astype(np.float64)).sum())
+
+    def validate(self, genotypes: IntArray) -> IntArray:
+        """Checks shape and range.
+
+        Raises:
+            InvalidGenotypeError: names the first gene that is out of range.
+        """
+        genotypes = np.asarray(genotypes)
+        if genotypes.ndim != 2 or genotypes.shape[1] != len(self.genes) or genotypes.dtype.kind not in "iu":
+            raise InvalidGenotypeError(
+                f"{self.name} takes integer genotypes of shape (n, {len(self.genes)});"
+                f" found {genotypes.dtype} of shape {genotypes.shape}."
+            )
+        bad = np.argwhere((genotypes < 0) | (genotypes >= self.cardinalities))
+        if len(bad):
+            row, column = (int(v) for v in bad[0])
+            gene = self.genes[column]
+            raise InvalidGenotypeError(
+                f"{self.name}: gene {gene.name} of row {row} is {int(genotypes[row, column])};"
+                f" allowed are 0 to {len(gene.choices) - 1}."
+            )
+        return genotypes.astype(np.int64)
+
+    def canonicalize(self, genotypes: IntArray) -> IntArray:
+        """Sets inactive genes to zero; equal networks become equal rows."""
+        return np.where(self.active(genotypes), genotypes, 0)
+
+    def canonical_row(self, genotype: IntArray) -> IntArray:
+        """One canonical genotype, shape ``(genes,)``."""
+        row: IntArray = self.canonicalize(genotype[None])[0]
+        return row
+
+    def sample(self, count: int, rng: np.random.Generator) -> IntArray:
+        """Canonical genotypes, each gene uniform; shape ``(count, genes)``."""
+        draws = rng.integers(0, self.cardinalities, size=(count, len(self.genes)), dtype=np.int64)
+        return self.canonicalize(draws)
+
+    def smallest(self) -> IntArray:
+        """The genotype of every gene's first choice, shape ``(genes,)``; policy all first."""
+        return self.canonical_row(np.zeros(len(self.genes), dtype=np.int64))
+
+    def largest(self) -> IntArray:
+        """Every architecture gene's last choice under the policy's first (unquantized)."""
+        genotype = self.cardinalities - 1
+        genotype[self.policy_columns] = 0
+        return self.canonical_row(genotype)
+
+    def with_policy(self, genotypes: IntArray, choice: Choice) -> IntArray:
+        """The same architectures with one precision everywhere, canonical."""
+        out = np.array(genotypes, dtype=np.int64)
+        for column in self.policy_columns:
+            out[..., column] = self.genes[column].choices.index(choice)
+        return self.canonicalize(np.atleast_2d(out)).reshape(out.shape)
+
+    def operators(self, genotype: IntArray) -> tuple[Operator, ...]:
+        """All fused operators of one genotype, in order."""
+        keys = self.unit_keys(genotype[None])[0]
+        return tuple(
+            operator
+            for unit, key in enumerate(keys.tolist())
+            if key >= 0
+            for operator in self.unit_operators(unit, key)
+        )
+
+    def values(self, genotype: IntArray) -> dict[str, Choice]:
+        """Active genes' values by name."""
+        active = self.active(genotype[None])[0]
+        return {
+            gene.name: gene.choices[int(genotype[column])] for column, gene in enumerate(self.genes) if active[column]
+        }
+
+    def candidate(self, genotype: IntArray) -> Candidate:
+        """The candidate of one genotype (canonicalized here)."""
+        canonical = self.canonical_row(genotype)
+        values = self.values(canonical)
+        parts = {gene.name: gene.part for gene in self.genes}
+        return Candidate(
+            space=self.name,
+            task=self.task.as_json(),
+            architecture={name: value for name, value in values.items() if parts[name] == "architecture"},
+            policy={name: value for name, value in values.items() if parts[name] == "policy"},
+        )
+
+    def genotype(self, values: Mapping[str, Choice]) -> IntArray:
+        """The canonical genotype of gene values; genes left out take their first choice.
+
+        Raises:
+            InvalidGenotypeError: for an unknown gene or a value that is not a choice.
+        """
+        genotype = np.zeros(len(self.genes), dtype=np.int64)
+        for name, value in values.items():
+            if name not in self.gene_index:
+                raise InvalidGenotypeError(f"{self.name} has no gene {name!r}.")
+            column = self.gene_index[name]
+            choices = self.genes[column].choices
+            if value not in choices:
+                raise InvalidGenotypeError(f"{self.name}: gene {name} is {value!r}; allowed are {list(choices)}.")
+            genotype[column] = choices.index(value)
+        return self.canonical_row(genotype)
+
+    def to_strings(self, genotypes: IntArray) -> list[str]:
+        """Canonical strings of a population."""
+        return [self.to_string(row) for row in genotypes]
+
+    def from_strings(self, texts: Sequence[str]) -> IntArray:
+        """Genotypes of strings, shape ``(n, genes)``; an error names the row."""
+        rows = []
+        for number, text in enumerate(texts, start=1):
+            try:
+                rows.append(self.from_string(text))
+            except InvalidGenotypeError as error:
+                raise InvalidGenotypeError(f"row {number}: {error}") from error
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.genes))
