@@ -1,0 +1,31 @@
+"""The files of one network that a runtime compiles and checks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFiles:
+    """One network as files, with the outputs that its artifact must reproduce.
+
+    A float network must agree with ``output`` of the reference. A quantized network is
+    checked against what its ONNX graph says, computed by ONNX Runtime without
+    optimizations, since rounding to 8 bits moves it away from PyTorch by design; its
+    top-1 agreement with ``output`` is recorded and, where asked, demanded.
+    """
+
+    name: str
+    """The candidate's id."""
+    onnx: Path
+    """Float graph, or the QDQ graph where ``quantized``; input (1, C, H, W), output (1, classes)."""
+    exported_program: Path | None = None
+    """The float network written by ``torch.export.save``; None where ``quantized``."""
+    quantized: bool = False
+    reference: Path
+    """An npz with ``input`` float32 (k, C, H, W) and ``output`` float32 (k, classes) from PyTorch."""
+    relative_tolerance: float = 1e-3
+    """Largest absolute error allowed in a float network, as a fraction of the largest reference output."""
+    quantized_tolerance: float = 0.1
+    """The same for a quantized one: a value on a rounding boundary may flip and the flip travels on."""
+    min_top1_agreement: float = 0.0
+    """Fraction of reference images on which the largest output must be PyTorch's; 0 asks nothing."""

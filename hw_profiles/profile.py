@@ -1,0 +1,148 @@
+"""Device profiles: a processor together with the runtime, threads and batch it is used with.
+
+Latency belongs to all of them at once, so on one machine there are honestly several
+devices. A profile is a flat TOML file.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from hw_profiles.errors import ProfileError
+
+Precision = Literal["fp32", "int8"]
+Execution = Literal["native", "emulated"]
+"""``native``: kernels compute in that precision. ``emulated``: values are rounded to it, the arithmetic is float."""
+
+_TIMING_FIELDS: Final = (
+    "runtime",
+    "runtime_version",
+    "processor",
+    "architecture",
+    "isa",
+    "cores",
+    "threads",
+    "batch",
+    "precisions",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProfile:
+    """One way to run networks on one processor.
+
+    Raises:
+        ProfileError: where a field is empty, a count is below 1 or a precision is unknown.
+    """
+
+    id: str
+    """``DEVICE/RUNTIME``, such as ``local-cpu/tvm``."""
+    device: str
+    runtime: str
+    runtime_version: str
+    """Version of the runtime and of the recipe that compiles with it: either changes timings."""
+    processor: str
+    """Model name as the processor states it."""
+    architecture: str
+    """Machine architecture, such as ``x86_64``."""
+    isa: tuple[str, ...]
+    """Instruction sets that matter to kernels, sorted."""
+    cores: int
+    threads: int = 1
+    batch: int = 1
+    precisions: Mapping[Precision, Execution] = field(hash=False)
+    """How the kernels that this runtime really launches execute each precision."""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "device", "runtime", "runtime_version", "processor", "architecture"):
+            if not getattr(self, name):
+                raise ProfileError(f"device profile {self.id!r} has an empty {name}; give one.")
+        for name in ("cores", "threads", "batch"):
+            if getattr(self, name) < 1:
+                raise ProfileError(
+                    f"device profile {self.id!r} has {name} = {getattr(self, name)}; at least 1 is needed."
+                )
+        if self.threads > self.cores:
+            raise ProfileError(
+                f"device profile {self.id!r} wants {self.threads} threads on {self.cores} cores; use at most the cores."
+            )
+        for precision, execution in self.precisions.items():
+            if precision not in get_args(Precision) or execution not in get_args(Execution):
+                raise ProfileError(
+                    f"device profile {self.id!r} says {precision} is {execution}; precisions are "
+                    f"{', '.join(get_args(Precision))}, each {' or '.join(get_args(Execution))}."
+                )
+        if "fp32" not in self.precisions:
+            raise ProfileError(f"device profile {self.id!r} does not execute fp32; every profile must.")
+        object.__setattr__(self, "precisions", MappingProxyType(dict(self.precisions)))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every field that changes timings: measurements compare only within one."""
+        return hashlib.sha256(json.dumps(self._as_json(_TIMING_FIELDS), sort_keys=True).encode()).hexdigest()
+
+    def executes(self, precision: Precision) -> Execution | None:
+        """How a precision runs here; None where it does not."""
+        return self.precisions.get(precision)
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field as a JSON object."""
+        return self._as_json(tuple(entry.name for entry in fields(self)))
+
+    def _as_json(self, names: tuple[str, ...]) -> dict[str, Any]:
+        row = {name: getattr(self, name) for name in names}
+        return row | {"isa": list(self.isa), "precisions": dict(self.precisions)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any], *, source: str = "the given profile") -> "DeviceProfile":
+        """Inverse of :meth:`as_json`.
+
+        Raises:
+            ProfileError: where a field is missing, unknown or of another type; ``source`` names the place.
+        """
+        expected = {
+            "id": str, "device": str, "runtime": str, "runtime_version": str, "processor": str, "architecture": str,
+            "isa": list, "cores": int, "threads": int, "batch": int, "precisions": dict,
+        }  # fmt: skip
+        row = {"threads": 1, "batch": 1} | dict(row)
+        wrong = sorted(expected.keys() ^ row.keys())
+        if wrong:
+            raise ProfileError(
+                f"{source} has missing or unknown fields {', '.join(wrong)}; fields: {', '.join(expected)}."
+            )
+        for name, kind in expected.items():
+            if not isinstance(row[name], kind) or isinstance(row[name], bool):
+                raise ProfileError(f"{source} has {name} = {row[name]!r}; {kind.__name__} is needed.")
+        return cls(**(row | {"isa": tuple(str(entry) for entry in row["isa"])}))
+
+    def to_toml(self) -> str:
+        """The profile as a TOML document."""
+        row = self.as_json()
+        precisions = row.pop("precisions")
+        # JSON strings, integers and arrays of strings are TOML as they stand.
+        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in row.items()]
+        table = [f"{name} = {json.dumps(value)}" for name, value in sorted(precisions.items())]
+        return "\n".join([*lines, "", "[precisions]", *table, ""])
+
+    @classmethod
+    def load(cls, path: Path) -> "DeviceProfile":
+        """Reads a TOML profile.
+
+        Raises:
+            ProfileError: where the file is missing, is not TOML or is not a profile.
+        """
+        try:
+            row = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ProfileError(f"device profile {path} cannot be read: {error}; see `hwnas devices --help`.") from error
+        return cls.from_json(row, source=f"device profile {path}")
+
+    def save(self, path: Path) -> None:
+        """Writes the profile as TOML."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.to_toml(), "utf-8")

@@ -1,0 +1,1 @@
+"""Runtimes: compile a network, run it, time it. One Protocol, one module each."""
