@@ -1,0 +1,1 @@
+"""Pareto fronts as users see them: members, files, plots."""

@@ -1,0 +1,190 @@
+"""The front file, schema ``hwnas.front/1``: what REST, the command line and files all give.
+
+Accuracies are fractions and paths are relative to the front file. Each latency says
+what was measured and what was predicted; ``measured`` is null where nothing was.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from nas.search.pareto import non_dominated
+from search_spaces.space import BoolArray
+
+SCHEMA: Final = "hwnas.front/1"
+ARTIFACT_KINDS: Final = ("onnx", "tvm", "weights", "manifest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """One latency figure in milliseconds; ``interval_90`` is the prediction's."""
+
+    measured: float | None = None
+    predicted: float | None = None
+    interval_90: tuple[float, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object."""
+        return {
+            "measured": self.measured,
+            "predicted": self.predicted,
+            "interval_90": None if self.interval_90 is None else list(self.interval_90),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Latency":
+        """Inverse of :meth:`as_json`."""
+        interval = row["interval_90"]
+        return cls(
+            measured=row["measured"],
+            predicted=row["predicted"],
+            interval_90=None if interval is None else (interval[0], interval[1]),
+        )
+
+    @property
+    def best_known(self) -> float:
+        """Measured where it was measured, else predicted."""
+        return self.measured if self.measured is not None else float(self.predicted or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One network of a front, or a baseline beside it."""
+
+    candidate: str
+    summary: str
+    precision: str
+    size_bytes: int
+    latency_p50_ms: Latency
+    latency_p95_ms: Latency
+    accuracy_val: float
+    accuracy_test: float | None = None
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's member object."""
+        return {
+            "candidate": self.candidate,
+            "summary": self.summary,
+            "precision": self.precision,
+            "size_bytes": self.size_bytes,
+            "latency_p50_ms": self.latency_p50_ms.as_json(),
+            "latency_p95_ms": self.latency_p95_ms.as_json(),
+            "accuracy_val": self.accuracy_val,
+            "accuracy_test": self.accuracy_test,
+            "artifacts": dict(self.artifacts),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Member":
+        """Inverse of :meth:`as_json`."""
+        return cls(
+            **(
+                dict(row)
+                | {
+                    "latency_p50_ms": Latency.from_json(row["latency_p50_ms"]),
+                    "latency_p95_ms": Latency.from_json(row["latency_p95_ms"]),
+                }
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baselines:
+    """Same data, same device, same measurement: what the front must be worth beside."""
+
+    largest_fp32: Member
+    largest_int8: Member
+    random: tuple[Member, ...]
+    """The front of random candidates, as many as the search evaluated."""
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All of them."""
+        return (self.largest_fp32, self.largest_int8, *self.random)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """A search's answer for one device profile; members by rising latency."""
+
+    device: str
+    space: str
+    data: str
+    seed: int
+    evaluations: int
+    members: tuple[Member, ...]
+    baselines: Baselines | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's front object."""
+        body: dict[str, Any] = {
+            "schema": SCHEMA,
+            "device": self.device,
+            "space": self.space,
+            "data": self.data,
+            "seed": self.seed,
+            "evaluations": self.evaluations,
+            "members": [member.as_json() for member in self.members],
+            "baselines": {},
+        }
+        if self.baselines is not None:
+            body["baselines"] = {
+                "largest_fp32": self.baselines.largest_fp32.as_json(),
+                "largest_int8": self.baselines.largest_int8.as_json(),
+                "random": [member.as_json() for member in self.baselines.random],
+            }
+        return body
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> "Front":
+        """Inverse of :meth:`as_json`."""
+        beside = body["baselines"]
+        return cls(
+            device=body["device"],
+            space=body["space"],
+            data=body["data"],
+            seed=body["seed"],
+            evaluations=body["evaluations"],
+            members=tuple(Member.from_json(row) for row in body["members"]),
+            baselines=Baselines(
+                largest_fp32=Member.from_json(beside["largest_fp32"]),
+                largest_int8=Member.from_json(beside["largest_int8"]),
+                random=tuple(Member.from_json(row) for row in beside["random"]),
+            )
+            if beside
+            else None,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The stored and sent form: indented UTF-8 JSON; equal fronts give equal bytes."""
+        return (json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def pareto_members(members: Sequence[Member]) -> tuple[Member, ...]:
+    """The members that none dominates in (p50, validation accuracy), by rising latency."""
+    if not members:
+        return ()
+    points = np.array([[m.latency_p50_ms.best_known, -m.accuracy_val] for m in members])
+    kept = [member for member, keep in zip(members, non_dominated(points), strict=True) if keep]
+    return tuple(sorted(kept, key=lambda member: (member.latency_p50_ms.best_known, -member.accuracy_val)))
+
+
+def dominated_by(members: Sequence[Member], others: Sequence[Member]) -> BoolArray:
+    """Which members some other dominates in (p50, validation accuracy), shape ``(len(members),)``."""
+
+    def point(member: Member) -> tuple[float, float]:
+        return member.latency_p50_ms.best_known, -member.accuracy_val
+
+    return np.array(
+        [any(a <= x and b <= y and (a, b) != (x, y) for a, b in map(point, others)) for x, y in map(point, members)],
+        dtype=np.bool_,
+    )
+
+
+def with_artifacts(member: Member, artifacts: Mapping[str, str]) -> Member:
+    """The member with other artifact paths."""
+    return replace(member, artifacts=dict(artifacts))

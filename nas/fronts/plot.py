@@ -1,0 +1,123 @@
+"""Plots of a front beside its baselines: a PNG to paste, an HTML page to explore."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from nas.fronts.front import Front, Member
+from nas.home import write_atomically
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+_FRONT_COLOR: Final = "#0b6e4f"
+_STYLES: Final = {
+    "largest, fp32": ("#c1440e", "s", "square"),
+    "largest, all int8": ("#8f2d56", "D", "diamond"),
+    "best of random": ("#6c757d", "o", "circle"),
+}
+
+
+def plot_png(front: Front, path: Path) -> None:
+    """Draws validation accuracy against measured p50 latency (log) with the baselines."""
+    # matplotlib takes half a second to import and belongs to this function alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter  # noqa: PLC0415
+
+    figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    times, values = _points(front.members)
+    axes.step(times, values, where="post", color=_FRONT_COLOR, alpha=0.5, linewidth=1.5)
+    for member in front.members:
+        time_ms = member.latency_p50_ms.best_known
+        axes.plot(
+            time_ms,
+            member.accuracy_val,
+            "o",
+            color=_FRONT_COLOR,
+            markersize=8,
+            markerfacecolor="white" if member.precision == "fp32" else _FRONT_COLOR,
+        )
+        if member.latency_p50_ms.interval_90:
+            low, high = member.latency_p50_ms.interval_90
+            axes.plot((low, high), (member.accuracy_val,) * 2, color=_FRONT_COLOR, alpha=0.35, linewidth=3)
+    axes.plot([], [], "o-", color=_FRONT_COLOR, markerfacecolor="white", label="hwnas front, fp32")
+    axes.plot([], [], "o", color=_FRONT_COLOR, label="hwnas front, mixed or int8")
+    axes.plot([], [], color=_FRONT_COLOR, alpha=0.35, linewidth=3, label="predicted 90 % interval")
+    for label, (color, marker, _) in _STYLES.items():
+        beside = _baseline(front, label)
+        if beside:
+            axes.plot(*_points(beside), marker, color=color, label=label, markersize=7, alpha=0.9)
+    axes.set_xscale("log")
+    for axis_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+    if len(axes.get_xticks(minor=True)) > 12:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.set_xlabel("latency p50, ms (one image, measured on the exported file)")
+    axes.set_ylabel("validation accuracy")
+    axes.set_title(f"{front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations")
+    axes.grid(visible=True, which="both", alpha=0.2)
+    axes.legend(loc="lower right", fontsize=8)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
+def plot_html(front: Front, path: Path) -> None:
+    """Writes one self-contained page of the same plot; hovering tells what a point is."""
+    import plotly.graph_objects as go  # noqa: PLC0415
+
+    figure = go.Figure()
+    figure.add_trace(_trace(front.members, "hwnas front", _FRONT_COLOR, "circle", "lines+markers"))
+    for label, (color, _, symbol) in _STYLES.items():
+        if beside := _baseline(front, label):
+            figure.add_trace(_trace(beside, label, color, symbol, "markers"))
+    figure.update_layout(
+        title=f"{front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations",
+        xaxis={"title": "latency p50, ms", "type": "log"},
+        yaxis={"title": "validation accuracy", "tickformat": ".0%"},
+        template="plotly_white",
+        hovermode="closest",
+    )
+    page = figure.to_html(include_plotlyjs=True, full_html=True)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_text(page, encoding="utf-8")
+
+    write_atomically(path, fill)
+
+
+def _trace(
+    members: Sequence[Member], name: str, color: str, symbol: str, mode: Literal["markers", "lines+markers"]
+) -> "plotly.graph_objects.Scatter":
+    import plotly.graph_objects as go  # noqa: PLC0415
+
+    times, values = _points(members)
+    return go.Scatter(
+        x=times,
+        y=values,
+        mode=mode,
+        name=name,
+        line={"shape": "hv", "color": color},
+        marker={"color": color, "symbol": symbol, "size": 10},
+        text=[
+            f"{m.summary}<br>{m.precision}, {m.size_bytes / 1024:.0f} KiB<br>candidate {m.candidate[:12]}"
+            for m in members
+        ],
+        hovertemplate="%{text}<br>p50 %{x:.3f} ms, validation %{y:.1%}",
+    )
+
+
+def _baseline(front: Front, label: str) -> tuple[Member, ...]:
+    if front.baselines is None:
+        return ()
+    return {
+        "largest, fp32": (front.baselines.largest_fp32,),
+        "largest, all int8": (front.baselines.largest_int8,),
+        "best of random": front.baselines.random,
+    }[label]
+
+
+def _points(members: Sequence[Member]) -> tuple[list[float], list[float]]:
+    return [m.latency_p50_ms.best_known for m in members], [m.accuracy_val for m in members]

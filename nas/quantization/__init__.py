@@ -1,0 +1,1 @@
+"""From a PyTorch network to ONNX files: float, and integer under a per-unit policy."""

@@ -1,0 +1,1 @@
+"""Search over architecture and policy: predicted evolution, real evaluation, refit."""

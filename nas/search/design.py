@@ -1,0 +1,70 @@
+"""The first candidates of a search or calibration: the corners and a spread between.
+
+The corners are the smallest and the largest network in each precision. The rest are
+chosen one after another, farthest (in the encoding and in log cost) from what is
+already in, among random candidates drawn so that every share of quantized units and
+every size occurs: plain uniform draws crowd around the middle of a space.
+"""
+
+import numpy as np
+
+from search_spaces.facts import CostFacts, FloatArray
+from search_spaces.space import IntArray, SearchSpace
+
+_POOL = 2000
+
+
+def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
+    """``count`` distinct canonical genotypes, shape ``(count, genes)``, corners first.
+
+    The design of a smaller count is the beginning of a larger one's.
+    """
+    rng = np.random.default_rng(seed)
+    corners = _corners(space)
+    if count <= len(corners):
+        return corners[:count]
+    pool = _stratified(space, rng)
+    seen = {row.tobytes() for row in corners}
+    pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
+    places = _embedding(space, np.concatenate([corners, pool]))
+    chosen = list(range(len(corners)))
+    distance = np.min(
+        [((places - places[row]) ** 2).sum(axis=1) for row in chosen],
+        axis=0,
+    )
+    while len(chosen) < min(count, len(places)):
+        farthest = int(distance.argmax())
+        chosen.append(farthest)
+        distance = np.minimum(distance, ((places - places[farthest]) ** 2).sum(axis=1))
+    return np.concatenate([corners, pool])[chosen]
+
+
+def _corners(space: SearchSpace) -> IntArray:
+    ends = np.stack([space.smallest(), space.largest()])
+    if len(space.policy_columns):
+        choices = space.genes[int(space.policy_columns[0])].choices
+        ends = np.concatenate([space.with_policy(ends, choice) for choice in choices])
+    _, first = np.unique(ends, axis=0, return_index=True)
+    return ends[np.sort(first)]
+
+
+def _stratified(space: SearchSpace, rng: np.random.Generator) -> IntArray:
+    """Random genotypes whose genes lean, row by row, to the cheap or the expensive end."""
+    lean = rng.uniform(-1.5, 1.5, size=(_POOL, 1))
+    places = rng.random((_POOL, len(space.genes))) ** np.exp(lean)
+    genotypes = np.minimum((places * space.cardinalities).astype(np.int64), space.cardinalities - 1)
+    columns = space.policy_columns
+    if len(columns):
+        share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0), size=(_POOL, 1))
+        quantized = rng.random((_POOL, len(columns))) < share
+        genotypes[:, columns] = np.where(quantized, space.cardinalities[columns] - 1, 0)
+    return space.canonicalize(genotypes)
+
+
+def _embedding(space: SearchSpace, genotypes: IntArray) -> FloatArray:
+    """Scaled genes, and log MACs and bytes weighted as much as all genes together; shape ``(n, genes + 2)``."""
+    facts = CostFacts(space)
+    genes = genotypes / np.maximum(space.cardinalities - 1, 1)
+    costs = np.log(np.stack([facts.column(name, genotypes) for name in ("macs", "activation_bytes")], axis=1))
+    width = np.maximum(costs.max(axis=0) - costs.min(axis=0), 1e-9)
+    return np.concatenate([genes / np.sqrt(len(space.genes)), (costs - costs.min(axis=0)) / width], axis=1)
