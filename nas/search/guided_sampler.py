@@ -130,6 +130,7 @@ class GuidedEvolutionSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:  # noqa: ANN401 - the type of Optuna's contract
         """Never needed, since the relative space holds every gene."""
+        del study, trial, param_distribution
         raise NasError(f"parameter {param_name!r} is not a gene of {self._space.name}.")
 
     def propose(self, archive: Archive, tried: Sequence[IntArray]) -> IntArray:

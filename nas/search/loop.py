@@ -11,7 +11,7 @@ killed proposes what it would have proposed.
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -50,8 +50,8 @@ class SearchSettings:
     batch_size: int = 8
     seed: int = 0
     method: Method = "hwnas"
-    limits: Limits = Limits()
-    evolution: EvolutionSettings = EvolutionSettings()
+    limits: Limits = field(default_factory=Limits)
+    evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
 
     def __post_init__(self) -> None:
         if self.evaluations < 1 or self.batch_size < 1:

@@ -1,0 +1,116 @@
+"""The entry point ``hwnas``: its commands, and errors in one sentence.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+import errno
+import json
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from search_spaces.errors import NasError
+
+app = typer.Typer(
+    name="hwnas",
+    help=(
+        "Finds the network, in which precision, that is best on your device within your limits.\n\n"
+        "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
+        "front, export, serve. State lives under HWNAS_HOME; every command continues where it was interrupted."
+    ),
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+) -> None:
+    """Options of every command."""
+    context.obj = {"debug": debug}
+
+
+def register_commands() -> typer.Typer:
+    """Adds every command; their heavy imports wait until they run."""
+    # The order of these imports is the order in --help.
+    from nas.cli import (  # noqa: PLC0415
+        data,
+        devices,
+        front,
+        quickstart,
+        search,
+        serve,
+        train,
+    )
+    from nas.cli import measure as measuring  # noqa: PLC0415
+
+    if not app.registered_commands:
+        app.command("quickstart")(quickstart.quickstart)
+        app.add_typer(data.app, name="data")
+        app.command("devices")(devices.devices)
+        app.command("train")(train.train)
+        app.command("measure")(measuring.measure)
+        app.command("fit")(measuring.fit)
+        app.command("search")(search.search)
+        app.add_typer(front.app, name="front")
+        app.command("export")(front.export)
+        app.command("serve")(serve.serve)
+        app.command("worker")(serve.worker)
+    return app
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; returns its exit code. Errors end on standard error, never as a traceback."""
+    debug = "--debug" in arguments
+    # Flags of the program are taken anywhere on the line, since that is where people put them.
+    arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
+    try:
+        outcome = register_commands()(args=arguments, prog_name="hwnas", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.NoArgsIsHelpError:
+        return 2
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted; run the same command again to continue.", "interrupted", 130, arguments)
+    except NasError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.code, error.exit_code, arguments)
+    except OSError as error:
+        if debug:
+            raise
+        if error.errno == errno.EPIPE:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail("no space left on the disk; free some and run the command again.", "disk-full", 1, arguments)
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}; run with --debug for the details.", "failed", 1, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort that keeps tracebacks off a user's terminal
+        if debug:
+            raise
+        reason = " ".join(str(error).split()) or "no message"
+        text = f"unexpected {type(error).__name__}: {reason[:300]}; run with --debug for the traceback and report it."
+        return _fail(text, "internal", 1, arguments)
+
+
+def _fail(message: str, code: str, exit_code: int, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        sys.stderr.write(json.dumps({"error": {"code": code, "message": message}}) + "\n")
+    else:
+        sys.stderr.write(f"hwnas: {message}\n")
+    return exit_code
