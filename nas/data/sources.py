@@ -1,0 +1,65 @@
+"""Data sets by name: what ``--data`` takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nas.data.dataset import ImageDataset
+from nas.data.fashion_mini import load_fashion_mini
+from nas.data.huggingface import load_huggingface
+from nas.data.imagefolder import load_imagefolder
+from nas.data.npz import load_npz
+from search_spaces.errors import UnknownNameError, UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSource:
+    """One way to name a data set; ``form`` is what a user types."""
+
+    form: str
+    description: str
+
+
+_EMBEDDED: Final[dict[str, Callable[[], ImageDataset]]] = {"fashion-mini": load_fashion_mini}
+
+SOURCES: Final = (
+    DataSource(
+        form="fashion-mini",
+        description="embedded: 5,000 training and 1,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
+    ),
+    DataSource(
+        form="npz:PATH",
+        description="x_train, y_train, x_test, y_test (uint8, NHWC or NHW); optional groups_train and classes",
+    ),
+    DataSource(
+        form="imagefolder:PATH[@HxW]",
+        description="PATH/train/CLASS/* and PATH/test/CLASS/* (or val); resized to HxW or the most common size",
+    ),
+    DataSource(form="hf:NAME", description="a data set of the Hugging Face hub (extra: hwnas[huggingface])"),
+)
+"""Every form that :func:`load_dataset` takes."""
+
+
+def load_dataset(spec: str) -> ImageDataset:
+    """The data set that a user named; see :data:`SOURCES`.
+
+    Raises:
+        UnknownNameError: where the form is unknown.
+        DataError: where the data is not what it should be.
+    """
+    kind, separator, rest = spec.partition(":")
+    if not separator:
+        if spec in _EMBEDDED:
+            return _EMBEDDED[spec]()
+        raise UnknownNameError("data set", spec, tuple(source.form for source in SOURCES))
+    if kind not in ("npz", "imagefolder", "hf"):
+        raise UnknownNameError("kind of data set", kind, tuple(source.form for source in SOURCES))
+    if not rest:
+        raise UsageError(f"{spec!r} names no data; write {kind}: and then where it is.")
+    if kind == "hf":
+        return load_huggingface(rest)
+    if kind == "imagefolder":
+        return load_imagefolder(rest)
+    path = Path(rest).expanduser()
+    return load_npz(path, name=f"npz:{path.name}")
