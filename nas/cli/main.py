@@ -100,7 +100,7 @@ def run(arguments: list[str]) -> int:
             return _fail("no space left on the disk; free some and run the command again.", "disk-full", 1, arguments)
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}; run with --debug for the details.", "failed", 1, arguments)
-    except Exception as error:  # noqa: BLE001 - the last resort that keeps tracebacks off a user's terminal
+    except Exception as error:  # the last resort, which keeps tracebacks off a user's terminal
         if debug:
             raise
         reason = " ".join(str(error).split()) or "no message"

@@ -1,0 +1,25 @@
+"""Hypothesis strategies over spaces and their genotypes."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space
+from search_spaces.task import ImageTask
+
+TASKS = (
+    ImageTask(channels=1, height=28, width=28, classes=10),
+    ImageTask(channels=3, height=32, width=32, classes=100),
+    ImageTask(channels=3, height=96, width=72, classes=2),
+)
+SPACES = (*(MobileNetV3Space(TINY, task) for task in TASKS), MobileNetV3Space(IMAGENET))
+
+
+def genotypes(space):
+    """Raw genotypes of one space: any choice of any gene, active or not."""
+    return st.tuples(*(st.integers(0, int(n) - 1) for n in space.cardinalities)).map(
+        lambda row: np.array(row, dtype=np.int64)
+    )
+
+
+spaces = st.sampled_from(SPACES)
+spaces_with_genotypes = spaces.flatmap(lambda space: st.tuples(st.just(space), genotypes(space)))

@@ -1,0 +1,124 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space, round_width
+from search_spaces.registry import get_space
+from search_spaces.task import ImageTask
+from tests.search_spaces.strategies import spaces_with_genotypes
+
+
+@given(spaces_with_genotypes)
+def test_a_string_reads_back_as_the_same_network(drawn):
+    space, raw = drawn
+    genotype = space.canonical_row(raw)
+    assert np.array_equal(space.from_string(space.to_string(raw)), genotype)
+
+
+@given(spaces_with_genotypes)
+def test_values_read_back_as_the_same_network(drawn):
+    space, raw = drawn
+    assert np.array_equal(space.genotype(space.values(space.canonical_row(raw))), space.canonical_row(raw))
+
+
+@given(spaces_with_genotypes)
+def test_inactive_genes_change_neither_id_nor_operators(drawn):
+    space, raw = drawn
+    inactive = ~space.active(raw[None])[0]
+    other = np.where(inactive, (raw + 1) % space.cardinalities, raw)
+    assert space.candidate(raw).id == space.candidate(other).id
+    assert space.operators(space.canonical_row(raw)) == space.operators(space.canonical_row(other))
+
+
+@given(spaces_with_genotypes)
+def test_operators_chain_from_the_image_to_the_classes(drawn):
+    space, raw = drawn
+    operators = space.operators(space.canonical_row(raw))
+    first, last = operators[0], operators[-1]
+    assert (first.in_channels, first.in_height, first.in_width) == space.task.shape
+    assert (last.out_channels, last.out_height, last.out_width) == (space.task.classes, 1, 1)
+    head_pool = max(number for number, operator in enumerate(operators) if operator.kind == "pool")
+    main = [o for o in operators[:head_pool] if o.kind not in ("pool", "linear")]
+    for before, after in itertools.pairwise(main):
+        assert (before.out_channels, before.out_height) == (after.in_channels, after.in_height)
+
+
+@given(spaces_with_genotypes)
+def test_conversions_stand_exactly_where_the_precision_changes(drawn):
+    space, raw = drawn
+    genotype = space.canonical_row(raw)
+    precisions = list(space.network_shape(genotype).precisions.values())
+    along = ["fp32", *precisions, "fp32"]
+    changes = sum(a != b for a, b in itertools.pairwise(along))
+    kinds = [operator.kind for operator in space.operators(genotype)]
+    assert kinds.count("quantize") + kinds.count("dequantize") == changes
+
+
+def test_the_published_table_strings_are_of_the_imagenet_space():
+    space = get_space("ofa_mobilenet_v3")
+    text = "ks=7-5-5-5-7-7-5-7-5-7-3-7-5-3-7-3-5-3-5-3;e=6-4-4-6-6-3-4-3-3-6-3-3-3-6-3-4-6-4-3-6;d=2-2-2-2-3;r=204"
+    shape = space.network_shape(space.from_string(text))
+    assert space.name == "mobilenet_v3:imagenet"
+    assert shape.resolution == (204, 204)
+    assert [b.kernel for b in shape.blocks[1:]] == [7, 5, 7, 7, 5, 7, 5, 3, 5, 3, 5]
+
+
+def test_costs_of_mobilenet_v3_large_are_the_published_ones():
+    # The network of Howard et al. (2019) with its blocks rounded to this space's genes has
+    # 219 million MACs and 5.4 million parameters; OFA's nearest member is close to it.
+    space = get_space("mobilenet_v3:imagenet")
+    values = {f"stage{s}.depth": d for s, d in zip(range(1, 6), (2, 3, 4, 2, 3), strict=True)}
+    values |= {"resolution": "224x224"}
+    kernels = {1: 3, 2: 5, 3: 3, 4: 3, 5: 5}
+    for stage, kernel in kernels.items():
+        for block in range(1, 5):
+            values[f"stage{stage}.block{block}.kernel"] = kernel
+            values[f"stage{stage}.block{block}.expand"] = {1: 4, 2: 3, 3: 3, 4: 6, 5: 6}[stage]
+    operators = space.operators(space.genotype(values))
+    assert sum(o.macs for o in operators) == pytest.approx(219e6, rel=0.05)
+    assert sum(o.parameters for o in operators) == pytest.approx(5.4e6, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("ks=3", "values"),
+        ("zz=3", "unknown"),
+        ("d=1-1-1;d=1-1-1", "repeated"),
+        ("d=1-1-9;r=28", "stage3.depth"),
+        ("d=1-1-1", "missing"),
+        ("", "unknown"),
+    ],
+)
+def test_a_wrong_string_names_what_is_wrong(text, word):
+    with pytest.raises(InvalidGenotypeError, match=word):
+        get_space("mobilenet_v3:tiny").from_string(text)
+
+
+def test_images_below_the_smallest_side_are_refused_by_size():
+    with pytest.raises(UnsupportedTaskError, match="16x16"):
+        MobileNetV3Space(TINY, ImageTask(channels=1, height=16, width=16, classes=10))
+
+
+def test_every_size_that_is_promised_fits():
+    for side in (28, 32, 64, 96):
+        space = MobileNetV3Space(TINY, ImageTask(channels=3, height=side, width=side, classes=100))
+        assert len(space.resolutions) == 3
+        assert space.resolutions[-1] == (side, side)
+
+
+def test_smallest_and_largest_bound_the_cost():
+    space = MobileNetV3Space(IMAGENET)
+    rng = np.random.default_rng(0)
+    macs = [sum(o.macs for o in space.operators(row)) for row in space.sample(50, rng)]
+    low, high = (sum(o.macs for o in space.operators(row)) for row in (space.smallest(), space.largest()))
+    assert low <= min(macs)
+    assert max(macs) <= high
+
+
+@pytest.mark.parametrize(("width", "rounded"), [(12, 16), (16, 16), (20, 24), (35, 32), (1, 8), (100, 104)])
+def test_round_width_follows_mobilenet(width, rounded):
+    assert round_width(width) == rounded
