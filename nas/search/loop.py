@@ -2,10 +2,10 @@
 
 Generation 0 is the design. Each later one is asked from an Optuna sampler, which sees
 every trial so far: ``hwnas`` (predictors guide it), ``nsga2`` or ``random`` (Optuna's
-own, as baselines). State is the journal's rows: a generation is written when it is
-proposed and again when its outcomes are in. To resume, the study is rebuilt from the
-rows and the sampler seeded from (search seed, generation), so that a search that was
-killed proposes what it would have proposed.
+own, as baselines). State is the journal's rows, one generation written whole. To
+resume, the study is rebuilt from the rows and the sampler seeded from (search seed,
+generation), so that a search that was killed proposes what it had proposed; what the
+evaluator had finished of that generation is not evaluated again.
 """
 
 import hashlib
@@ -62,11 +62,11 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Candidates proposed together; ``outcomes`` is None until all of them are evaluated."""
+    """Candidates proposed and evaluated together; ``genotypes`` has one row an outcome."""
 
     number: int
     genotypes: IntArray
-    outcomes: tuple[Outcome, ...] | None = None
+    outcomes: tuple[Outcome, ...]
 
 
 class Journal(Protocol):
@@ -76,12 +76,8 @@ class Journal(Protocol):
         """All generations so far, by number."""
         ...
 
-    def propose(self, number: int, genotypes: IntArray) -> None:
-        """Writes a generation before it is evaluated."""
-        ...
-
-    def complete(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Writes a generation's outcomes."""
+    def append(self, generation: Generation) -> None:
+        """Writes the next generation."""
         ...
 
 
@@ -121,31 +117,22 @@ def run_search(
     for generation in done:
         if generation.number == 0 and not np.array_equal(generation.genotypes, design[: settings.evaluations]):
             raise UsageError("this search was begun with another design; resume it with the settings it began with.")
-    while sum(len(g.genotypes) for g in done if g.outcomes is not None) < settings.evaluations:
-        if done and done[-1].outcomes is None:
-            proposed = done.pop()
-        else:
-            proposed = _propose(space, design, done, fits, settings)
-            journal.propose(proposed.number, proposed.genotypes)
-        outcomes = tuple(evaluator.evaluate(proposed.genotypes))
-        journal.complete(proposed.number, outcomes)
-        done.append(Generation(number=proposed.number, genotypes=proposed.genotypes, outcomes=outcomes))
-        on_generation(done[-1], sum(len(g.genotypes) for g in done))
+    while sum(len(g.outcomes) for g in done) < settings.evaluations:
+        genotypes = design[: settings.evaluations] if not done else _propose(space, done, fits, settings)
+        outcomes = tuple(evaluator.evaluate(genotypes))
+        done.append(Generation(number=len(done), genotypes=genotypes, outcomes=outcomes))
+        journal.append(done[-1])
+        on_generation(done[-1], sum(len(g.outcomes) for g in done))
     return SearchResult(
         genotypes=np.concatenate([g.genotypes for g in done]),
-        outcomes=tuple(o for g in done for o in g.outcomes or ()),
+        outcomes=tuple(o for g in done for o in g.outcomes),
     )
 
 
-def _propose(
-    space: SearchSpace, design: IntArray, done: Sequence[Generation], fits: PredictorFits, settings: SearchSettings
-) -> Generation:
-    number = len(done)
-    if number == 0:
-        return Generation(number=0, genotypes=design[: settings.evaluations])
+def _propose(space: SearchSpace, done: Sequence[Generation], fits: PredictorFits, settings: SearchSettings) -> IntArray:
     spent = sum(len(g.genotypes) for g in done)
     count = min(settings.batch_size, settings.evaluations - spent)
-    study = build_study(space, done, make_sampler(space, fits, settings, number))
+    study = build_study(space, done, make_sampler(space, fits, settings, len(done)))
     tried = {row.tobytes() for g in done for row in g.genotypes}
     rows: list[IntArray] = []
     for _ in range(count * _MAX_REDRAWS):
@@ -161,7 +148,7 @@ def _propose(
             break
     if not rows:
         raise UsageError(f"{settings.method} proposes nothing new after {spent} evaluations: the space is exhausted.")
-    return Generation(number=number, genotypes=np.array(rows, dtype=np.int64))
+    return np.array(rows, dtype=np.int64)
 
 
 def make_sampler(space: SearchSpace, fits: PredictorFits, settings: SearchSettings, generation: int) -> BaseSampler:
@@ -192,7 +179,7 @@ def build_study(space: SearchSpace, done: Sequence[Generation], sampler: BaseSam
             [
                 _trial(space, row, outcome, generation.number)
                 for generation in done
-                for row, outcome in zip(generation.genotypes, generation.outcomes or (), strict=True)
+                for row, outcome in zip(generation.genotypes, generation.outcomes, strict=True)
             ]
         )
     return study
