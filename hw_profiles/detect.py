@@ -1,0 +1,89 @@
+"""Finds the local processor and gives its device profiles, one for each installed runtime."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hw_profiles.profile import DeviceProfile
+from hw_profiles.runtimes.registry import get_runtime, runtime_names
+from search_spaces.errors import UnknownNameError
+
+LOCAL_DEVICE: Final = "local-cpu"
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+_RELEVANT_ISA: Final = frozenset(
+    {
+        *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni"),
+        *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+        *("amx_tile", "amx_int8", "amx_bf16"),
+        *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+    }
+)
+"""Instruction sets that numeric kernels are written for, as Linux names them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processor:
+    """A processor as its operating system describes it."""
+
+    name: str
+    architecture: str
+    isa: tuple[str, ...]
+    cores: int
+
+
+def detect_processor(cpuinfo: Path = _CPUINFO) -> Processor:
+    """The local processor; without ``cpuinfo`` (not Linux) its instruction sets stay unknown."""
+    described = _first_entry(cpuinfo.read_text("utf-8", "replace")) if cpuinfo.exists() else {}
+    architecture = platform.machine() or "unknown"
+    flags = described.get("flags", described.get("Features", "")).split()
+    return Processor(
+        name=described.get("model name") or platform.processor() or architecture,
+        architecture="aarch64" if architecture == "arm64" else architecture,
+        isa=tuple(sorted(_RELEVANT_ISA.intersection(flags))),
+        cores=os.cpu_count() or 1,
+    )
+
+
+def detect_profiles(processor: Processor | None = None) -> tuple[DeviceProfile, ...]:
+    """One profile for each installed runtime on the local processor: one thread, batch 1."""
+    found = processor or detect_processor()
+    runtimes = [get_runtime(name) for name in runtime_names()]
+    return tuple(
+        DeviceProfile(
+            id=f"{LOCAL_DEVICE}/{runtime.name}",
+            device=LOCAL_DEVICE,
+            runtime=runtime.name,
+            runtime_version=runtime.version,
+            processor=found.name,
+            architecture=found.architecture,
+            isa=found.isa,
+            cores=found.cores,
+            precisions=runtime.precisions(found.isa),
+        )
+        for runtime in runtimes
+    )
+
+
+def resolve_profile(profile_id: str, folder: Path | None = None) -> DeviceProfile:
+    """A profile by its id: the local ones, or a TOML file of ``folder`` (any depth).
+
+    Raises:
+        UnknownNameError: where no profile has this id; it names the known ones.
+        ProfileError: where a file of the folder is not a profile.
+    """
+    known = {profile.id: profile for profile in detect_profiles()}
+    for path in sorted(folder.rglob("*.toml")) if folder is not None else ():
+        profile = DeviceProfile.load(path)
+        known[profile.id] = profile
+    if profile_id not in known:
+        raise UnknownNameError("device", profile_id, tuple(sorted(known)))
+    return known[profile_id]
+
+
+def _first_entry(cpuinfo: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

@@ -1,0 +1,177 @@
+"""Apache TVM on the CPU: the artifact is a shared library for ``relax.VirtualMachine``."""
+
+# ruff: noqa: PLC0415 - a runtime is imported when it is used: naming and describing it must be fast
+
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hw_profiles.errors import ArtifactError, CompileError
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.runtimes.protocol import FloatArray
+
+if TYPE_CHECKING:
+    import tvm
+
+RECIPE: Final = 1
+"""Raised whenever the passes, schedules or target below change the code that is generated."""
+
+_LLVM_FEATURES: Final = {
+    "sse4_2": "sse4.2",
+    "avx": "avx",
+    "avx2": "avx2",
+    "fma": "fma",
+    "f16c": "f16c",
+    "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512cd": "avx512cd",
+    "avx512dq": "avx512dq",
+    "avx512vl": "avx512vl",
+    "avx512_vnni": "avx512vnni",
+    "asimd": "neon",
+    "asimdhp": "fullfp16",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "sve": "sve",
+}
+"""LLVM's names of the instruction sets that profiles list."""
+
+_TRIPLES: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
+_MODELS: Final = {"x86_64": "x86-64", "aarch64": "generic"}
+_COMPILERS: Final = ("g++", "gcc", "clang++", "clang")
+
+
+class TvmExecutable:
+    """A virtual machine over one shared library."""
+
+    def __init__(self, machine: Any) -> None:  # noqa: ANN401 - TVM has no type annotations
+        self._machine = machine
+
+    def run(self, image: FloatArray) -> FloatArray:
+        """See :class:`hw_profiles.runtimes.protocol.Executable`."""
+        import tvm
+
+        try:
+            result = self._machine["main"](tvm.runtime.tensor(np.ascontiguousarray(image)))
+        except Exception as error:  # its errors have no common root
+            raise ArtifactError(f"TVM cannot run the network: {error}") from error
+        return np.asarray((result if hasattr(result, "numpy") else result[0]).numpy(), dtype=np.float32)
+
+    def time(self, image: FloatArray, *, calls: int) -> list[float]:
+        """See :class:`hw_profiles.runtimes.protocol.Executable`; TVM's own clock, without Python's call."""
+        import tvm
+
+        self._machine.set_input("main", tvm.runtime.tensor(np.ascontiguousarray(image)))
+        evaluator = self._machine.time_evaluator("invoke_stateful", tvm.cpu(), number=1, repeat=calls)
+        return [reading_s * 1e3 for reading_s in evaluator("main").results]
+
+
+class TvmRuntime:
+    """Compiles float networks from ``torch.export`` and quantized ones from QDQ ONNX."""
+
+    name = "tvm"
+    artifact_suffix = ".so"
+
+    @property
+    def version(self) -> str:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        return f"{version('apache-tvm')}+recipe{RECIPE}"
+
+    def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:  # noqa: ARG002 - the same on all
+        """TVM imports a QDQ graph as dequantize and float kernels: int8 is rounded to, not computed in."""
+        return {"fp32": "native", "int8": "emulated"}
+
+    def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        compiler = next((name for name in _COMPILERS if shutil.which(name)), None)
+        if compiler is None:
+            raise CompileError(
+                f"TVM links with a C compiler and none of {', '.join(_COMPILERS)} is installed; install gcc."
+            )
+        artifact = folder / f"{files.name}.{self.name}{self.artifact_suffix}"
+        # The linker goes by the ending; a killed worker must not leave half a library under the real name.
+        unfinished = artifact.with_name(f"{files.name}.{self.name}.part{self.artifact_suffix}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            executable = _build(_import(files), profile)
+            executable.export_library(str(unfinished), cc=compiler)
+            unfinished.replace(artifact)
+        except Exception as error:  # its errors have no common root
+            raise CompileError(f"TVM cannot compile {files.name}: {_first_line(error)}") from error
+        return artifact
+
+    def load(self, artifact: Path, profile: DeviceProfile) -> TvmExecutable:  # noqa: ARG002 - the worker sets threads
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; threads come from ``TVM_NUM_THREADS``."""
+        import tvm
+        from tvm import relax
+
+        try:
+            return TvmExecutable(relax.VirtualMachine(tvm.runtime.load_module(str(artifact)), tvm.cpu()))
+        except Exception as error:  # its errors have no common root
+            raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
+
+
+def _import(files: NetworkFiles) -> "tvm.IRModule":
+    if files.quantized:
+        import onnx
+        from tvm.relax.frontend.onnx import from_onnx
+
+        return from_onnx(onnx.load(files.onnx), keep_params_in_input=False)
+    import torch
+    from tvm.relax.frontend.torch import from_exported_program
+
+    if files.exported_program is None:
+        raise CompileError(f"network {files.name} has no exported program, which TVM compiles float networks from.")
+    return from_exported_program(torch.export.load(files.exported_program), keep_params_as_input=False)
+
+
+def target_of(profile: DeviceProfile) -> "tvm.target.Target":
+    """The LLVM target that follows from a profile alone.
+
+    Features are named one by one: a virtual machine may hide some of its processor model's,
+    and the model's name would let LLVM use them.
+
+    Raises:
+        CompileError: where the architecture is not supported.
+    """
+    import tvm
+
+    if profile.architecture not in _TRIPLES:
+        known = ", ".join(_TRIPLES)
+        raise CompileError(f"TVM profiles exist for {known}; {profile.id!r} is {profile.architecture!r}.")
+    features = [f"+{_LLVM_FEATURES[name]}" for name in profile.isa if name in _LLVM_FEATURES]
+    return tvm.target.Target(
+        {
+            "kind": "llvm",
+            "mtriple": _TRIPLES[profile.architecture],
+            "mcpu": _MODELS[profile.architecture],
+            "mattr": features,
+            "num-cores": profile.threads,
+        }
+    )
+
+
+def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    import tvm
+    from tvm import relax
+
+    target = target_of(profile)
+    passes = tvm.transform.Sequential(
+        [
+            relax.transform.DecomposeOpsForInference(),
+            # Channels last: the innermost loop then runs over contiguous channels.
+            relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
+        ]
+    )
+    with target:
+        return tvm.compile(passes(module), target=target)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1].strip() if lines else 'no message'}"
