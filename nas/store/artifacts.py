@@ -1,0 +1,95 @@
+"""Content-addressed files and what they are to candidates."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, cast
+
+from sqlalchemy import select
+
+from nas.store import leases
+from nas.store.database import Clock, Database, insert_missing
+from nas.store.errors import NotStoredError, StoreConflictError
+from nas.store.leases import Lease
+from nas.store.tables import ArtifactRow, ArtifactUseRow, table_of
+
+ArtifactKind = Literal["onnx", "tvm", "weights", "manifest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file in one of its uses."""
+
+    sha256: str
+    kind: ArtifactKind
+    size_bytes: int
+    path: str
+    """Relative to the home's artifacts."""
+    candidate_id: str
+
+
+class Artifacts:
+    """Artifacts by hash and by candidate."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def put(self, artifact: Artifact, *, lease: Lease | None = None) -> None:
+        """Stores a file's place and use; again is harmless.
+
+        Raises:
+            StoreConflictError: for an unknown candidate or kind, or a path outside the home's artifacts.
+            LeaseLostError: where ``lease`` no longer holds; nothing is stored.
+        """
+        path = PurePosixPath(artifact.path)
+        if path.is_absolute() or ".." in path.parts:
+            raise StoreConflictError(f"artifact path {artifact.path!r} must be relative to the home's artifacts.")
+        file = {
+            "sha256": artifact.sha256,
+            "size_bytes": artifact.size_bytes,
+            "path": artifact.path,
+            "created_at": self._clock(),
+        }
+        use = {"candidate_id": artifact.candidate_id, "kind": artifact.kind, "sha256": artifact.sha256}
+        with self._database.write() as session:
+            leases.require(session, lease)
+            insert_missing(session, table_of(ArtifactRow), [file])
+            insert_missing(session, table_of(ArtifactUseRow), [use])
+
+    def find(self, sha256: str) -> Artifact | None:
+        """The file under one of its uses, or None."""
+        query = _QUERY.where(ArtifactRow.sha256 == sha256).order_by(ArtifactUseRow.kind, ArtifactUseRow.candidate_id)
+        with self._database.read() as session:
+            row = session.execute(query.limit(1)).first()
+            return None if row is None else _stored(*row)
+
+    def get(self, sha256: str) -> Artifact:
+        """The file under one of its uses.
+
+        Raises:
+            NotStoredError: where there is none of this hash.
+        """
+        found = self.find(sha256)
+        if found is None:
+            raise NotStoredError("artifact", sha256)
+        return found
+
+    def of_candidate(self, candidate_id: str) -> tuple[Artifact, ...]:
+        """A candidate's files, by kind and hash."""
+        query = _QUERY.where(ArtifactUseRow.candidate_id == candidate_id)
+        with self._database.read() as session:
+            rows = session.execute(query.order_by(ArtifactUseRow.kind, ArtifactUseRow.sha256))
+            return tuple(_stored(*row) for row in rows)
+
+
+_QUERY = select(ArtifactRow, ArtifactUseRow).join(ArtifactUseRow, ArtifactUseRow.sha256 == ArtifactRow.sha256)
+
+
+def _stored(file: ArtifactRow, use: ArtifactUseRow) -> Artifact:
+    return Artifact(
+        sha256=file.sha256,
+        kind=cast("ArtifactKind", use.kind),
+        size_bytes=file.size_bytes,
+        path=file.path,
+        candidate_id=use.candidate_id,
+    )

@@ -1,0 +1,173 @@
+"""Connections and short transactions, on SQLite or PostgreSQL.
+
+Every write transaction on SQLite starts with ``BEGIN IMMEDIATE``: it waits its turn at
+the start instead of failing in the middle, where a read has to become a write.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.orm import Session
+
+from nas.home import DiskFullError
+from nas.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+
+Clock = Callable[[], datetime]
+"""Gives the present moment, aware and in UTC."""
+
+_BUSY_TIMEOUT_MS: Final = 30_000
+_WRITES: Final = "hwnas_writes"
+_FULL: Final = {"SQLITE_FULL", "53100"}
+_LATER: Final = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT", "40001", "40P01", "55P03", "57P03", "53300"}
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """An engine and its transactions; safe to share between threads, not across a fork."""
+
+    def __init__(self, url: str) -> None:
+        """Connects lazily.
+
+        Raises:
+            StoreError: where the URL is not one of SQLite or PostgreSQL.
+        """
+        self.url = _parse(url)
+        if self.url.get_backend_name() == "sqlite":
+            self.engine = _sqlite_engine(self.url)
+        else:
+            self.engine = create_engine(
+                self.url, json_serializer=_to_json, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+            )
+        self._writing = self.engine.execution_options(**{_WRITES: True})
+
+    @property
+    def name(self) -> str:
+        """The URL without its password, for messages."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent view; nothing is kept.
+
+        Raises:
+            StoreError: where the database cannot be used.
+        """
+        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: kept whole on leaving, dropped whole on an error.
+
+        Raises:
+            StoreConflictError: where an invariant of the database refuses it.
+            StoreUnavailableError: where the database is out of reach or stays busy.
+            DiskFullError: where the disk has no space.
+            StoreError: for anything else that the database refuses.
+        """
+        with self._translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """One write transaction without a session, for migrations; errors as :meth:`write`."""
+        with self._translated(), self._writing.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Closes the pooled connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError as error:
+            raise StoreConflictError(f"the database refused a row: {_reason(error)}.") from error
+        except DBAPIError as error:
+            raise self._refusal(error) from error
+        except StatementError as error:
+            raise StoreError(
+                f"a value cannot be stored: {_reason(error)}; give finite numbers and plain text."
+            ) from error
+
+    def _refusal(self, error: DBAPIError) -> Exception:
+        code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+        if code in _FULL:
+            return DiskFullError(f"no space left for the database {self.name}; free some and run the command again.")
+        lost_connection = self.url.get_backend_name() != "sqlite" and isinstance(error, OperationalError)
+        if code in _LATER or lost_connection:
+            return StoreUnavailableError(
+                f"the database {self.name} cannot be used now: {_reason(error)}; try again when it is up and less busy."
+            )
+        return StoreError(f"the database {self.name} cannot be used: {_reason(error)}.")
+
+
+def insert_missing(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows (keyed by column attribute) and skips those whose key is stored already."""
+    if not rows:
+        return
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+    else:
+        session.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StoreError(
+            "the database URL cannot be read; use sqlite:///PATH or postgresql://USER@HOST/NAME."
+        ) from error
+    if parsed.get_backend_name() == "sqlite":
+        return parsed
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    raise StoreError(
+        f"databases of kind {parsed.get_backend_name()!r} are not supported;"
+        " use sqlite:///PATH or postgresql://USER@HOST/NAME."
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("the database must be a file that several processes can share; use sqlite:///PATH.")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, json_serializer=_to_json)
+
+    def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever DBAPI connects
+        connection.isolation_level = None  # the driver's own BEGIN comes too late; see begin below
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def _reason(error: StatementError) -> str:
+    return str(error.orig if error.orig is not None else error).strip().splitlines()[0].rstrip(".")
+
+
+_to_json: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,51 @@
+"""What can go wrong between hwnas and its database."""
+
+from typing import ClassVar
+
+from search_spaces.errors import NasError
+
+
+class StoreError(NasError):
+    """The database cannot be opened or used."""
+
+    code: ClassVar[str] = "store"
+
+
+class StoreUnavailableError(StoreError):
+    """The database is out of reach or busy; trying again later may help."""
+
+    code: ClassVar[str] = "store-unavailable"
+
+
+class StoreConflictError(StoreError):
+    """A row that contradicts what is stored: an invariant of the database refused it."""
+
+    code: ClassVar[str] = "store-conflict"
+
+
+class NotStoredError(StoreError):
+    """Nothing is stored under this id."""
+
+    code: ClassVar[str] = "not-stored"
+
+    def __init__(self, kind: str, key: str) -> None:
+        self.kind = kind
+        self.key = key
+        super().__init__(f"no {kind} {key!r} is stored; check the id.")
+
+
+class FrontFormatError(StoreError):
+    """The bytes of a front do not follow ``hwnas.front/1``."""
+
+    code: ClassVar[str] = "front-format"
+
+
+class LeaseLostError(StoreError):
+    """The job went to another worker, ended or was never held: this worker's results no longer count."""
+
+    code: ClassVar[str] = "lease-lost"
+
+    def __init__(self, job_id: str, fence: int) -> None:
+        self.job_id = job_id
+        self.fence = fence
+        super().__init__(f"job {job_id} is no longer held under fence {fence}; its results here are dropped.")

@@ -1,0 +1,115 @@
+"""Immutable revisions of predictors: where their files are and how wrong they were on held-out data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import select
+
+from nas.store.database import Clock, Database, insert_missing
+from nas.store.errors import NotStoredError
+from nas.store.tables import PredictorRow, table_of
+
+PredictorKind = Literal["latency", "accuracy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPredictor:
+    """One revision; latency revisions have a profile, accuracy revisions have none."""
+
+    id: str
+    """SHA-256 of the revision's files."""
+    kind: PredictorKind
+    profile_id: str | None
+    space: str
+    supernet_id: str | None
+    data_sha256: str
+    """Hash of the rows that it was fitted to."""
+    schema_version: str
+    """Of its features."""
+    metrics: Mapping[str, Any]
+    folder: str
+    """Relative to the home's predictors."""
+    created_at: datetime
+
+
+class Predictors:
+    """Revisions by id; the newest of a kind."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def put(
+        self,
+        *,
+        revision: str,
+        kind: PredictorKind,
+        profile_id: str | None,
+        space: str,
+        supernet_id: str | None,
+        data_sha256: str,
+        schema_version: str,
+        metrics: Mapping[str, Any],
+        folder: str,
+    ) -> None:
+        """Stores a revision; one that is stored already stays as it is.
+
+        Raises:
+            StoreConflictError: for a latency revision without a profile, or unknown profiles or supernets.
+        """
+        row = {
+            "id": revision,
+            "kind": kind,
+            "profile_id": profile_id,
+            "space": space,
+            "supernet_id": supernet_id,
+            "data_sha256": data_sha256,
+            "schema_version": schema_version,
+            "metrics": dict(metrics),
+            "folder": folder,
+            "created_at": self._clock(),
+        }
+        with self._database.write() as session:
+            insert_missing(session, table_of(PredictorRow), [row])
+
+    def get(self, revision: str) -> StoredPredictor:
+        """The revision.
+
+        Raises:
+            NotStoredError: where there is none of this id.
+        """
+        with self._database.read() as session:
+            row = session.get(PredictorRow, revision)
+            if row is None:
+                raise NotStoredError("predictor", revision)
+            return _stored(row)
+
+    def latest(
+        self, *, kind: PredictorKind, space: str, profile_id: str | None = None, supernet_id: str | None = None
+    ) -> StoredPredictor | None:
+        """The newest revision of a kind for a space, a profile (latency) and, where given, a supernet."""
+        query = select(PredictorRow).where(PredictorRow.kind == kind, PredictorRow.space == space)
+        if profile_id is not None:
+            query = query.where(PredictorRow.profile_id == profile_id)
+        if supernet_id is not None:
+            query = query.where(PredictorRow.supernet_id == supernet_id)
+        with self._database.read() as session:
+            row = session.scalars(query.order_by(PredictorRow.created_at.desc(), PredictorRow.id).limit(1)).first()
+            return None if row is None else _stored(row)
+
+
+def _stored(row: PredictorRow) -> StoredPredictor:
+    return StoredPredictor(
+        id=row.id,
+        kind=cast("PredictorKind", row.kind),
+        profile_id=row.profile_id,
+        space=row.space,
+        supernet_id=row.supernet_id,
+        data_sha256=row.data_sha256,
+        schema_version=row.schema_version,
+        metrics=row.metrics,
+        folder=row.folder,
+        created_at=row.created_at,
+    )

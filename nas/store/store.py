@@ -1,0 +1,73 @@
+"""The store: one object whose attributes are the concepts that it keeps."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nas.store.artifacts import Artifacts
+from nas.store.candidates import Candidates
+from nas.store.database import Clock, Database, utc_now
+from nas.store.devices import Devices
+from nas.store.evaluations import Evaluations
+from nas.store.fronts import Fronts
+from nas.store.measurements import Measurements
+from nas.store.migration import migrate, schema_revision
+from nas.store.predictors import Predictors
+from nas.store.searches import Searches
+from nas.store.supernets import Supernets
+
+
+class Store:
+    """Rows by concept. Threads may share one; each process opens its own.
+
+    Every method is one short transaction and raises the errors of
+    :meth:`nas.store.database.Database.write` besides its own.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self.devices = Devices(database, clock)
+        self.supernets = Supernets(database, clock)
+        self.candidates = Candidates(database, clock)
+        self.evaluations = Evaluations(database, clock)
+        self.measurements = Measurements(database, clock)
+        self.artifacts = Artifacts(database, clock)
+        self.predictors = Predictors(database, clock)
+        self.searches = Searches(database, clock)
+        self.fronts = Fronts(database, clock)
+
+    def schema_revision(self) -> str | None:
+        """The database's schema revision, read from it now; None before the first migration."""
+        return schema_revision(self.database)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str | Path, *, clock: Clock = utc_now) -> Store:
+    """Opens a database, first made or brought up to date where needed; processes may race to do it.
+
+    Args:
+        url: ``sqlite:///PATH``, ``postgresql://USER@HOST/NAME``, or the path of a SQLite file.
+        clock: Gives the present moment in UTC.
+
+    Raises:
+        StoreError: where the database cannot be used or was written by a newer hwnas.
+    """
+    database = Database(f"sqlite:///{url}" if isinstance(url, Path) else url)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, clock)

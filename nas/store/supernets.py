@@ -1,0 +1,108 @@
+"""Trained supernets: where their files are and what they reached."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from nas.store.database import Clock, Database, insert_missing
+from nas.store.errors import NotStoredError
+from nas.store.tables import SupernetRow, table_of
+from search_spaces.task import ImageTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSupernet:
+    """One trained supernet."""
+
+    id: str
+    """SHA-256 of the weights."""
+    space: str
+    task: ImageTask
+    data_name: str
+    data_fingerprint: str
+    """SHA-256 of the data set's arrays."""
+    folder: str
+    """Relative to the home's supernets."""
+    metrics: Mapping[str, Any]
+    created_at: datetime
+
+
+class Supernets:
+    """Supernets by the hash of their weights."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def put(
+        self,
+        *,
+        supernet_id: str,
+        space: str,
+        task: ImageTask,
+        data_name: str,
+        data_fingerprint: str,
+        folder: str,
+        metrics: Mapping[str, Any],
+    ) -> None:
+        """Stores a supernet; one that is stored already stays as it is."""
+        row = {
+            "id": supernet_id,
+            "space": space,
+            "task": task.as_json(),
+            "data_name": data_name,
+            "data_fingerprint": data_fingerprint,
+            "folder": folder,
+            "metrics": dict(metrics),
+            "created_at": self._clock(),
+        }
+        with self._database.write() as session:
+            insert_missing(session, table_of(SupernetRow), [row])
+
+    def find(self, supernet_id: str) -> StoredSupernet | None:
+        """The supernet, or None."""
+        with self._database.read() as session:
+            row = session.get(SupernetRow, supernet_id)
+            return None if row is None else _stored(row)
+
+    def get(self, supernet_id: str) -> StoredSupernet:
+        """The supernet.
+
+        Raises:
+            NotStoredError: where there is none of this id.
+        """
+        found = self.find(supernet_id)
+        if found is None:
+            raise NotStoredError("supernet", supernet_id)
+        return found
+
+    def latest(self, *, space: str | None = None, data_fingerprint: str | None = None) -> StoredSupernet | None:
+        """The newest supernet, of one space and one data set where given."""
+        found = self.all(space=space, data_fingerprint=data_fingerprint)
+        return found[0] if found else None
+
+    def all(self, *, space: str | None = None, data_fingerprint: str | None = None) -> tuple[StoredSupernet, ...]:
+        """Supernets, newest first."""
+        query = select(SupernetRow).order_by(SupernetRow.created_at.desc(), SupernetRow.id)
+        if space is not None:
+            query = query.where(SupernetRow.space == space)
+        if data_fingerprint is not None:
+            query = query.where(SupernetRow.data_fingerprint == data_fingerprint)
+        with self._database.read() as session:
+            return tuple(_stored(row) for row in session.scalars(query))
+
+
+def _stored(row: SupernetRow) -> StoredSupernet:
+    return StoredSupernet(
+        id=row.id,
+        space=row.space,
+        task=ImageTask(**row.task),
+        data_name=row.data_name,
+        data_fingerprint=row.data_fingerprint,
+        folder=row.folder,
+        metrics=row.metrics,
+        created_at=row.created_at,
+    )
