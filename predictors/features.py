@@ -1,0 +1,172 @@
+"""What a predictor sees of a network: masked encoding, cost facts, known devices' predictions.
+
+Every block is centred and scaled by a reference population of the space, never by the
+samples at hand: a scale estimated from a dozen of them would be noise. A block's rows
+have a mean squared norm of one, so that blocks of any width weigh alike in a kernel.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.encoding import Encoding
+from search_spaces.facts import FACTS, CostFacts
+from search_spaces.space import IntArray, SearchSpace
+
+FloatArray = NDArray[np.float64]
+
+SCHEMA: Final = "hwnas.features/1"
+"""Raise the number whenever the meaning of a feature changes: old revisions are then refused."""
+
+_REFERENCE_SIZE: Final = 1024
+_REFERENCE_SEED: Final = 20_240_229
+
+
+class LatencySource(Protocol):
+    """A known device's model, whose predictions inform those for another device."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space that the model speaks of."""
+        ...
+
+    def log_latency(self, genotypes: IntArray) -> FloatArray:
+        """Natural logarithm of the predicted milliseconds, shape ``(n,)``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """Feature blocks of ``n`` networks.
+
+    ``encoding``, ``facts`` (logarithms) and ``sources`` are centred and scaled, shapes
+    ``(n, ...)``; ``loads`` are the facts themselves, non-negative, each divided by its
+    mean over the reference population. ``policy`` has a column a policy gene, zero where
+    the unit is absent or in the policy's first precision; it is not centred, so that an
+    unquantized network has a row of zeros.
+    """
+
+    encoding: FloatArray
+    facts: FloatArray
+    sources: FloatArray
+    loads: FloatArray
+    policy: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.encoding)
+
+    def take(self, rows: IntArray) -> "Features":
+        """The blocks of some rows."""
+        return Features(
+            encoding=self.encoding[rows],
+            facts=self.facts[rows],
+            sources=self.sources[rows],
+            loads=self.loads[rows],
+            policy=self.policy[rows],
+        )
+
+    def block(self, name: str) -> FloatArray:
+        """A scaled block by name: ``encoding``, ``facts``, ``sources`` or ``policy``."""
+        blocks = {"encoding": self.encoding, "facts": self.facts, "sources": self.sources, "policy": self.policy}
+        return blocks[name]
+
+    @property
+    def columns(self) -> FloatArray:
+        """All scaled blocks side by side."""
+        return np.hstack([self.encoding, self.facts, self.sources, self.policy])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Scaling:
+    """Mean and scale of a block's informative columns."""
+
+    columns: IntArray
+    mean: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def of(cls, values: FloatArray) -> "_Scaling":
+        deviation = values.std(axis=0)
+        columns = np.flatnonzero(deviation > 1e-9).astype(np.int64)
+        return cls(
+            columns=columns,
+            mean=values[:, columns].mean(axis=0),
+            scale=deviation[columns] * np.sqrt(max(len(columns), 1)),
+        )
+
+    def apply(self, values: FloatArray) -> FloatArray:
+        scaled: FloatArray = (values[:, self.columns] - self.mean) / self.scale
+        return scaled
+
+
+class FeatureExtractor:
+    """Features of one space's networks, with or without known devices."""
+
+    def __init__(self, space: SearchSpace, sources: Sequence[LatencySource] = ()) -> None:
+        self.space = space
+        self.sources = tuple(sources)
+        self._encoding = Encoding(space)
+        self._facts = CostFacts(space)
+        reference = space.sample(_REFERENCE_SIZE, np.random.default_rng(_REFERENCE_SEED))
+        facts = self._facts.of(reference)
+        self._encoding_scaling = _Scaling.of(self._encoding.of(reference).astype(np.float64))
+        self._facts_scaling = _Scaling.of(np.log1p(facts))
+        self._sources_scaling = _Scaling.of(self._source_values(reference))
+        self._mean_loads = np.maximum(facts.mean(axis=0), 1.0)
+        self._kept_loads = self._distinct_loads(facts)
+
+    @staticmethod
+    def _distinct_loads(facts: FloatArray) -> IntArray:
+        """Columns that vary; of identical ones the first."""
+        varying = np.flatnonzero(facts.std(axis=0) > 0)
+        _, first = np.unique(facts[:, varying], axis=1, return_index=True)
+        return np.sort(varying[first]).astype(np.int64)
+
+    def _source_values(self, genotypes: IntArray) -> FloatArray:
+        if not self.sources:
+            return np.zeros((len(genotypes), 0))
+        return np.stack([source.log_latency(genotypes) for source in self.sources], axis=1)
+
+    def of(self, genotypes: IntArray) -> Features:
+        """Features of canonical genotypes."""
+        facts = self._facts.of(genotypes)
+        return Features(
+            encoding=self._encoding_scaling.apply(self._encoding.of(genotypes).astype(np.float64)),
+            facts=self._facts_scaling.apply(np.log1p(facts)),
+            sources=self._sources_scaling.apply(self._source_values(genotypes)),
+            loads=(facts / self._mean_loads)[:, self._kept_loads],
+            policy=np.zeros((len(genotypes), 0)),
+        )
+
+    def of_parts(self, genotypes: IntArray) -> Features:
+        """Features of the unquantized architectures, with the policy in a block of its own.
+
+        This is how accuracy is seen: the architecture decides most of it, and precision
+        takes a little away.
+        """
+        columns = self.space.policy_columns
+        plain = genotypes.copy()
+        plain[:, columns] = 0
+        policy = (genotypes[:, columns] / np.maximum(self.space.cardinalities[columns] - 1, 1)).astype(np.float64)
+        return replace(self.of(plain), policy=policy / np.sqrt(max(len(columns), 1)))
+
+    def facts(self, genotypes: IntArray) -> FloatArray:
+        """The raw cost facts, shape ``(n, len(FACTS))``."""
+        return self._facts.of(genotypes)
+
+
+def schema_hash(space: SearchSpace) -> str:
+    """SHA-256 of all that gives features their meaning: space, task, genes, facts, schema."""
+    meaning = {
+        "schema": SCHEMA,
+        "space": space.name,
+        "task": space.task.as_json(),
+        "genes": [[gene.name, list(gene.choices), gene.part] for gene in space.genes],
+        "facts": list(FACTS),
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()

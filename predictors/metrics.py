@@ -1,0 +1,127 @@
+"""How good predictions are: rank, relative error, coverage."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from predictors.prediction import Prediction
+
+FloatArray = NDArray[np.float64]
+
+
+def spearman(truth: FloatArray, predicted: FloatArray) -> float:
+    """Spearman's rank correlation; 0 where either side is constant."""
+    if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
+        return 0.0
+    return float(stats.spearmanr(truth, predicted).statistic)
+
+
+def kendall_tau(truth: FloatArray, predicted: FloatArray) -> float:
+    """Kendall's tau-b; 0 where either side is constant."""
+    if np.ptp(truth) == 0 or np.ptp(predicted) == 0:
+        return 0.0
+    return float(stats.kendalltau(truth, predicted).statistic)
+
+
+def mape_pct(truth: FloatArray, predicted: FloatArray) -> float:
+    """Mean absolute relative error in percent."""
+    return float(np.mean(np.abs(predicted - truth) / truth) * 100)
+
+
+def within_pct(truth: FloatArray, predicted: FloatArray, tolerance_pct: float) -> float:
+    """Percentage of predictions within a relative tolerance of the truth."""
+    return float(np.mean(np.abs(predicted - truth) <= truth * tolerance_pct / 100) * 100)
+
+
+def coverage_pct(truth: FloatArray, prediction: Prediction) -> float:
+    """Percentage of true values inside their intervals."""
+    return float(np.mean((prediction.low <= truth) & (truth <= prediction.high)) * 100)
+
+
+def interval_width_pct(prediction: Prediction) -> float:
+    """Mean width of the intervals in percent of the predicted value."""
+    return float(np.mean((prediction.high - prediction.low) / prediction.value) * 100)
+
+
+def r_squared(truth: FloatArray, predicted: FloatArray) -> float:
+    """Share of the variance explained; 0 where the truth is constant."""
+    total = float(np.sum((truth - truth.mean()) ** 2))
+    return 1.0 - float(np.sum((truth - predicted) ** 2)) / total if total > 0 else 0.0
+
+
+def rmse(truth: FloatArray, predicted: FloatArray) -> float:
+    """Root mean squared error in the values' own unit."""
+    return float(np.sqrt(np.mean((truth - predicted) ** 2)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMetrics:
+    """Held-out quality of a latency predictor; percentages from 0 to 100."""
+
+    n: int
+    spearman: float
+    kendall_tau: float
+    mape_pct: float
+    within_5_pct: float
+    within_10_pct: float
+    coverage_90_pct: float
+    interval_width_pct: float
+
+    @classmethod
+    def of(cls, truth: FloatArray, prediction: Prediction) -> "LatencyMetrics":
+        """Compares predictions in milliseconds with true ones, both of shape ``(n,)``."""
+        return cls(
+            n=len(truth),
+            spearman=spearman(truth, prediction.value),
+            kendall_tau=kendall_tau(truth, prediction.value),
+            mape_pct=mape_pct(truth, prediction.value),
+            within_5_pct=within_pct(truth, prediction.value, 5),
+            within_10_pct=within_pct(truth, prediction.value, 10),
+            coverage_90_pct=coverage_pct(truth, prediction),
+            interval_width_pct=interval_width_pct(prediction),
+        )
+
+    def with_coverage_pct(self, coverage_90_pct: float) -> "LatencyMetrics":
+        """The same with another estimate of coverage."""
+        return replace(self, coverage_90_pct=coverage_90_pct)
+
+    def as_json(self) -> dict[str, float]:
+        """The fields as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyMetrics:
+    """Held-out quality of an accuracy predictor; ``rmse`` is a fraction."""
+
+    n: int
+    kendall_tau: float
+    spearman: float
+    r2: float
+    rmse: float
+    top10_kendall_tau: float
+    coverage_90_pct: float
+
+    @classmethod
+    def of(cls, truth: FloatArray, prediction: Prediction) -> "AccuracyMetrics":
+        """Compares predicted fractions with true ones, both of shape ``(n,)``."""
+        best = np.argsort(-truth, kind="stable")[: max(2, len(truth) // 10)]
+        return cls(
+            n=len(truth),
+            kendall_tau=kendall_tau(truth, prediction.value),
+            spearman=spearman(truth, prediction.value),
+            r2=r_squared(truth, prediction.value),
+            rmse=rmse(truth, prediction.value),
+            top10_kendall_tau=kendall_tau(truth[best], prediction.value[best]),
+            coverage_90_pct=coverage_pct(truth, prediction),
+        )
+
+    def with_coverage_pct(self, coverage_90_pct: float) -> "AccuracyMetrics":
+        """The same with another estimate of coverage."""
+        return replace(self, coverage_90_pct=coverage_90_pct)
+
+    def as_json(self) -> dict[str, float]:
+        """The fields as a JSON object."""
+        return asdict(self)

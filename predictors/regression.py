@@ -1,0 +1,66 @@
+"""The contract of every model form, and a fitted model as plain data."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.features import Features
+
+FloatArray = NDArray[np.float64]
+Setting = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelState:
+    """A fitted model as it is written to disk: JSON settings, arrays, XGBoost's UBJSON."""
+
+    form: str
+    settings: dict[str, Setting] = field(default_factory=dict)
+    arrays: dict[str, FloatArray] = field(default_factory=dict)
+    boosters: dict[str, bytes] = field(default_factory=dict)
+    parts: dict[str, "ModelState"] = field(default_factory=dict)
+
+
+class Fitted(Protocol):
+    """A fitted model of a target in its own scale (log milliseconds, logit)."""
+
+    @property
+    def left_out_residuals(self) -> FloatArray:
+        """Each training sample's residual when it alone is left out, shape ``(n,)``."""
+        ...
+
+    def predict(self, features: Features) -> FloatArray:
+        """The expected target, shape ``(n,)``."""
+        ...
+
+    def spread(self, features: Features) -> FloatArray:
+        """How uncertain each prediction is relative to the others, positive, shape ``(n,)``."""
+        ...
+
+    def state(self) -> ModelState:
+        """Everything needed to predict again."""
+        ...
+
+
+class Form(Protocol):
+    """A way to fit; stateless."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the forms of a pool."""
+        ...
+
+    @property
+    def min_samples(self) -> int:
+        """The fewest samples that this form is worth trying with."""
+        ...
+
+    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+        """Fits to a target of shape ``(n,)``; the same arguments give the same model."""
+        ...
+
+    def restore(self, state: ModelState) -> Fitted:
+        """The fitted model that ``state`` was taken from; its residuals are not kept."""
+        ...

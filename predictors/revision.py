@@ -1,0 +1,131 @@
+"""Predictor revisions on disk: one folder each, written whole, never pickled.
+
+``revision.json`` says what the revision is, ``arrays.npz`` holds its arrays and
+``*.ubj`` XGBoost's trees.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.errors import RevisionError
+from predictors.features import SCHEMA, schema_hash
+from predictors.regression import FloatArray, ModelState
+from search_spaces.space import IntArray, SearchSpace
+
+_DOCUMENT = "revision.json"
+_ARRAYS = "arrays.npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Revision:
+    """What every saved predictor carries beside its model."""
+
+    kind: str
+    document: dict[str, Any]
+    model: ModelState
+    arrays: dict[str, FloatArray]
+
+
+def data_hash(genotypes: IntArray, values: FloatArray) -> str:
+    """SHA-256 of the samples that a predictor was fitted to, in their order."""
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(genotypes, dtype="<i8").tobytes())
+    digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def save_revision(
+    folder: Path,
+    revision: Revision,
+    space: SearchSpace,
+    parts: Mapping[str, Callable[[Path], None]] | None = None,
+) -> None:
+    """Writes a revision into a new folder, whole or not at all; ``parts`` write folders inside it.
+
+    Raises:
+        RevisionError: where the folder exists; revisions are immutable.
+    """
+    if folder.exists():
+        raise RevisionError(f"{folder} exists already; a predictor revision is never overwritten.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        arrays = dict(revision.arrays)
+        model = _flatten(revision.model, "model", arrays, temporary)
+        np.savez(temporary / _ARRAYS, allow_pickle=False, **arrays)
+        document = {
+            "kind": revision.kind,
+            "schema": SCHEMA,
+            "schema_hash": schema_hash(space),
+            "space": space.name,
+            "task": space.task.as_json(),
+            **revision.document,
+            "model": model,
+        }
+        (temporary / _DOCUMENT).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for name, save in (parts or {}).items():
+            save(temporary / name)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
+    """Reads a revision.
+
+    Raises:
+        RevisionError: where it is missing, damaged, of another kind, space or feature schema.
+    """
+    try:
+        document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+            arrays: dict[str, NDArray[np.float64]] = {name: file[name] for name in file.files}
+        found = document["kind"], document["space"], document["schema_hash"]
+        model = _unflatten(document.pop("model"), "model", arrays, folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise RevisionError(f"{folder} is not a whole predictor revision ({error}); fit it again.") from error
+    if found[0] != kind:
+        raise RevisionError(f"{folder} holds a predictor of kind {found[0]!r}, not {kind!r}.")
+    if found[1] != space.name:
+        raise RevisionError(f"{folder} predicts for the space {found[1]!r}, not {space.name!r}; fit one for it.")
+    if found[2] != schema_hash(space):
+        raise RevisionError(
+            f"{folder} was fitted for another task or feature schema of {space.name!r} ({document['schema']},"
+            f" task {document['task']}); fit it again."
+        )
+    return Revision(kind=kind, document=document, model=model, arrays=arrays)
+
+
+def _flatten(state: ModelState, prefix: str, arrays: dict[str, FloatArray], folder: Path) -> dict[str, Any]:
+    for name, array in state.arrays.items():
+        arrays[f"{prefix}.{name}"] = array
+    for name, content in state.boosters.items():
+        (folder / f"{prefix}.{name}.ubj").write_bytes(content)
+    return {
+        "form": state.form,
+        "settings": state.settings,
+        "arrays": sorted(state.arrays),
+        "boosters": sorted(state.boosters),
+        "parts": {name: _flatten(part, f"{prefix}.{name}", arrays, folder) for name, part in state.parts.items()},
+    }
+
+
+def _unflatten(document: dict[str, Any], prefix: str, arrays: dict[str, FloatArray], folder: Path) -> ModelState:
+    return ModelState(
+        form=document["form"],
+        settings=document["settings"],
+        arrays={name: arrays.pop(f"{prefix}.{name}") for name in document["arrays"]},
+        boosters={name: (folder / f"{prefix}.{name}.ubj").read_bytes() for name in document["boosters"]},
+        parts={name: _unflatten(part, f"{prefix}.{name}", arrays, folder) for name, part in document["parts"].items()},
+    )

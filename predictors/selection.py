@@ -1,0 +1,181 @@
+"""Which model form the data at hand speaks for, by cross-validation, with the reasons."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.boosting import BoostingForm, TreeSettings
+from predictors.features import Features
+from predictors.regression import Fitted, Form
+from search_spaces.space import IntArray
+
+FloatArray = NDArray[np.float64]
+Loss = Callable[[FloatArray, FloatArray], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormScore:
+    """One form's cross-validated error, or why it was not tried."""
+
+    form: str
+    error: float | None
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The chosen form and what it was compared with.
+
+    ``error_unit`` says what the scores' ``error`` is.
+    """
+
+    form: str
+    scores: tuple[FormScore, ...]
+    folds: int
+    samples: int
+    error_unit: str
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """One sentence a form that was considered."""
+        lines = []
+        for score in sorted(self.scores, key=lambda s: np.inf if s.error is None else s.error):
+            if score.error is None:
+                lines.append(f"{score.form} was not tried: {score.skipped}")
+            else:
+                mark = " (chosen)" if score.form == self.form else ""
+                lines.append(f"{score.form}{mark}: {self.error_unit} {score.error:.4g} over {self.folds} folds")
+        return tuple(lines)
+
+    def as_json(self) -> dict[str, object]:
+        """The fields as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, object]) -> "Choice":
+        """The choice that :meth:`as_json` gave."""
+        fields = dict(document)
+        scores = fields.pop("scores")
+        return cls(scores=tuple(FormScore(**score) for score in scores), **fields)  # type: ignore[attr-defined, arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Selected:
+    """The chosen form fitted to all samples, with its out-of-fold predictions, shape ``(n,)``."""
+
+    choice: Choice
+    fitted: Fitted
+    out_of_fold: FloatArray
+    out_of_fold_spread: FloatArray
+
+
+def fold_rows(count: int, seed: int) -> list[IntArray]:
+    """Seeded folds of row numbers: 10 up to 60 samples, 5 beyond; never more than samples."""
+    folds = min(count, 10 if count <= 60 else 5)
+    order = np.random.default_rng(seed).permutation(count)
+    return [np.sort(part).astype(np.int64) for part in np.array_split(order, folds)]
+
+
+class _CrossValidation:
+    """Fits forms on the folds' complements; keeps the fits for residuals on top."""
+
+    def __init__(self, features: Features, target: FloatArray, seed: int) -> None:
+        self.features = features
+        self.target = target
+        self.seed = seed
+        self.folds = fold_rows(len(target), seed)
+        self._fits: dict[str, list[Fitted]] = {}
+
+    def _complement(self, fold: IntArray) -> IntArray:
+        return np.setdiff1d(np.arange(len(self.target)), fold)
+
+    def run(self, form: Form) -> tuple[FloatArray, FloatArray]:
+        """Out-of-fold predictions and spreads, shape ``(n,)``."""
+        values, spreads = np.zeros_like(self.target), np.ones_like(self.target)
+        fits = []
+        for number, fold in enumerate(self.folds):
+            rows = self._complement(fold)
+            train, wanted = self.features.take(rows), self.target[rows]
+            if isinstance(form, BoostingForm) and form.base is not None and form.base.name in self._fits:
+                fitted = form.fit_on(self._fits[form.base.name][number], train, wanted, self.seed)
+            else:
+                fitted = form.fit(train, wanted, self.seed)
+            held_out = self.features.take(fold)
+            values[fold], spreads[fold] = fitted.predict(held_out), fitted.spread(held_out)
+            fits.append(fitted)
+        self._fits[form.name] = fits
+        return values, spreads
+
+
+def select(
+    bases: Sequence[Form],
+    trees: TreeSettings,
+    features: Features,
+    target: FloatArray,
+    *,
+    seed: int,
+    loss: Loss,
+    error_unit: str,
+) -> Selected:
+    """Compares the bases, then trees on the best base's residual, and fits the winner to all.
+
+    A form that asks for more samples than there are is skipped, and that is recorded.
+    """
+    validation = _CrossValidation(features, target, seed)
+    smallest_fold_fit = len(target) - max(len(fold) for fold in validation.folds)
+    scores: list[FormScore] = []
+    best: tuple[float, Form, FloatArray, FloatArray] | None = None
+
+    def consider(form: Form) -> None:
+        nonlocal best
+        if smallest_fold_fit < form.min_samples:
+            reason = f"it needs {form.min_samples} samples a fit, and a fold leaves {smallest_fold_fit}"
+            scores.append(FormScore(form=form.name, error=None, skipped=reason))
+            return
+        values, spreads = validation.run(form)
+        error = loss(target, values)
+        scores.append(FormScore(form=form.name, error=error))
+        if best is None or error < best[0]:
+            best = (error, form, values, spreads)
+
+    for form in bases:
+        consider(form)
+    if best is None:
+        consider(bases[0])
+    smooth = {form.name: form for form in bases if not isinstance(form, BoostingForm)}
+    tried = [score for score in scores if score.form in smooth and score.error is not None]
+    if tried:
+        base = smooth[min(tried, key=lambda score: score.error or 0.0).form]
+        consider(BoostingForm(name=f"{base.name}+trees", base=base, trees=trees))
+    if best is None:
+        raise ValueError(f"no form of the pool takes {len(target)} samples")
+    _, form, values, spreads = best
+    return Selected(
+        choice=Choice(
+            form=form.name,
+            scores=tuple(scores),
+            folds=len(validation.folds),
+            samples=len(target),
+            error_unit=error_unit,
+        ),
+        fitted=form.fit(features, target, seed),
+        out_of_fold=values,
+        out_of_fold_spread=spreads,
+    )
+
+
+def restore_form(name: str, bases: Sequence[Form], trees: TreeSettings) -> Form:
+    """The form of a recorded name.
+
+    Raises:
+        KeyError: where the pool has no such form.
+    """
+    forms = {form.name: form for form in bases}
+    if name in forms:
+        return forms[name]
+    base, _, suffix = name.rpartition("+")
+    if suffix != "trees":
+        raise KeyError(name)
+    return BoostingForm(name=name, base=forms[base], trees=trees)

@@ -1,0 +1,105 @@
+"""From unquantized to quantized accuracy: a base on the former, a small correction on top.
+
+An accuracy model of unquantized networks carries over to quantized ones when a
+correction learns from a few of them what precision takes away (APQ, Wang et al.,
+CVPR 2020). The correction sees the policy alone, so that few samples suffice.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.features import Features
+from predictors.gaussian_process import GaussianProcessForm, Term
+from predictors.regression import Fitted, Form, ModelState
+
+FloatArray = NDArray[np.float64]
+
+_MIN_QUANTIZED: Final = 3
+_CORRECTION: Final = GaussianProcessForm(
+    name="correction",
+    terms=(Term(block="policy", kind="linear", variance=0.5), Term(block="policy", kind="radial", variance=0.2)),
+    min_samples=_MIN_QUANTIZED,
+)
+
+
+def quantized_rows(features: Features) -> NDArray[np.bool_]:
+    """Which rows have any unit in a reduced precision, shape ``(n,)``."""
+    return np.asarray((features.policy > 0).any(axis=1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FittedTransfer:
+    """A base of unquantized networks and a correction for quantized ones."""
+
+    form: "TransferForm"
+    base: Fitted
+    correction: Fitted | None
+    left_out_residuals: FloatArray
+
+    def predict(self, features: Features) -> FloatArray:
+        """Base, plus the correction where a row is quantized."""
+        values = self.base.predict(features).copy()
+        rows = np.flatnonzero(quantized_rows(features))
+        if self.correction is not None and len(rows):
+            values[rows] += self.correction.predict(features.take(rows))
+        return values
+
+    def spread(self, features: Features) -> FloatArray:
+        """The base's and the correction's in quadrature."""
+        spreads = self.base.spread(features).copy()
+        rows = np.flatnonzero(quantized_rows(features))
+        if self.correction is not None and len(rows):
+            spreads[rows] = np.hypot(spreads[rows], self.correction.spread(features.take(rows)))
+        return spreads
+
+    def state(self) -> ModelState:
+        """Both parts' states."""
+        parts = {"base": self.base.state()}
+        if self.correction is not None:
+            parts["correction"] = self.correction.state()
+        return ModelState(form=self.form.name, parts=parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferForm:
+    """Fits a :class:`FittedTransfer`; without unquantized samples enough, the base sees all."""
+
+    base: Form
+    min_samples: int = 8
+
+    @property
+    def name(self) -> str:
+        """Named after its base."""
+        return f"{self.base.name}+correction"
+
+    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+        """Fits the base to the unquantized rows and the correction to what it leaves of the others."""
+        quantized = quantized_rows(features)
+        plain_rows, quantized_at = np.flatnonzero(~quantized), np.flatnonzero(quantized)
+        if len(plain_rows) < self.base.min_samples:
+            base = self.base.fit(features, target, seed)
+            return FittedTransfer(form=self, base=base, correction=None, left_out_residuals=base.left_out_residuals)
+        base = self.base.fit(features.take(plain_rows), target[plain_rows], seed)
+        residuals = np.zeros_like(target)
+        residuals[plain_rows] = base.left_out_residuals
+        correction: Fitted | None = None
+        if len(quantized_at):
+            held = features.take(quantized_at)
+            residuals[quantized_at] = target[quantized_at] - base.predict(held)
+            if len(quantized_at) >= _MIN_QUANTIZED:
+                correction = _CORRECTION.fit(held, residuals[quantized_at], seed)
+                residuals[quantized_at] = correction.left_out_residuals
+        return FittedTransfer(form=self, base=base, correction=correction, left_out_residuals=residuals)
+
+    def restore(self, state: ModelState) -> Fitted:
+        """Both parts of a saved state."""
+        correction = state.parts.get("correction")
+        return FittedTransfer(
+            form=self,
+            base=self.base.restore(state.parts["base"]),
+            correction=_CORRECTION.restore(correction) if correction is not None else None,
+            left_out_residuals=np.zeros(0),
+        )

@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+
+from predictors.errors import RevisionError, UnfitDataError
+from predictors.latency import LatencyPredictor
+from predictors.metrics import LatencyMetrics
+from search_spaces.errors import InvalidGenotypeError
+from search_spaces.registry import get_space
+from search_spaces.task import ImageTask
+from tests.predictors.synthetic import device_latency_ms
+
+SPACE = get_space("mobilenet_v3:tiny")
+
+
+def _samples(count, seed, **law):
+    rng = np.random.default_rng(seed)
+    genotypes = SPACE.sample(count, rng)
+    return genotypes, device_latency_ms(SPACE, genotypes, rng, **law)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return LatencyPredictor.fit(SPACE, *_samples(40, 0), seed=1)
+
+
+def test_predicts_unseen_networks_within_its_stated_error(predictor):
+    genotypes, truth = _samples(500, 1)
+    found = LatencyMetrics.of(truth, predictor.predict(genotypes))
+    assert found.spearman > 0.98
+    assert found.mape_pct < 4
+    assert found.mape_pct < 2 * predictor.held_out.mape_pct
+    assert found.coverage_90_pct > 80
+
+
+@pytest.mark.parametrize("count", [5, 12, 16])
+def test_works_from_few_samples(count):
+    fitted = LatencyPredictor.fit(SPACE, *_samples(count, 2), seed=1)
+    genotypes, truth = _samples(200, 3)
+    prediction = fitted.predict(genotypes)
+    assert np.all(prediction.low <= prediction.value)
+    assert np.all(prediction.value <= prediction.high)
+    assert np.all(prediction.low > 0)
+    assert LatencyMetrics.of(truth, prediction).spearman > 0.5
+
+
+def test_the_choice_names_every_form_and_why(predictor):
+    assert predictor.choice.form in {score.form for score in predictor.choice.scores}
+    assert len(predictor.choice.reasons) == len(predictor.choice.scores)
+    assert "(chosen)" in predictor.choice.reasons[0]
+    few = LatencyPredictor.fit(SPACE, *_samples(12, 2), seed=1).choice
+    assert any("not tried: it needs 40 samples" in reason for reason in few.reasons)
+
+
+def test_the_same_samples_give_the_same_predictor(predictor):
+    again = LatencyPredictor.fit(SPACE, *_samples(40, 0), seed=1)
+    genotypes, _ = _samples(50, 4)
+    assert np.array_equal(again.predict(genotypes).high, predictor.predict(genotypes).high)
+    assert again.data_sha256 == predictor.data_sha256
+
+
+def test_a_source_helps_where_samples_are_few():
+    source = LatencyPredictor.fit(SPACE, *_samples(150, 5, integer_speedup=0.8), seed=1)
+    genotypes, latency_ms = _samples(10, 6, integer_speedup=1.0)
+    with_source = LatencyPredictor.fit(SPACE, genotypes, latency_ms, seed=1, sources=(source,))
+    alone = LatencyPredictor.fit(SPACE, genotypes, latency_ms, seed=1)
+    unseen, truth = _samples(300, 7, integer_speedup=1.0)
+    errors = [LatencyMetrics.of(truth, p.predict(unseen)).mape_pct for p in (with_source, alone)]
+    assert errors[0] < errors[1]
+
+
+def test_save_and_load_predict_the_same(tmp_path):
+    source = LatencyPredictor.fit(SPACE, *_samples(60, 8), seed=1)
+    fitted = LatencyPredictor.fit(SPACE, *_samples(80, 9), seed=1, sources=(source,), repeatability=0.02)
+    fitted.save(tmp_path / "revision")
+    loaded = LatencyPredictor.load(tmp_path / "revision", SPACE)
+    genotypes, _ = _samples(30, 10)
+    for left, right in ((fitted, loaded), (fitted.sources[0], loaded.sources[0])):
+        assert np.allclose(left.predict(genotypes).low, right.predict(genotypes).low, rtol=1e-12)
+    assert loaded.choice == fitted.choice
+    assert loaded.held_out == fitted.held_out
+    assert loaded.repeatability == 0.02
+    assert np.array_equal(loaded.outside(genotypes), fitted.outside(genotypes))
+    assert {path.suffix for path in (tmp_path / "revision").rglob("*") if path.is_file()} <= {".json", ".npz", ".ubj"}
+
+
+def test_a_revision_is_never_overwritten(predictor, tmp_path):
+    predictor.save(tmp_path / "revision")
+    with pytest.raises(RevisionError, match="never overwritten"):
+        predictor.save(tmp_path / "revision")
+
+
+def test_refuses_another_space_task_or_damage(predictor, tmp_path):
+    predictor.save(tmp_path / "revision")
+    with pytest.raises(RevisionError, match="predicts for the space"):
+        LatencyPredictor.load(tmp_path / "revision", get_space("mobilenet_v3:imagenet"))
+    other = get_space("mobilenet_v3:tiny", ImageTask(channels=3, height=32, width=32, classes=10))
+    with pytest.raises(RevisionError, match="another task or feature schema"):
+        LatencyPredictor.load(tmp_path / "revision", other)
+    document = json.loads((tmp_path / "revision" / "revision.json").read_text())
+    (tmp_path / "revision" / "revision.json").write_text(json.dumps(document)[:-20])
+    with pytest.raises(RevisionError, match="not a whole predictor revision"):
+        LatencyPredictor.load(tmp_path / "revision", SPACE)
+    with pytest.raises(InvalidGenotypeError):
+        predictor.predict(np.zeros((2, 3), dtype=np.int64))
+
+
+def test_says_what_lies_outside_its_training(predictor):
+    trained, _ = _samples(40, 0)
+    assert not predictor.outside(trained).any()
+    small = SPACE.with_policy(trained, "fp32")
+    shallow = LatencyPredictor.fit(SPACE, small, np.linspace(1, 2, 40), seed=1)
+    assert shallow.outside(SPACE.with_policy(trained, "int8")).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda y: np.full_like(y, 3.0), "same latencies in ms"),
+        (lambda y: np.where(np.arange(len(y)) == 2, np.nan, y), "sample 3 is nan"),
+        (lambda y: np.where(np.arange(len(y)) == 0, -1.0, y), "sample 1 is -1"),
+        (lambda y: y[:-1], "give one each"),
+    ],
+)
+def test_refuses_latencies_that_teach_nothing(change, message):
+    genotypes, latency_ms = _samples(12, 11)
+    with pytest.raises(UnfitDataError, match=message):
+        LatencyPredictor.fit(SPACE, genotypes, change(latency_ms), seed=1)
+
+
+def test_refuses_too_few_or_equal_networks_and_foreign_sources():
+    genotypes, latency_ms = _samples(12, 11)
+    with pytest.raises(UnfitDataError, match="4 samples are too few"):
+        LatencyPredictor.fit(SPACE, genotypes[:4], latency_ms[:4], seed=1)
+    with pytest.raises(UnfitDataError, match="the same network"):
+        LatencyPredictor.fit(SPACE, np.repeat(genotypes[:1], 12, axis=0), latency_ms, seed=1)
+    other = get_space("mobilenet_v3:imagenet")
+    rows = other.sample(12, np.random.default_rng(0))
+    source = LatencyPredictor.fit(other, rows, latency_ms, seed=1)
+    with pytest.raises(UnfitDataError, match="a source predicts for the space"):
+        LatencyPredictor.fit(SPACE, genotypes, latency_ms, seed=1, sources=(source,))
