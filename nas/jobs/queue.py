@@ -1,0 +1,246 @@
+"""The queue of jobs: rows with state, lease and fence.
+
+A claim raises the fence; every later write of the claiming worker names the fence that
+it got. A worker that was paused past its lease finds another fence and can change
+nothing, so a job is finished once. Correctness rests on the fence alone: a wrong lease
+(clocks of several hosts disagree) costs repeated work and nothing else.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, cast
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from nas.store import Store
+from nas.store.errors import NotStoredError
+from nas.store.leases import Lease, held_row
+from nas.store.tables import JobRow
+
+JobKind = Literal["search", "calibration"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+DEFAULT_MAX_ATTEMPTS: Final = 10
+"""Claims before a job that keeps losing its workers is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as it is now."""
+
+    id: str
+    kind: JobKind
+    request: Mapping[str, Any]
+    state: JobState
+    fence: int
+    """Grows with every claim."""
+    worker: str | None
+    """Holder of the lease while running."""
+    lease_until: datetime | None
+    attempts: int
+    """Claims so far, releases taken back."""
+    max_attempts: int
+    cancel_requested: bool
+    progress: Mapping[str, Any] | None
+    error: Mapping[str, Any] | None
+    """``code`` and ``message`` of a failed job."""
+    result: Mapping[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    """First claim."""
+    finished_at: datetime | None
+
+    @property
+    def lease(self) -> Lease:
+        """What the claiming worker writes with."""
+        return Lease(job_id=self.id, fence=self.fence)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+class JobQueue:
+    """Jobs of one store. Methods that take a lease raise :class:`LeaseLostError` where it no longer holds."""
+
+    def __init__(self, store: Store) -> None:
+        self._database = store.database
+        self._clock = store.clock
+
+    def enqueue(
+        self,
+        kind: JobKind,
+        request: Mapping[str, Any],
+        *,
+        job_id: str | None = None,
+        max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    ) -> Job:
+        """Adds a job; the id is random where none is given.
+
+        Raises:
+            StoreConflictError: where the id is taken.
+        """
+        row = JobRow(
+            id=job_id or uuid.uuid4().hex,
+            kind=kind,
+            request=dict(request),
+            state="queued",
+            fence=0,
+            attempts=0,
+            max_attempts=max_attempts,
+            cancel_requested=False,
+            created_at=self._clock(),
+        )
+        with self._database.write() as session:
+            session.add(row)
+            session.flush()
+            return _job(row)
+
+    def find(self, job_id: str, *, kind: JobKind | None = None) -> Job | None:
+        """The job (of this kind, where given), or None."""
+        with self._database.read() as session:
+            row = session.get(JobRow, job_id)
+            return None if row is None or (kind is not None and row.kind != kind) else _job(row)
+
+    def get(self, job_id: str) -> Job:
+        """The job.
+
+        Raises:
+            NotStoredError: where there is none of this id.
+        """
+        found = self.find(job_id)
+        if found is None:
+            raise NotStoredError("job", job_id)
+        return found
+
+    def all(self, *, state: JobState | None = None) -> tuple[Job, ...]:
+        """Jobs in the order they were added, of one state where given."""
+        query = select(JobRow).order_by(JobRow.created_at, JobRow.id)
+        if state is not None:
+            query = query.where(JobRow.state == state)
+        with self._database.read() as session:
+            return tuple(_job(row) for row in session.scalars(query))
+
+    def claim(self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float) -> Job | None:
+        """Takes the oldest job that is queued or whose lease ran out; None where there is none.
+
+        Jobs that are not to run again (cancelled meanwhile, or out of attempts) are ended on the way.
+        """
+        while True:
+            with self._database.write() as session:
+                row = self._next(session, kinds)
+                if row is None:
+                    return None
+                if row.cancel_requested:
+                    self._end(row, "cancelled")
+                elif row.attempts >= row.max_attempts:
+                    self._end(row, "failed")
+                    row.error = {
+                        "code": "too-many-attempts",
+                        "message": f"given up: {row.attempts} workers were lost while they ran this job.",
+                    }
+                else:
+                    row.state, row.worker = "running", worker
+                    row.fence += 1
+                    row.attempts += 1
+                    row.lease_until = self._clock() + timedelta(seconds=lease_s)
+                    row.started_at = row.started_at or self._clock()
+                    return _job(row)
+
+    def extend(self, lease: Lease, *, lease_s: float) -> Job:
+        """Moves the lease's end to ``lease_s`` from now; gives the job, with ``cancel_requested``."""
+        with self._database.write() as session:
+            row = held_row(session, lease)
+            row.lease_until = self._clock() + timedelta(seconds=lease_s)
+            return _job(row)
+
+    def report(self, lease: Lease, progress: Mapping[str, Any]) -> None:
+        """Replaces the job's progress."""
+        with self._database.write() as session:
+            held_row(session, lease).progress = dict(progress)
+
+    def succeed(self, lease: Lease, result: Mapping[str, Any]) -> Job:
+        """Ends the job with a result."""
+        with self._database.write() as session:
+            row = held_row(session, lease)
+            self._end(row, "succeeded")
+            row.result = dict(result)
+            return _job(row)
+
+    def fail(self, lease: Lease, *, code: str, message: str) -> Job:
+        """Ends the job with an error."""
+        with self._database.write() as session:
+            row = held_row(session, lease)
+            self._end(row, "failed")
+            row.error = {"code": code, "message": message}
+            return _job(row)
+
+    def mark_cancelled(self, lease: Lease) -> Job:
+        """Ends the job as cancelled, by its worker."""
+        with self._database.write() as session:
+            row = held_row(session, lease)
+            self._end(row, "cancelled")
+            return _job(row)
+
+    def release(self, lease: Lease) -> Job:
+        """Gives the job back to the queue; the attempt does not count."""
+        with self._database.write() as session:
+            row = held_row(session, lease)
+            row.state, row.worker, row.lease_until = "queued", None, None
+            row.attempts -= 1
+            return _job(row)
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
+
+        Raises:
+            NotStoredError: where there is none of this id.
+        """
+        with self._database.write() as session:
+            row = session.get(JobRow, job_id, with_for_update=True)
+            if row is None:
+                raise NotStoredError("job", job_id)
+            if row.state == "queued":
+                self._end(row, "cancelled")
+            if row.state == "running":
+                row.cancel_requested = True
+            return _job(row)
+
+    def _next(self, session: Session, kinds: tuple[JobKind, ...]) -> JobRow | None:
+        expired = and_(JobRow.state == "running", JobRow.lease_until <= self._clock())
+        query = (
+            select(JobRow)
+            .where(JobRow.kind.in_(kinds), or_(JobRow.state == "queued", expired))
+            .order_by(JobRow.created_at, JobRow.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writers wait for each other anyway
+        )
+        return session.scalars(query).first()
+
+    def _end(self, row: JobRow, state: Literal["succeeded", "failed", "cancelled"]) -> None:
+        row.state, row.worker, row.lease_until = state, None, None
+        row.finished_at = self._clock()
+
+
+def _job(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        kind=cast("JobKind", row.kind),
+        request=row.request,
+        state=cast("JobState", row.state),
+        fence=row.fence,
+        worker=row.worker,
+        lease_until=row.lease_until,
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        cancel_requested=row.cancel_requested,
+        progress=row.progress,
+        error=row.error,
+        result=row.result,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
