@@ -1,0 +1,1 @@
+"""From a genotype to files and figures: preparing, measuring, evaluating for real."""

@@ -1,0 +1,227 @@
+"""Turns one genotype into the files that devices run, and evaluates those files.
+
+Extraction, batch-norm recalibration, export and quantization happen once a candidate
+and supernet; what is written stays under the home's cache with a record that is
+written last, so that a folder with a record is complete.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from nas.data.dataset import ImageDataset
+from nas.data.normalization import Normalization
+from nas.evaluation.artifact_accuracy import artifact_accuracy
+from nas.home import sha256_of, write_atomically, write_bytes
+from search_spaces.errors import NasError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from nas.supernet.supernet import Supernet
+
+FloatImages = NDArray[np.float32]
+_RECORD: Final = "prepared.json"
+_REFERENCE_IMAGES: Final = 8
+Part = Literal["val", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationSettings:
+    """How many images each step sees."""
+
+    recalibration_images: int = 1000
+    """For batch-norm statistics."""
+    calibration_images: int = 128
+    """For activation ranges."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A candidate's files and its validation accuracy on the ONNX graph that would ship."""
+
+    candidate_id: str
+    folder: Path
+    quantized: bool
+    accuracy_val: float
+    images_val: int
+    onnx_sha256: str
+
+    @property
+    def onnx(self) -> Path:
+        """The graph that would ship: float, or integer where the policy says so."""
+        return self.folder / ("quantized.onnx" if self.quantized else "float.onnx")
+
+    @property
+    def weights(self) -> Path:
+        """The extracted network's weights."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def network_files(self) -> NetworkFiles:
+        """What a runtime compiles."""
+        return NetworkFiles(
+            name=self.candidate_id,
+            onnx=self.onnx,
+            exported_program=None if self.quantized else self.folder / "network.pt2",
+            quantized=self.quantized,
+            reference=self.folder / "reference.npz",
+        )
+
+    def save(self) -> None:
+        """Writes the record that makes the folder complete."""
+        record = {
+            "candidate_id": self.candidate_id,
+            "quantized": self.quantized,
+            "accuracy_val": self.accuracy_val,
+            "images_val": self.images_val,
+            "onnx_sha256": self.onnx_sha256,
+        }
+        write_bytes(self.folder / _RECORD, json.dumps(record, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The record of a complete folder; None where it is absent, damaged or its graph changed."""
+        try:
+            record: Mapping[str, Any] = json.loads((folder / _RECORD).read_text("utf-8"))
+            prepared = cls(folder=folder, **record)
+            complete = sha256_of(prepared.onnx) == prepared.onnx_sha256 and prepared.weights.exists()
+        except (OSError, ValueError, TypeError):
+            return None
+        return prepared if complete else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationFailure:
+    """Why a candidate has no files; the batch goes on."""
+
+    candidate_id: str
+    message: str
+
+
+class CandidatePreparer:
+    """Prepares candidates of one supernet; loads supernet and images once.
+
+    Not thread-safe: the supernet's batch-norm buffers are one. One process, one preparer.
+    """
+
+    def __init__(self, space: MobileNetV3Space, supernet: "Supernet", images: "PreparationImages", cache: Path) -> None:
+        self._space = space
+        self._supernet = supernet
+        self._images = images
+        self._cache = cache
+
+    def prepare(self, genotype: IntArray) -> Prepared | PreparationFailure:
+        """The candidate's files; made unless they are there. Expected failures are values.
+
+        Args:
+            genotype: canonical, shape ``(genes,)``.
+        """
+        candidate_id = self._space.candidate(genotype).id
+        folder = self._cache / candidate_id[:2] / candidate_id
+        if found := Prepared.load(folder):
+            return found
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._make(genotype, candidate_id, folder)
+        except (NasError, RuntimeError, ValueError) as error:
+            return PreparationFailure(candidate_id=candidate_id, message=" ".join(str(error).split())[:500])
+
+    def _make(self, genotype: IntArray, candidate_id: str, folder: Path) -> Prepared:
+        # torch takes seconds to import; the command line reads records without it.
+        import torch  # noqa: PLC0415
+
+        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
+        from nas.quantization.onnx_export import export_onnx  # noqa: PLC0415
+        from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
+        from nas.supernet.extraction import extract  # noqa: PLC0415
+        from nas.supernet.static_network import save_weights  # noqa: PLC0415
+
+        images = self._images
+        precisions = self._space.network_shape(genotype).precisions
+        network = extract(self._supernet, genotype)
+        recalibrate_batch_norm(network, torch.from_numpy(images.recalibration))
+        network.eval()
+        save_weights(network, folder / "weights.safetensors")
+        deployed = network.deploy()
+        example = torch.from_numpy(images.reference[:1])
+        with torch.no_grad():
+            outputs = deployed(torch.from_numpy(images.reference)).numpy()
+        _save_npz(folder / "reference.npz", input=images.reference, output=outputs)
+        float_path = folder / "float.onnx"
+        export_onnx(deployed, example, tuple(precisions), float_path)
+        quantized = "int8" in precisions.values()
+        if quantized:
+            quantize_onnx(float_path, precisions, images.calibration, folder / "quantized.onnx")
+        else:
+            program = torch.export.export(deployed, (example,))
+            write_atomically(folder / "network.pt2", lambda path: _save_program(program, path))
+        onnx_path = folder / ("quantized.onnx" if quantized else "float.onnx")
+        prepared = Prepared(
+            candidate_id=candidate_id,
+            folder=folder,
+            quantized=quantized,
+            accuracy_val=artifact_accuracy(load_onnx(onnx_path), images.validation, images.validation_labels),
+            images_val=len(images.validation),
+            onnx_sha256=sha256_of(onnx_path),
+        )
+        prepared.save()
+        return prepared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparationImages:
+    """Normalized images, float32 (n, C, H, W), for each step; all but validation are training images."""
+
+    recalibration: FloatImages
+    calibration: FloatImages
+    reference: FloatImages
+    validation: FloatImages
+    validation_labels: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        dataset: ImageDataset,
+        train_rows: NDArray[np.int64],
+        validation_rows: NDArray[np.int64],
+        *,
+        normalization: Normalization,
+        settings: PreparationSettings,
+        seed: int,
+    ) -> Self:
+        """Draws each step's images from the split, the same ones for every candidate."""
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(train_rows)
+        recalibration = order[: settings.recalibration_images]
+        return cls(
+            recalibration=normalization.apply(dataset.x_train[recalibration]),
+            calibration=normalization.apply(dataset.x_train[recalibration[: settings.calibration_images]]),
+            reference=normalization.apply(dataset.x_train[order[-_REFERENCE_IMAGES:]]),
+            validation=normalization.apply(dataset.x_train[validation_rows]),
+            validation_labels=dataset.y_train[validation_rows].astype(np.int64),
+        )
+
+
+def _save_npz(path: Path, **arrays: FloatImages) -> None:
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomically(path, fill)
+
+
+def _save_program(program: "ExportedProgram", path: Path) -> None:
+    from torch.export import save  # noqa: PLC0415
+
+    with path.open("wb") as file:
+        save(program, file)

@@ -1,0 +1,159 @@
+"""Prepares batches in local processes, one candidate a process at a time.
+
+Each process loads the supernet once. A candidate that kills or hangs its process is a
+failure of that candidate: the pool is made anew and the rest of the batch goes on.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nas.candidates.preparation import CandidatePreparer, PreparationFailure, PreparationSettings, Prepared
+from search_spaces.errors import NasError
+from search_spaces.space import IntArray, SearchSpace
+
+PreparationOutcome = Prepared | PreparationFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparerSource:
+    """What a process needs to make its own preparer."""
+
+    supernet_folder: Path
+    data: str
+    """As given to ``--data``."""
+    cache: Path
+    settings: PreparationSettings
+
+
+def make_preparer(source: PreparerSource) -> CandidatePreparer:
+    """Loads supernet and images.
+
+    Raises:
+        NasError: where the supernet or its data cannot be loaded, or the data changed.
+    """
+    from nas.candidates.preparer_loading import load_preparer  # noqa: PLC0415 - imports torch
+
+    return load_preparer(source)
+
+
+@dataclass(slots=True)
+class _ProcessState:
+    """What a pool's process holds between its tasks."""
+
+    preparer: CandidatePreparer | None = None
+    start_error: str = "the process was not started by the pool."
+
+
+_state = _ProcessState()
+
+
+def _start(source: PreparerSource, threads: int) -> None:
+    import torch  # noqa: PLC0415 - the process that owns the pool need not import it
+
+    torch.set_num_threads(threads)
+    try:
+        _state.preparer = make_preparer(source)
+    except NasError as error:
+        # An error here would break the pool without a word; the first task tells it instead.
+        _state.start_error = str(error)
+
+
+def _prepare(genotype: IntArray) -> PreparationOutcome:
+    if _state.preparer is None:
+        raise NasError(_state.start_error)
+    return _state.preparer.prepare(genotype)
+
+
+class PreparationPool:
+    """A context manager over the processes; they start with the first batch."""
+
+    def __init__(
+        self, space: SearchSpace, source: PreparerSource, *, processes: int | None = None, deadline_s: float = 600.0
+    ) -> None:
+        self._space = space
+        self._source = source
+        self._processes = processes or max(1, os.cpu_count() or 1)
+        self._deadline_s = deadline_s
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes, killing what still runs."""
+        if self._executor is None:
+            return
+        running = list((self._executor._processes or {}).values())  # noqa: SLF001 - no public way before 3.14
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            process.kill()
+        for process in running:
+            process.join()
+        self._executor = None
+
+    def prepare(
+        self,
+        genotypes: Sequence[IntArray],
+        on_done: Callable[[int, PreparationOutcome], None] = lambda _index, _outcome: None,
+    ) -> list[PreparationOutcome]:
+        """One outcome a genotype, in order; ``on_done`` hears of each as its turn comes.
+
+        Raises:
+            NasError: where no process can load the supernet.
+        """
+        outcomes: dict[int, PreparationOutcome] = {}
+        waiting = list(range(len(genotypes)))
+        alone = False
+        while waiting:
+            batch = waiting[:1] if alone else waiting
+            futures = [(index, self._submit(genotypes[index])) for index in batch]
+            broken = None
+            for index, future in futures:
+                try:
+                    outcomes[index] = future.result(timeout=self._deadline_s)
+                except (BrokenProcessPool, TimeoutError) as error:
+                    broken = error
+                    break
+                on_done(index, outcomes[index])
+            waiting = [index for index in waiting if index not in outcomes]
+            if broken is None:
+                alone = False
+                continue
+            self.close()
+            if alone or isinstance(broken, TimeoutError):
+                index = waiting.pop(0)
+                outcomes[index] = self._failure(genotypes[index], broken)
+                on_done(index, outcomes[index])
+            # Whose process broke is only known when one candidate runs alone.
+            alone = bool(waiting) and isinstance(broken, BrokenProcessPool) and not alone
+        return [outcomes[index] for index in range(len(genotypes))]
+
+    def _submit(self, genotype: IntArray) -> "Future[PreparationOutcome]":
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                max_workers=self._processes,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(self._source, 1),
+            )
+        return self._executor.submit(_prepare, genotype)
+
+    def _failure(self, genotype: IntArray, error: Exception) -> PreparationFailure:
+        reason = (
+            f"preparing took longer than {self._deadline_s:g} s"
+            if isinstance(error, TimeoutError)
+            else "the preparing process died"
+        )
+        return PreparationFailure(candidate_id=self._space.candidate(genotype).id, message=reason)

@@ -1,0 +1,155 @@
+"""The loop on a landscape whose figures follow from cost facts: exact, instant, and hard enough."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from nas.search.design import designed_candidates
+from nas.search.evolution import EvolutionSettings
+from nas.search.guided_sampler import PredictorFits
+from nas.search.loop import Generation, SearchSettings, run_search
+from nas.search.outcome import Limits, Outcome, objectives
+from nas.search.pareto import hypervolume
+from predictors.accuracy import AccuracyPredictor
+from predictors.latency import LatencyPredictor
+from search_spaces.errors import NasError, UsageError
+from search_spaces.facts import CostFacts
+from search_spaces.registry import get_space
+
+SPACE = get_space("mobilenet_v3:tiny")
+DESIGN = designed_candidates(SPACE, 12, seed=0)
+FITS = PredictorFits(
+    latency=lambda genotypes, values: LatencyPredictor.fit(SPACE, genotypes, values, seed=0),
+    accuracy=lambda genotypes, values: AccuracyPredictor.fit(SPACE, genotypes, values, seed=0),
+)
+QUICK = EvolutionSettings(population=60, generations=10)
+
+
+class Landscape:
+    """Latency grows with work and launches, accuracy saturates in parameters and resolution."""
+
+    def __init__(self, fails=frozenset()):
+        self.facts = CostFacts(SPACE)
+        self.fails = fails
+        self.evaluated = []
+
+    def evaluate(self, genotypes):
+        names = ("macs", "kernels", "parameters", "weight_bytes")
+        macs, kernels, parameters, weights = (self.facts.column(name, genotypes) for name in names)
+        p50 = 0.02 + macs / 4e7 + kernels * 0.002
+        accuracy = 0.93 - 0.6 / np.log10(macs * parameters / 1e8) ** 2
+        outcomes = []
+        for row, genotype in enumerate(genotypes):
+            candidate_id = SPACE.candidate(genotype).id
+            self.evaluated.append(candidate_id)
+            if genotype[0] in self.fails:
+                outcomes.append(Outcome(candidate_id=candidate_id, failure="no such kernel"))
+                continue
+            outcomes.append(
+                Outcome(
+                    candidate_id=candidate_id,
+                    accuracy_val=float(accuracy[row]),
+                    latency_p50_ms=float(p50[row]),
+                    latency_p95_ms=float(p50[row] * 1.1),
+                    size_bytes=int(weights[row]),
+                )
+            )
+        return outcomes
+
+
+@dataclass
+class Rows:
+    written: list = field(default_factory=list)
+
+    def generations(self):
+        return list(self.written)
+
+    def append(self, generation):
+        self.written.append(generation)
+
+
+def settings(**changes):
+    return SearchSettings(**({"evaluations": 28, "batch_size": 8, "seed": 1, "evolution": QUICK} | changes))
+
+
+def dominated_volume(result):
+    good = [o for o in result.outcomes if o.succeeded]
+    points = objectives(np.array([o.latency_p50_ms for o in good]), np.array([o.accuracy_val for o in good]))
+    return hypervolume(points, np.array([0.0, 1.0]))
+
+
+def test_the_budget_is_spent_exactly_on_distinct_candidates():
+    landscape, rows = Landscape(), Rows()
+    result = run_search(SPACE, DESIGN, landscape, rows, FITS, settings())
+    assert [len(g.genotypes) for g in rows.written] == [12, 8, 8]
+    assert len(set(landscape.evaluated)) == len(landscape.evaluated) == 28
+    assert np.array_equal(result.genotypes, SPACE.canonicalize(result.genotypes))
+
+
+def test_a_resumed_search_is_the_uninterrupted_one():
+    whole = run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings())
+    rows = Rows()
+    run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings(evaluations=20))
+    again = Landscape()
+    resumed = run_search(SPACE, DESIGN, again, rows, FITS, settings())
+    assert np.array_equal(whole.genotypes, resumed.genotypes)
+    assert len(again.evaluated) == 8
+
+
+def test_guidance_beats_random_with_the_same_budget():
+    volumes = {
+        method: [
+            dominated_volume(run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings(seed=seed, method=method)))
+            for seed in (1, 2, 3)
+        ]
+        for method in ("hwnas", "random")
+    }
+    assert min(volumes["hwnas"]) > max(volumes["random"])
+
+
+@pytest.mark.parametrize("method", ["nsga2", "random"])
+def test_optunas_own_samplers_are_baselines_on_the_same_rows(method):
+    rows = Rows()
+    run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings(method=method))
+    assert [len(g.genotypes) for g in rows.written] == [12, 8, 8]
+
+
+def test_failed_candidates_cost_budget_and_do_not_end_the_search():
+    result = run_search(SPACE, DESIGN, Landscape(fails={2}), Rows(), FITS, settings())
+    failed = [o for o in result.outcomes if not o.succeeded]
+    assert len(result.outcomes) == 28
+    assert failed
+    assert {o.failure for o in failed} == {"no such kernel"}
+
+
+def test_when_everything_fails_the_search_says_so():
+    with pytest.raises(NasError, match="no evaluation has succeeded"):
+        run_search(SPACE, DESIGN, Landscape(fails={0, 1, 2}), Rows(), FITS, settings())
+
+
+def test_a_limit_draws_the_batches_below_it():
+    limit = 0.12
+    result = run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings(limits=Limits(max_latency_p95_ms=limit)))
+    chosen = [o.latency_p95_ms for o in result.outcomes[12:]]
+    assert np.mean(np.array(chosen) <= limit) >= 0.75
+
+
+def test_another_design_than_the_stored_one_is_refused():
+    rows = Rows([Generation(number=0, genotypes=DESIGN[:3], outcomes=tuple(Landscape().evaluate(DESIGN[:3])))])
+    with pytest.raises(UsageError, match="another design"):
+        run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings())
+
+
+@pytest.mark.parametrize("limits", [{"max_latency_p95_ms": -1.0}, {"min_accuracy": float("nan")}])
+def test_limits_that_cannot_be_are_refused_by_name(limits):
+    with pytest.raises(UsageError, match=next(iter(limits))):
+        Limits(**limits)
+
+
+def test_a_design_begins_with_the_corners_and_is_a_prefix_of_larger_ones():
+    assert np.array_equal(designed_candidates(SPACE, 20, seed=0)[:12], DESIGN)
+    corners = [SPACE.smallest(), SPACE.largest()]
+    corners += [SPACE.with_policy(row, "int8") for row in corners]
+    assert {row.tobytes() for row in corners} == {row.tobytes() for row in DESIGN[:4]}
+    assert len(np.unique(DESIGN, axis=0)) == 12
