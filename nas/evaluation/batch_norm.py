@@ -1,0 +1,48 @@
+"""Batch-norm recalibration: a sub-network's own statistics instead of the supernet's mixture."""
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import UsageError
+
+DEFAULT_BATCH = 250
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT_BATCH) -> None:
+    """Replaces running statistics by the sample-weighted mean over the batches of ``images``.
+
+    Deterministic. Everything but batch norm stays in evaluation mode; networks without
+    batch norm are left alone. The mode of each module is as before afterwards.
+
+    Args:
+        network: Changed in place.
+        images: Normalized float32 images ``(n, c, h, w)``, a fixed set of training images.
+        batch_size: Images a forward pass; batches differ by one image at most.
+
+    Raises:
+        UsageError: for fewer than two images.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    if len(images) < 2:
+        raise UsageError(f"batch-norm recalibration got {len(images)} images; give at least 2, better 1,000.")
+    modes = {module: module.training for module in network.modules()}
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+    try:
+        seen = 0
+        for batch in torch.tensor_split(images, -(-len(images) // batch_size)):
+            seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / seen
+            network(batch.contiguous(memory_format=torch.channels_last))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, training in modes.items():
+            module.training = training
