@@ -24,6 +24,22 @@ class ArtifactError(NasError):
     code: ClassVar[str] = "artifact-failed"
 
 
+class DisagreementError(NasError):
+    """An artifact whose outputs are not its network's."""
+
+    code: ClassVar[str] = "outputs-disagree"
+
+
+class WorkerLostError(NasError):
+    """A worker process that died or had to be killed; the next request starts another."""
+
+    code: ClassVar[str] = "worker-lost"
+
+    def __init__(self, message: str, *, timed_out: bool) -> None:
+        self.timed_out = timed_out
+        super().__init__(message)
+
+
 class MeasuringError(NasError):
     """Measuring as such is impossible: the anchor fails or no worker starts."""
 

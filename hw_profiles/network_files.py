@@ -1,7 +1,9 @@
 """The files of one network that a runtime compiles and checks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +31,14 @@ class NetworkFiles:
     """The same for a quantized one: a value on a rounding boundary may flip and the flip travels on."""
     min_top1_agreement: float = 0.0
     """Fraction of reference images on which the largest output must be PyTorch's; 0 asks nothing."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field as a JSON object, paths as strings."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "NetworkFiles":
+        """Inverse of :meth:`as_json`."""
+        paths = {name: Path(row[name]) for name in ("onnx", "reference")}
+        program = Path(row["exported_program"]) if row["exported_program"] else None
+        return cls(**(dict(row) | paths | {"exported_program": program}))

@@ -68,6 +68,10 @@ class OnnxRuntimeRuntime:
         """QDQ graphs fuse into integer kernels on every processor that it supports."""
         return {"fp32": "native", "int8": "native"}
 
+    def prepare(self) -> None:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        import onnxruntime  # noqa: F401
+
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
         artifact = folder / f"{files.name}.{self.name}{self.artifact_suffix}"
@@ -81,10 +85,19 @@ class OnnxRuntimeRuntime:
 
     def load(self, artifact: Path, profile: DeviceProfile) -> OnnxRuntimeExecutable:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
-        try:
-            return OnnxRuntimeExecutable(_session(artifact, profile.threads))
-        except Exception as error:  # its errors have no common root
-            raise ArtifactError(f"ONNX Runtime cannot load {artifact}: {error}") from error
+        return load_onnx(artifact, threads=profile.threads)
+
+
+def load_onnx(onnx: Path, *, threads: int = 1) -> OnnxRuntimeExecutable:
+    """An ONNX file, optimized as it would run, without a profile.
+
+    Raises:
+        ArtifactError: where the file is not a usable graph.
+    """
+    try:
+        return OnnxRuntimeExecutable(_session(onnx, threads))
+    except Exception as error:  # its errors have no common root
+        raise ArtifactError(f"ONNX Runtime cannot load {onnx}: {error}") from error
 
 
 def graph_outputs(onnx: Path, images: FloatArray) -> FloatArray:

@@ -54,6 +54,10 @@ class Runtime(Protocol):
         """How its kernels execute each precision on a processor with these instruction sets."""
         ...
 
+    def prepare(self) -> None:
+        """Imports what compiling and running need, so that no candidate's time holds it."""
+        ...
+
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """Compiles into ``folder`` and returns the artifact: one self-contained file.
 

@@ -86,6 +86,13 @@ class TvmRuntime:
         """TVM imports a QDQ graph as dequantize and float kernels: int8 is rounded to, not computed in."""
         return {"fp32": "native", "int8": "emulated"}
 
+    def prepare(self) -> None:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+        import tvm.relax.frontend.onnx
+        import tvm.relax.frontend.torch  # noqa: F401
+
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
         compiler = next((name for name in _COMPILERS if shutil.which(name)), None)

@@ -1,0 +1,148 @@
+"""The measuring worker: ``python -m hw_profiles.worker PROFILE_JSON``, one JSON object a line.
+
+It compiles, checks and times for one profile, and may be killed at any moment: it owns
+nothing but the files that it writes. Its standard output is the reply channel; whatever
+compilers and runtimes print goes to standard error, which its parent keeps in a log.
+"""
+
+import json
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from hw_profiles.agreement import check_agreement, read_reference
+from hw_profiles.core_lock import CoreLock
+from hw_profiles.errors import DisagreementError
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.profile import DeviceProfile
+from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
+from hw_profiles.runtimes.registry import get_runtime
+
+Reply = dict[str, Any]
+
+_KEPT_EXECUTABLES: Final = 2
+"""The anchor and the candidate at hand."""
+
+_LEAD_IN_CALLS: Final = 3
+"""Untimed calls after each change of network, which bring its code and weights into the caches."""
+
+
+class Worker:
+    """Executes requests for one profile."""
+
+    def __init__(self, profile: DeviceProfile, runtime: Runtime) -> None:
+        self._profile = profile
+        self._runtime = runtime
+        self._loaded: OrderedDict[tuple[str, int, int], Executable] = OrderedDict()
+        self._lock = CoreLock(profile.threads)
+        self._commands: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
+            "prepare": self._prepare,
+            "compile": self._compile,
+            "check": self._check,
+            "time": self._time,
+        }
+
+    def answer(self, request: Mapping[str, Any]) -> Reply:
+        """The reply to one request; an exception becomes a reply, too."""
+        try:
+            return {"ok": True} | self._commands[request["command"]](request)
+        except DisagreementError as error:
+            return {"ok": False, "stage": "check", "message": str(error)}
+        except Exception as error:  # noqa: BLE001 - the batch goes on whatever a candidate does
+            stage = "compile" if request.get("command") == "compile" else "run"
+            return {"ok": False, "stage": stage, "message": str(error) or type(error).__name__}
+
+    def _prepare(self, request: Mapping[str, Any]) -> Reply:
+        del request
+        self._runtime.prepare()
+        return {}
+
+    def _compile(self, request: Mapping[str, Any]) -> Reply:
+        start = time.perf_counter()
+        artifact = self._runtime.compile(
+            NetworkFiles.from_json(request["files"]), self._profile, Path(request["folder"])
+        )
+        return {"artifact": str(artifact), "compile_s": time.perf_counter() - start}
+
+    def _check(self, request: Mapping[str, Any]) -> Reply:
+        return asdict(check_agreement(self._load(request["artifact"]), NetworkFiles.from_json(request["files"])))
+
+    def _time(self, request: Mapping[str, Any]) -> Reply:
+        """Interleaves rounds of the networks; ``samples_ms[network][round]`` is a list of single calls."""
+        with self._lock:
+            networks = [(self._load(artifact), _timed_image(reference)) for artifact, reference in request["networks"]]
+            calls = [_calls_a_round(executable, image, request) for executable, image in networks]
+            samples: list[list[list[float]]] = [[] for _ in networks]
+            for _ in range(request["rounds"]):
+                for index, (executable, image) in enumerate(networks):
+                    executable.time(image, calls=_LEAD_IN_CALLS)
+                    samples[index].append(executable.time(image, calls=calls[index]))
+        return {"samples_ms": samples}
+
+    def _load(self, artifact: str) -> Executable:
+        status = Path(artifact).stat() if Path(artifact).exists() else None
+        key = (artifact, status.st_ino, status.st_mtime_ns) if status else (artifact, 0, 0)
+        if key not in self._loaded:
+            self._loaded[key] = self._runtime.load(Path(artifact), self._profile)
+        self._loaded.move_to_end(key)
+        while len(self._loaded) > _KEPT_EXECUTABLES:
+            self._loaded.popitem(last=False)
+        return self._loaded[key]
+
+
+def _timed_image(reference: str) -> FloatArray:
+    with_input, _ = read_reference(NetworkFiles(name="", onnx=Path(), reference=Path(reference)))
+    return with_input[:1].copy()
+
+
+def _calls_a_round(executable: Executable, image: FloatArray, request: Mapping[str, Any]) -> int:
+    """Warms up for ``warmup_ms`` and returns how many calls fill ``round_ms``, within the limits."""
+    spent_ms, calls, latest_ms = 0.0, 1, 0.0
+    while spent_ms < request["warmup_ms"]:
+        readings_ms = executable.time(image, calls=calls)
+        spent_ms += sum(readings_ms)
+        latest_ms = sorted(readings_ms)[len(readings_ms) // 2]
+        calls = min(2 * calls, 64)
+    wanted = math.ceil(float(request["round_ms"]) / max(latest_ms, 1e-6))
+    fewest, most = int(request["min_calls"]), int(request["max_calls"])
+    return min(max(wanted, fewest), most)
+
+
+def serve(profile: DeviceProfile, requests: TextIO, replies: TextIO) -> None:
+    """Answers requests until the reply channel breaks; the end of ``requests`` ends the process at once.
+
+    Requests are read in a thread of their own so that a worker whose parent died ends
+    even in the middle of a compilation.
+    """
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in requests:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    worker = Worker(profile, get_runtime(profile.runtime))
+    while True:
+        reply = worker.answer(json.loads(lines.get()))
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def main() -> None:
+    """Entry point of the process."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(DeviceProfile.from_json(json.loads(sys.argv[1])), sys.stdin, replies)
+
+
+if __name__ == "__main__":
+    main()
