@@ -4,17 +4,15 @@ Every write transaction on SQLite starts with ``BEGIN IMMEDIATE``: it waits its 
 the start instead of failing in the middle, where a read has to become a write.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from nas.home import DiskFullError
@@ -47,9 +45,7 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             self.engine = _sqlite_engine(self.url)
         else:
-            self.engine = create_engine(
-                self.url, json_serializer=_to_json, pool_pre_ping=True, connect_args={"connect_timeout": 10}
-            )
+            self.engine = create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @property
@@ -96,12 +92,12 @@ class Database:
             yield
         except IntegrityError as error:
             raise StoreConflictError(f"the database refused a row: {_reason(error)}.") from error
+        except (DataError, UnicodeError) as error:
+            raise _unfit(error) from error
         except DBAPIError as error:
             raise self._refusal(error) from error
         except StatementError as error:
-            raise StoreError(
-                f"a value cannot be stored: {_reason(error)}; give finite numbers and plain text."
-            ) from error
+            raise _unfit(error) from error
 
     def _refusal(self, error: DBAPIError) -> Exception:
         code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
@@ -146,7 +142,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("the database must be a file that several processes can share; use sqlite:///PATH.")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, json_serializer=_to_json)
+    engine = create_engine(url)
 
     def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever DBAPI connects
         connection.isolation_level = None  # the driver's own BEGIN comes too late; see begin below
@@ -166,8 +162,10 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def _reason(error: StatementError) -> str:
-    return str(error.orig if error.orig is not None else error).strip().splitlines()[0].rstrip(".")
+def _unfit(error: StatementError | UnicodeError) -> StoreError:
+    return StoreError(f"a value cannot be stored: {_reason(error)}; give finite numbers and plain text.")
 
 
-_to_json: Final = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+def _reason(error: StatementError | UnicodeError) -> str:
+    original = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    return str(original).strip().splitlines()[0].rstrip(".")

@@ -4,6 +4,7 @@ What must always hold is written here, as constraints: a program with a defect m
 them too. Latencies and sizes are finite (``< 1e300`` also refuses PostgreSQL's NaN).
 """
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -52,6 +53,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class FiniteJson(TypeDecorator[Any]):
+    """JSON that every reader takes: NaN and infinity are refused before they reach a driver; None is NULL."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 - any JSON
+        """Refuses what is not JSON."""
+        json.dumps(value, allow_nan=False)
+        return value
+
+
 class Base(DeclarativeBase):
     """Names every constraint, so that migrations can name them too."""
 
@@ -66,9 +79,9 @@ class Base(DeclarativeBase):
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime(),
-        Json: JSON(none_as_null=True),
-        list[int]: JSON(),
-        list[float]: JSON(none_as_null=True),
+        Json: FiniteJson(),
+        list[int]: FiniteJson(),
+        list[float]: FiniteJson(),
     }
 
 
