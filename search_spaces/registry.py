@@ -5,11 +5,17 @@ from functools import partial
 from typing import Final
 
 from search_spaces.errors import UnknownNameError
+from search_spaces.fbnet import FbnetSpace
+from search_spaces.mnasnet import MnasnetSpace
 from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space
+from search_spaces.nasbench201 import NasBench201Space
 from search_spaces.space import SearchSpace
 from search_spaces.task import ImageTask
 
 _FACTORIES: Final[dict[str, Callable[[ImageTask | None], SearchSpace]]] = {
+    "fbnet": FbnetSpace,
+    "mnasnet": MnasnetSpace,
+    "nasbench201": NasBench201Space,
     "mobilenet_v3:tiny": partial(MobileNetV3Space, TINY),
     "mobilenet_v3:imagenet": partial(MobileNetV3Space, IMAGENET),
 }

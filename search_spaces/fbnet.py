@@ -1,0 +1,136 @@
+"""The FBNet space (Wu et al., CVPR 2019): 22 layers, nine blocks to choose from for each.
+
+A block is an inverted residual of kernel 3 or 5, expansion 1, 3 or 6, and with
+expansion 1 optionally grouped pointwise convolutions; ``skip`` is an identity, or a
+pointwise convolution where width or resolution changes. Small images (CIFAR) keep the
+stem and the second stage at stride 1 and have a narrower head, as in HW-NAS-Bench (Li
+et al., ICLR 2021), whose operation order this is.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.inverted_residual import Size, convolution, global_pool, halved, inverted_residual, linear
+from search_spaces.operators import Operator
+from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
+from search_spaces.task import ImageTask
+
+BLOCKS: Final = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
+"""In the order of the recorded tables' indices."""
+
+_CHEAPEST_FIRST: Final = ("skip", "k3_e1_g2", "k3_e1", "k5_e1_g2", "k5_e1", "k3_e3", "k5_e3", "k3_e6", "k5_e6")
+_DEPTHS: Final = (1, 4, 4, 4, 4, 4, 1)
+_WIDTHS: Final = (16, 24, 32, 64, 112, 184, 352)
+_STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
+_STEM_WIDTH: Final = 16
+_HEAD_WIDTH: Final = 1984
+_SMALL_HEAD_WIDTH: Final = 1504
+_SMALL_SIDE_PX: Final = 64
+
+
+class _Layer(NamedTuple):
+    in_channels: int
+    out_channels: int
+    stride: int
+    size: Size
+
+
+class FbnetSpace(SearchSpace):
+    """FBNet bound to a task; one unit a layer."""
+
+    name = "fbnet"
+
+    def __init__(self, task: ImageTask | None = None) -> None:
+        """Binds the space to images and classes (published with ImageNet's).
+
+        Raises:
+            UnsupportedTaskError: where the images are smaller than 16 pixels a side.
+        """
+        self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
+        if min(self.task.height, self.task.width) < 16:
+            raise UnsupportedTaskError(
+                f"fbnet needs images of at least 16 pixels a side; these are {self.task.height}x{self.task.width}."
+            )
+        small = min(self.task.height, self.task.width) < _SMALL_SIDE_PX
+        self._stem_stride = 1 if small else 2
+        self._head_width = _SMALL_HEAD_WIDTH if small else _HEAD_WIDTH
+        strides = (1, 1, *_STRIDES[2:]) if small else _STRIDES
+        layers: list[_Layer] = []
+        size = halved((self.task.height, self.task.width), self._stem_stride)
+        channels = _STEM_WIDTH
+        for depth, width, stride in zip(_DEPTHS, _WIDTHS, strides, strict=True):
+            for position in range(depth):
+                step = stride if position == 0 else 1
+                layers.append(_Layer(channels, width, step, size))
+                channels, size = width, halved(size, step)
+        self._layers = tuple(layers)
+        self._final_size = size
+        self.genes = tuple(Gene(name=f"layer{n}", choices=_CHEAPEST_FIRST) for n in range(1, len(layers) + 1))
+        self.units = ("stem", *(gene.name for gene in self.genes), "head")
+
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """Every gene, always."""
+        return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
+
+    def unit_keys(self, genotypes: IntArray) -> IntArray:
+        """A layer's choice; stem and head have one key."""
+        keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
+        keys[:, 1:-1] = genotypes
+        return keys
+
+    def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
+        """The fused operators of one layer."""
+        if self.units[unit] == "stem":
+            size = (self.task.height, self.task.width)
+            return (convolution(self.task.channels, _STEM_WIDTH, size, kernel=3, stride=self._stem_stride),)
+        if self.units[unit] == "head":
+            return (
+                convolution(_WIDTHS[-1], self._head_width, self._final_size),
+                global_pool(self._head_width, self._final_size),
+                linear(self._head_width, self.task.classes),
+            )
+        layer, block = self._layers[unit - 1], _CHEAPEST_FIRST[key]
+        if block == "skip":
+            same = layer.stride == 1 and layer.in_channels == layer.out_channels
+            if same:
+                return ()
+            return (convolution(layer.in_channels, layer.out_channels, layer.size, stride=layer.stride),)
+        kernel, expand, *groups = (int(part[1:]) for part in block.split("_"))
+        return tuple(
+            inverted_residual(
+                layer.in_channels,
+                layer.out_channels,
+                layer.size,
+                expand=expand,
+                kernel=kernel,
+                stride=layer.stride,
+                groups=groups[0] if groups else 1,
+                always_expands=True,
+            )
+        )
+
+    def to_string(self, genotype: IntArray) -> str:
+        """22 indices into :data:`BLOCKS`, for example ``7-8-1-…-5``."""
+        return "-".join(str(BLOCKS.index(_CHEAPEST_FIRST[int(choice)])) for choice in self.canonical_row(genotype))
+
+    def from_string(self, text: str) -> IntArray:
+        """The genotype of 22 indices."""
+        tokens = text.strip().split("-")
+        if len(tokens) != len(self.genes):
+            raise InvalidGenotypeError(f"{text!r}: {len(tokens)} layers; fbnet has {len(self.genes)}.")
+        allowed = {str(index): _CHEAPEST_FIRST.index(block) for index, block in enumerate(BLOCKS)}
+        for layer, token in enumerate(tokens, start=1):
+            if token not in allowed:
+                raise InvalidGenotypeError(f"{text!r}: layer {layer} is {token!r}; allowed are 0 to {len(BLOCKS) - 1}.")
+        return np.array([allowed[token] for token in tokens], dtype=np.int64)
+
+    def describe(self, genotype: IntArray) -> str:
+        """For example ``18 blocks: 16ch k3_e1 | 24ch k3_e6 skip k3_e1 k3_e1 | …``."""
+        blocks = [_CHEAPEST_FIRST[int(choice)] for choice in genotype]
+        stages, start = [], 0
+        for depth, width in zip(_DEPTHS, _WIDTHS, strict=True):
+            stages.append(f"{width}ch {' '.join(blocks[start : start + depth])}")
+            start += depth
+        return f"{sum(block != 'skip' for block in blocks)} blocks: " + " | ".join(stages)

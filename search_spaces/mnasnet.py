@@ -1,0 +1,146 @@
+"""The MnasNet space as Accel-NASBench records it (Ahmad et al., 2024; Tan et al., CVPR 2019).
+
+Seven stages of inverted residuals with the widths and strides of the MnasNet and
+EfficientNet-B0 family; each stage chooses its expansion, kernel, number of layers and
+whether blocks have squeeze-excite (over a quarter of a block's input width).
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.inverted_residual import Size, convolution, global_pool, halved, inverted_residual, linear
+from search_spaces.operators import Operator
+from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
+from search_spaces.task import ImageTask
+
+_WIDTHS: Final = (16, 24, 40, 80, 112, 192, 320)
+_STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
+_STEM_WIDTH: Final = 32
+_HEAD_WIDTH: Final = 1280
+_CHOICES: Final[dict[str, tuple[int, ...]]] = {"e": (1, 4, 6), "k": (3, 5), "l": (1, 2, 3), "se": (0, 1)}
+_NAMES: Final = {"e": "expand", "k": "kernel", "l": "layers", "se": "squeeze_excite"}
+_MIN_SIDE_PX: Final = 32
+
+
+class _Stage(NamedTuple):
+    in_channels: int
+    out_channels: int
+    stride: int
+    size: Size
+
+
+class MnasnetSpace(SearchSpace):
+    """MnasNet bound to a task; one unit a stage."""
+
+    name = "mnasnet"
+
+    def __init__(self, task: ImageTask | None = None) -> None:
+        """Binds the space to images and classes (published with ImageNet's).
+
+        Raises:
+            UnsupportedTaskError: where the images are smaller than 32 pixels a side.
+        """
+        self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
+        if min(self.task.height, self.task.width) < _MIN_SIDE_PX:
+            raise UnsupportedTaskError(
+                f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels a side;"
+                f" these are {self.task.height}x{self.task.width}."
+            )
+        stages: list[_Stage] = []
+        channels, size = _STEM_WIDTH, halved((self.task.height, self.task.width), 2)
+        for width, stride in zip(_WIDTHS, _STRIDES, strict=True):
+            stages.append(_Stage(channels, width, stride, size))
+            channels, size = width, halved(size, stride)
+        self._stages, self._final_size = tuple(stages), size
+        self.genes = tuple(
+            Gene(name=f"stage{stage}.{_NAMES[letter]}", choices=choices)
+            for letter, choices in _CHOICES.items()
+            for stage in range(1, len(_WIDTHS) + 1)
+        )
+        self.units = ("stem", *(f"stage{stage}" for stage in range(1, len(_WIDTHS) + 1)), "head")
+
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """Every gene, always: each stage has a layer at least."""
+        return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
+
+    def unit_keys(self, genotypes: IntArray) -> IntArray:
+        """A stage's four choices in one integer."""
+        keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
+        by_letter = genotypes.reshape(len(genotypes), len(_CHOICES), len(_WIDTHS))
+        radices = tuple(len(choices) for choices in _CHOICES.values())
+        keys[:, 1:-1] = np.ravel_multi_index(tuple(by_letter.transpose(1, 0, 2)), radices)
+        return keys
+
+    def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
+        """The fused operators of one stage."""
+        if self.units[unit] == "stem":
+            size = (self.task.height, self.task.width)
+            return (convolution(self.task.channels, _STEM_WIDTH, size, kernel=3, stride=2),)
+        if self.units[unit] == "head":
+            return (
+                convolution(_WIDTHS[-1], _HEAD_WIDTH, self._final_size),
+                global_pool(_HEAD_WIDTH, self._final_size),
+                linear(_HEAD_WIDTH, self.task.classes),
+            )
+        parts = np.unravel_index(key, tuple(len(choices) for choices in _CHOICES.values()))
+        values = [choices[int(part)] for choices, part in zip(_CHOICES.values(), parts, strict=True)]
+        return tuple(self._stage_operators(self._stages[unit - 1], *values))
+
+    @staticmethod
+    def _stage_operators(stage: _Stage, expand: int, kernel: int, layers: int, squeeze: int) -> Iterator[Operator]:
+        channels, size = stage.in_channels, stage.size
+        for layer in range(layers):
+            stride = stage.stride if layer == 0 else 1
+            yield from inverted_residual(
+                channels,
+                stage.out_channels,
+                size,
+                expand=expand,
+                kernel=kernel,
+                stride=stride,
+                squeeze=max(1, channels // 4) if squeeze else 0,
+            )
+            channels, size = stage.out_channels, halved(size, stride)
+
+    def to_string(self, genotype: IntArray) -> str:
+        """``e=…;k=…;l=…;se=…`` with seven values each."""
+        rows = self.canonical_row(genotype).reshape(len(_CHOICES), len(_WIDTHS))
+        return ";".join(
+            f"{letter}={'-'.join(str(choices[int(choice)]) for choice in row)}"
+            for (letter, choices), row in zip(_CHOICES.items(), rows, strict=True)
+        )
+
+    def from_string(self, text: str) -> IntArray:
+        """The genotype of such a string, its four fields in any order."""
+        fields: dict[str, list[str]] = {}
+        for part in text.strip().split(";"):
+            letter, _, body = part.partition("=")
+            if letter not in _CHOICES or letter in fields:
+                raise InvalidGenotypeError(f"{text!r}: field {part!r} is unknown or repeated in mnasnet.")
+            fields[letter] = body.split("-")
+        genotype = []
+        for letter, choices in _CHOICES.items():
+            tokens = fields.get(letter, [])
+            if len(tokens) != len(_WIDTHS):
+                raise InvalidGenotypeError(
+                    f"{text!r}: field {letter!r} has {len(tokens)} values; mnasnet takes {len(_WIDTHS)}."
+                )
+            allowed = {str(value): index for index, value in enumerate(choices)}
+            for token in tokens:
+                if token not in allowed:
+                    raise InvalidGenotypeError(f"{text!r}: {letter} is {token!r}; allowed are {list(allowed)}.")
+                genotype.append(allowed[token])
+        return np.array(genotype, dtype=np.int64)
+
+    def describe(self, genotype: IntArray) -> str:
+        """For example ``12 blocks: 16ch e1 k3 x1 | 24ch e6 k5 x2 se | …``."""
+        values = self.values(self.canonical_row(genotype))
+        stages = []
+        for number, width in enumerate(_WIDTHS, start=1):
+            expand, kernel, layers, squeeze = (values[f"stage{number}.{name}"] for name in _NAMES.values())
+            stages.append(f"{width}ch e{expand} k{kernel} x{layers}{' se' if squeeze else ''}")
+        blocks = sum(int(values[f"stage{number}.layers"]) for number in range(1, len(_WIDTHS) + 1))
+        return f"{blocks} blocks: " + " | ".join(stages)

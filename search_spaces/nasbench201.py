@@ -1,0 +1,276 @@
+"""The NAS-Bench-201 cell space (Dong and Yang, ICLR 2020).
+
+A cell has four nodes and six edges; every edge carries one of five operations and a
+node is the sum of its incoming edges. A network is a stem, three stages of five equal
+cells with 16, 32 and 64 channels, a residual block of stride 2 between stages, and a
+classifier. Convolution edges are ReLU, convolution, batch norm.
+
+Many of the 15,625 genotypes are one network: edges that no signal passes or that reach
+no output, swapped middle nodes, identities in a chain. They share a canonical genotype,
+unless they differ in what they compute (the benchmark's own 6,466 classes also merge
+cells that run one convolution with cells that run it twice).
+"""
+
+import itertools
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.operators import Operator
+from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
+from search_spaces.task import ImageTask
+
+OPERATIONS: Final = ("none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
+EDGES: Final = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""From node, to node; in the order of the published strings."""
+
+_NONE, _SKIP, _POOL, _CONV1, _CONV3 = range(5)
+_WIDTHS: Final = (16, 32, 64)
+_CELLS: Final = 5
+_NODES: Final = 4
+
+Cell = tuple[int, ...]
+
+
+def _live(cell: Cell) -> Cell:
+    """The cell without edges that carry nothing from the input to the output."""
+    reached, needed = {0}, {_NODES - 1}
+    for (source, target), operation in zip(EDGES, cell, strict=True):
+        if operation != _NONE and source in reached:
+            reached.add(target)
+    for (source, target), operation in reversed(list(zip(EDGES, cell, strict=True))):
+        if operation != _NONE and target in needed:
+            needed.add(source)
+    return tuple(
+        operation if source in reached and target in needed else _NONE
+        for (source, target), operation in zip(EDGES, cell, strict=True)
+    )
+
+
+def _expression(cell: Cell) -> str:
+    """What the output computes, with sums flattened and sorted."""
+    terms: list[tuple[str, ...]] = [("x",)]
+    for node in range(1, _NODES):
+        incoming: list[str] = []
+        for (source, target), operation in zip(EDGES, cell, strict=True):
+            if target != node or operation == _NONE or not terms[source]:
+                continue
+            if operation == _SKIP:
+                incoming.extend(terms[source])
+            else:
+                incoming.append(f"{operation}({'+'.join(terms[source])})")
+        terms.append(tuple(sorted(incoming)))
+    return "+".join(terms[-1])
+
+
+def _identity(cell: Cell) -> tuple[str, Cell]:
+    """Equal for cells that compute the same with the same operations."""
+    live = _live(cell)
+    return _expression(live), tuple(sorted(operation for operation in live if operation > _SKIP))
+
+
+class NasBench201Space(SearchSpace):
+    """NAS-Bench-201 bound to a task; one unit an edge, which holds it in every cell."""
+
+    name = "nasbench201"
+
+    def __init__(self, task: ImageTask | None = None) -> None:
+        """Binds the space to images and classes (published with CIFAR-10's).
+
+        Raises:
+            UnsupportedTaskError: where the images are smaller than 4 pixels a side.
+        """
+        self.task = task or ImageTask(channels=3, height=32, width=32, classes=10)
+        if min(self.task.height, self.task.width) < 4:
+            raise UnsupportedTaskError(
+                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels a side."
+            )
+        self.genes = tuple(Gene(name=f"edge{s}{t}", choices=OPERATIONS) for s, t in EDGES)
+        self.units = ("stem", *(gene.name for gene in self.genes), "head")
+
+    # --- identity ------------------------------------------------------------------
+
+    @cached_property
+    def _canonical(self) -> IntArray:
+        """The canonical genotype of each of the 15,625, by index in base five."""
+        cells = list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
+        representative: dict[tuple[str, Cell], Cell] = {}
+        identities = [_identity(cell) for cell in cells]
+        for cell, identity in zip(cells, identities, strict=True):
+            known = representative.get(identity)
+            if known is None or (sum(map(bool, cell)), cell) < (sum(map(bool, known)), known):
+                representative[identity] = cell
+        return np.array([representative[identity] for identity in identities], dtype=np.int64)
+
+    def canonicalize(self, genotypes: IntArray) -> IntArray:
+        """Replaces each genotype by its class's one with the fewest edges."""
+        index = genotypes @ (len(OPERATIONS) ** np.arange(len(EDGES))[::-1])
+        rows: IntArray = self._canonical[index]
+        return rows
+
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """Every gene, always: an edge is left out by its operation ``none``."""
+        return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
+
+    def smallest(self) -> IntArray:
+        """One identity from input to output."""
+        return self.from_string("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+
+    # --- units ---------------------------------------------------------------------
+
+    def unit_keys(self, genotypes: IntArray) -> IntArray:
+        """An edge's operation, and whether its result is added to another edge's."""
+        keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
+        filled = np.zeros((len(genotypes), _NODES), dtype=np.bool_)
+        for edge, (_, target) in enumerate(EDGES):
+            operation = genotypes[:, edge]
+            present = operation != _NONE
+            keys[:, edge + 1] = np.where(present, 2 * operation + filled[:, target], -1)
+            filled[:, target] |= present
+        return keys
+
+    def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
+        """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
+        if self.units[unit] == "stem":
+            return (_convolution(self.task.channels, _WIDTHS[0], self._size(0), 3),)
+        if self.units[unit] == "head":
+            return (*self._between_stages(), *self._classifier())
+        operation, added = divmod(key, 2)
+        per_stage = [self._edge(operation, bool(added), stage) for stage in range(len(_WIDTHS))]
+        return tuple(operator for operators in per_stage for operator in operators * _CELLS)
+
+    def _size(self, stage: int) -> tuple[int, int]:
+        return -(-self.task.height // 2**stage), -(-self.task.width // 2**stage)
+
+    def _edge(self, operation: int, added: bool, stage: int) -> tuple[Operator, ...]:
+        width, size = _WIDTHS[stage], self._size(stage)
+        if operation == _SKIP:
+            return (_addition(width, size),) if added else ()
+        if operation == _POOL:
+            pool = Operator(
+                kind="pool",
+                in_channels=width,
+                out_channels=width,
+                in_height=size[0],
+                in_width=size[1],
+                out_height=size[0],
+                out_width=size[1],
+                kernel=3,
+            )
+            return (pool, _addition(width, size)) if added else (pool,)
+        return (_convolution(width, width, size, 1 if operation == _CONV1 else 3, residual=added),)
+
+    def _between_stages(self) -> tuple[Operator, ...]:
+        operators: list[Operator] = []
+        for stage in range(1, len(_WIDTHS)):
+            before, width = _WIDTHS[stage - 1], _WIDTHS[stage]
+            large, small = self._size(stage - 1), self._size(stage)
+            operators += [
+                Operator(
+                    kind="pool",
+                    in_channels=before,
+                    out_channels=before,
+                    in_height=large[0],
+                    in_width=large[1],
+                    out_height=small[0],
+                    out_width=small[1],
+                    kernel=2,
+                    stride=2,
+                ),
+                _convolution(before, width, small, 1),
+                _convolution(before, width, large, 3, stride=2),
+                _convolution(width, width, small, 3, residual=True),
+            ]
+        return tuple(operators)
+
+    def _classifier(self) -> tuple[Operator, ...]:
+        height, width = self._size(len(_WIDTHS) - 1)
+        channels = _WIDTHS[-1]
+        return (
+            Operator(
+                kind="pool",
+                in_channels=channels,
+                out_channels=channels,
+                in_height=height,
+                in_width=width,
+                out_height=1,
+                out_width=1,
+                activation="relu",
+            ),
+            Operator(
+                kind="linear",
+                in_channels=channels,
+                out_channels=self.task.classes,
+                in_height=1,
+                in_width=1,
+                out_height=1,
+                out_width=1,
+            ),
+        )
+
+    # --- strings -------------------------------------------------------------------
+
+    def to_string(self, genotype: IntArray) -> str:
+        """``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` of the canonical genotype."""
+        row = self.canonical_row(genotype)
+        nodes = []
+        for node in range(1, _NODES):
+            edges = [(s, OPERATIONS[int(row[e])]) for e, (s, t) in enumerate(EDGES) if t == node]
+            nodes.append("|" + "".join(f"{operation}~{source}|" for source, operation in edges))
+        return "+".join(nodes)
+
+    def from_string(self, text: str) -> IntArray:
+        """The canonical genotype of a published string."""
+        tokens = [token for node in text.strip().split("+") for token in node.strip("|").split("|")]
+        wanted = [source for source, _ in EDGES]
+        choices: list[int] = []
+        for token in tokens:
+            operation, _, source = token.partition("~")
+            if operation not in OPERATIONS or len(choices) >= len(wanted) or source != str(wanted[len(choices)]):
+                raise InvalidGenotypeError(
+                    f"{text!r}: {token!r} is not an edge of nasbench201 here; operations are {list(OPERATIONS)}."
+                )
+            choices.append(OPERATIONS.index(operation))
+        if len(choices) != len(EDGES):
+            raise InvalidGenotypeError(f"{text!r}: {len(choices)} edges; nasbench201 has {len(EDGES)}.")
+        return self.canonical_row(np.array(choices, dtype=np.int64))
+
+    def describe(self, genotype: IntArray) -> str:
+        """For example ``cell of 3 conv3x3, 1 pool, 2 skips``."""
+        row = self.canonical_row(genotype)
+        names = {_CONV3: "conv3x3", _CONV1: "conv1x1", _POOL: "pool", _SKIP: "skip"}
+        counts = {name: int((row == operation).sum()) for operation, name in names.items()}
+        return "cell of " + (", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing")
+
+
+def _convolution(
+    in_channels: int, out_channels: int, size: tuple[int, int], kernel: int, stride: int = 1, residual: bool = False
+) -> Operator:
+    return Operator(
+        kind="convolution",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        in_height=size[0],
+        in_width=size[1],
+        out_height=-(-size[0] // stride),
+        out_width=-(-size[1] // stride),
+        kernel=kernel,
+        stride=stride,
+        activation="relu",
+        residual=residual,
+    )
+
+
+def _addition(channels: int, size: tuple[int, int]) -> Operator:
+    return Operator(
+        kind="elementwise",
+        in_channels=channels,
+        out_channels=channels,
+        in_height=size[0],
+        in_width=size[1],
+        out_height=size[0],
+        out_width=size[1],
+        residual=True,
+    )
