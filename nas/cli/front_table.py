@@ -1,0 +1,55 @@
+"""A front as a table: its members, and the baselines beside them."""
+
+from nas.cli.console import print_table
+from nas.fronts.front import Front, Latency, Member
+
+_COLUMNS = (
+    "candidate",
+    "network",
+    "precision",
+    "KiB",
+    "predicted p50 ms [90 %]",
+    "p50 ms",
+    "p95 ms",
+    "val.",
+    "test",
+)
+
+
+def print_front(front: Front) -> None:
+    """Prints members by rising latency, then the baselines under the same measurement."""
+    title = f"Front of {front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations"
+    print_table(title, _COLUMNS, [_row(member) for member in front.members])
+    if front.baselines is None:
+        return
+    rows = [
+        _row(front.baselines.largest_fp32, "largest fp32"),
+        _row(front.baselines.largest_int8, "largest int8"),
+        *(_row(member, "random") for member in front.baselines.random),
+    ]
+    print_table(f"Baselines on {front.device}, same measurement, equal budget for random", _COLUMNS, rows)
+
+
+def _row(member: Member, label: str | None = None) -> tuple[str, ...]:
+    return (
+        label or member.candidate[:12],
+        member.summary,
+        member.precision,
+        f"{member.size_bytes / 1024:.0f}",
+        _predicted(member.latency_p50_ms),
+        _measured(member.latency_p50_ms),
+        _measured(member.latency_p95_ms),
+        f"{member.accuracy_val:.1%}",
+        "-" if member.accuracy_test is None else f"{member.accuracy_test:.1%}",
+    )
+
+
+def _predicted(latency: Latency) -> str:
+    if latency.predicted is None or latency.interval_90 is None:
+        return "-"
+    low, high = latency.interval_90
+    return f"{latency.predicted:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _measured(latency: Latency) -> str:
+    return "-" if latency.measured is None else f"{latency.measured:.3f}"

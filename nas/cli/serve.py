@@ -1,0 +1,5 @@
+"""``hwnas serve`` and ``hwnas worker``: the REST service and who does its jobs."""
+
+from typing import Annotated
+
+import typer

@@ -1,0 +1,129 @@
+"""The manifest beside a model: all that a program needs to use it without hwnas.
+
+Feed ``(pixels * scale - mean) / std``, channels first; take the largest output.
+"""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.errors import NasError
+from search_spaces.space import Candidate
+from search_spaces.task import ImageTask
+
+SCHEMA: Final = "hwnas.manifest/1"
+_PACKAGES: Final = ("hwnas", "torch", "onnx", "onnxruntime", "apache-tvm")
+
+
+class ManifestError(NasError):
+    """A manifest that is damaged or does not describe its files."""
+
+    code: ClassVar[str] = "bad-manifest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFormat:
+    """How pixels become the model's input."""
+
+    name: str
+    task: ImageTask
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's ``input`` object."""
+        return {
+            "name": self.name,
+            "shape": [1, *self.task.shape],
+            "dtype": "float32",
+            "layout": "NCHW",
+            "scale": self.scale,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+
+def build_manifest(
+    *,
+    candidate: Candidate,
+    canonical: str,
+    summary: str,
+    input_format: InputFormat,
+    output_name: str,
+    classes: Sequence[str],
+    supernet_id: str,
+    data: Mapping[str, str],
+    files: Mapping[str, Mapping[str, Any]],
+    measured: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The manifest's JSON object.
+
+    Args:
+        candidate: whose files these are.
+        canonical: its string in its space.
+        summary: the network in words.
+        input_format: how pixels are fed.
+        output_name: name of the logits.
+        classes: their names in the output's order.
+        supernet_id: SHA-256 of the supernet's weights.
+        data: name and fingerprint of the data set.
+        files: kind to ``{"file": …, "sha256": …, "size_bytes": …}``.
+        measured: accuracies, and latencies by device profile.
+    """
+    return {
+        "schema": SCHEMA,
+        "candidate": candidate.id,
+        "summary": summary,
+        "input": input_format.as_json(),
+        "output": {"name": output_name, "shape": [1, len(classes)], "dtype": "float32", "meaning": "logits"},
+        "classes": list(classes),
+        "genes": {
+            "space": candidate.space,
+            "canonical": canonical,
+            "architecture": dict(candidate.architecture),
+            "policy": dict(candidate.policy),
+        },
+        "hashes": {kind: file["sha256"] for kind, file in files.items()},
+        "files": {kind: dict(file) for kind, file in files.items()},
+        "supernet": supernet_id,
+        "data": dict(data),
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+        "measured": dict(measured),
+    }
+
+
+def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """The stored form: indented UTF-8 JSON."""
+    return (json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest from its file.
+
+    Raises:
+        ManifestError: where it is missing, damaged or of another schema.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path} cannot be read as a manifest ({error}); export the model again.") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise ManifestError(f"{path} is no manifest of schema {SCHEMA}; export the model again.")
+    return manifest
+
+
+def feed(manifest: Mapping[str, Any], pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Pixels, uint8 (n, H, W, C), as the model's input, float32 (n, C, H, W), by the manifest alone."""
+    fmt = manifest["input"]
+    scaled = (pixels.astype(np.float32) * np.float32(fmt["scale"]) - np.array(fmt["mean"], np.float32)) / np.array(
+        fmt["std"], np.float32
+    )
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)

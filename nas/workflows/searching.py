@@ -1,0 +1,123 @@
+"""One search on one device: from a request to its evaluated candidates."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+
+from hw_profiles.profile import DeviceProfile
+from nas.candidates.evaluator import known_latencies
+from nas.candidates.preparation_pool import PreparationPool
+from nas.progress import Progress
+from nas.search.design import designed_candidates
+from nas.search.guided_sampler import PredictorFits
+from nas.search.loop import Generation, Method, SearchResult, SearchSettings, run_search
+from nas.search.outcome import Limits
+from nas.search.store_journal import StoreJournal
+from nas.store.leases import Lease
+from nas.store.supernets import StoredSupernet
+from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
+from nas.workflows.fitting import FIT_SEED, fit_latency, typical_repeatability
+from nas.workflows.workspace import Workspace, space_of
+from predictors.accuracy import AccuracyPredictor
+from predictors.latency import LatencyPredictor
+from search_spaces.facts import FloatArray
+from search_spaces.space import IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What is searched for; with supernet and device it determines the search's id."""
+
+    evaluations: int = 38
+    """Real evaluations in all, the designed set among them."""
+    design: int = DEFAULT_DESIGN
+    batch_size: int = 8
+    seed: int = 0
+    method: Method = "hwnas"
+    limits: Limits = field(default_factory=Limits)
+
+    def settings(self) -> SearchSettings:
+        """The loop's settings.
+
+        Raises:
+            UsageError: for a budget or batch below 1.
+        """
+        return SearchSettings(
+            evaluations=self.evaluations,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            method=self.method,
+            limits=self.limits,
+        )
+
+
+def search_id_of(request: SearchRequest, supernet: StoredSupernet, profile: DeviceProfile) -> str:
+    """The same request is the same search, so that running it again continues it."""
+    text = json.dumps([supernet.id, profile.id, profile.fingerprint, asdict(request)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def search(
+    workspace: Workspace,
+    supernet: StoredSupernet,
+    profile: DeviceProfile,
+    request: SearchRequest,
+    pool: PreparationPool,
+    progress: Progress,
+    *,
+    search_id: str,
+    job_id: str | None = None,
+    lease: Lease | None = None,
+) -> SearchResult:
+    """Runs or resumes the search ``search_id`` until its budget is spent.
+
+    Raises:
+        UsageError: for settings that cannot be, or that differ from the stored search's.
+        NasError: where nothing could be evaluated.
+    """
+    space = space_of(supernet)
+    settings = request.settings()
+    workspace.store.devices.put(profile)
+    workspace.store.searches.open(
+        search_id=search_id,
+        profile_id=profile.id,
+        supernet_id=supernet.id,
+        space=supernet.space,
+        settings=asdict(request),
+        seed=request.seed,
+        job_id=job_id,
+        lease=lease,
+    )
+
+    def fit_to(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
+        # Of these rows alone, so that a resumed search fits what the interrupted one had fitted.
+        known = known_latencies(workspace.store, profile)
+        here = [known[candidate_id] for row in rows if (candidate_id := space.candidate(row).id) in known]
+        return fit_latency(space, rows, latency_ms, typical_repeatability(here))
+
+    fits = PredictorFits(
+        latency=fit_to,
+        accuracy=lambda rows, accuracy: AccuracyPredictor.fit(space, rows, accuracy, seed=FIT_SEED),
+    )
+
+    def report(generation: Generation, done: int) -> None:
+        good = [o for o in generation.outcomes if o.succeeded]
+        best = max((o.accuracy_val for o in good), default=0.0)
+        fastest = min((o.latency_p50_ms for o in good), default=0.0)
+        progress.update(
+            f"search on {profile.id}",
+            done,
+            request.evaluations,
+            {"generation": str(generation.number), "best": f"{best:.1%}", "fastest": f"{fastest:.3f} ms"},
+        )
+
+    with evaluator(workspace, supernet, profile, pool, progress, lease) as real:
+        return run_search(
+            space,
+            designed_candidates(space, min(request.design, request.evaluations), DESIGN_SEED),
+            real,
+            StoreJournal(workspace.store, search_id, lease),
+            fits,
+            settings,
+            on_generation=report,
+        )
