@@ -24,7 +24,8 @@ def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT
     network.eval()
     try:
         found = [
-            network(batch.contiguous(memory_format=torch.channels_last)).argmax(1) for batch in images.split(batch_size)
+            network(batch.contiguous(memory_format=torch.channels_last)).argmax(1)
+            for batch in torch.split(images, batch_size)
         ]
     finally:
         network.train(training)

@@ -24,7 +24,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int) -> Tensor:
         stride: The same in both directions.
     """
     pad = weight.shape[-1] // 2
-    wide = weight.shape[-1] > _COLUMNS and x.shape[3] >= pad
+    wide = weight.shape[-1] > _COLUMNS and stride <= 2
     if wide and x.device.type == "cpu" and torch.is_grad_enabled() and weight.requires_grad:
         out: Tensor = _DepthwiseConv2d.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return out
@@ -67,17 +67,39 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
         kernel: Odd, above three.
         stride: The same in both directions.
     """
-    pad = kernel // 2
-    rows = (gradient.shape[2] - 1) * stride + kernel
-    columns = (gradient.shape[3] - 1) * stride + _COLUMNS
-    result = x.new_empty(x.shape[1], 1, kernel, kernel)
-    narrow = x.new_empty(x.shape[1], 1, kernel, _COLUMNS)
+    # What the convolution sees, outer zeros included: the fast kernel refuses much padding.
+    height = (gradient.shape[2] - 1) * stride + kernel
+    width = (gradient.shape[3] - 1) * stride + kernel
+    padded = _padded_rows(x, kernel, height, width)
+    seen_columns = (width - _COLUMNS) // stride + 1
+    gradient = functional.pad(gradient, (0, seen_columns - gradient.shape[3]))
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    count, channels = x.shape[:2]
+    result = x.new_empty(channels, 1, kernel, kernel)
+    narrow = x.new_empty(channels, 1, kernel, _COLUMNS)
     for first in range(0, kernel, _COLUMNS):
-        # What filter columns first to first + 2 see, outer zeros included: the fast kernel
-        # also refuses much padding.
-        left = pad - first
-        seen = functional.pad(x, (left, columns - left - x.shape[3], pad, rows - pad - x.shape[2]))
-        seen = seen.contiguous(memory_format=torch.channels_last)
+        # The same memory seen `first` columns later: no copy. What wraps around from the
+        # next row meets the zeros that the gradient was padded with.
+        seen = padded.as_strided(
+            (count, channels, height, width),
+            (height * width * channels, 1, width * channels, channels),
+            first * channels,
+        )
         part = _backward(gradient, seen, narrow, stride, (0, 0), (False, True, False))[1]
         result[..., first : first + _COLUMNS] = part[..., : kernel - first]
     return result
+
+
+def _padded_rows(x: Tensor, kernel: int, height: int, width: int) -> Tensor:
+    """Images padded to ``height`` by ``width``, channels last, flat, and ``kernel`` zero pixels behind them."""
+    count, channels, rows, columns = x.shape
+    pad = kernel // 2
+    flat = x.new_empty((count * height * width + kernel) * channels)
+    flat[-kernel * channels :].zero_()
+    images = flat[: -kernel * channels].view(count, height, width, channels)
+    images[:, :pad].zero_()
+    images[:, pad + rows :].zero_()
+    images[:, pad : pad + rows, :pad].zero_()
+    images[:, pad : pad + rows, pad + columns :].zero_()
+    images[:, pad : pad + rows, pad : pad + columns] = x.permute(0, 2, 3, 1)
+    return flat

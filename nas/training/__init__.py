@@ -1,0 +1,1 @@
+"""Supernet training: sandwich steps, schedules, exact resume, finished supernets on disk."""

@@ -1,0 +1,101 @@
+"""How a supernet is trained; everything that changes its weights is in here."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from search_spaces.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """Settings of one training; two trainings with equal settings and data give equal weights.
+
+    Attributes:
+        epochs: Passes over the training part.
+        batch_size: Images a step; every sub-network of the step sees the same images.
+        optimizer: SGD with Nesterov momentum 0.9, or AdamW.
+        learning_rate: The peak; rises linearly over the warm-up, then falls as a cosine to 0.
+        warmup_share: Share of the steps that warm up, 0 to below 1.
+        weight_decay: On weights of convolutions and linear layers alone.
+        label_smoothing: For the largest sub-network, which alone learns from labels.
+        dropout: Before the classifier, for the largest sub-network alone.
+        clip_norm: Largest norm of a step's gradient.
+        random_subnets: Random sub-networks a step, beside the largest and the smallest.
+        shift_px: Largest random shift of a training image in each direction.
+        flip: Mirror training images at random, left to right.
+        ema_decay: Decay a step of the weights' moving average, which is what is kept; 0 keeps the last weights.
+        validation_fraction: Share of the training images that validate.
+        split_seed: Seed of the validation split.
+        seed: Seed of everything else.
+        evaluate_every_epochs: How often the smallest and largest sub-network are evaluated; changes no weight.
+        checkpoint_every_s: Seconds between checkpoints; changes no weight.
+    """
+
+    epochs: int = 40
+    batch_size: int = 64
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    warmup_share: float = 0.1
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    dropout: float = 0.1
+    clip_norm: float = 1.0
+    random_subnets: int = 2
+    shift_px: int = 2
+    flip: bool = True
+    ema_decay: float = 0.0
+    validation_fraction: float = 0.2
+    split_seed: int = 0
+    seed: int = 0
+    evaluate_every_epochs: int = 5
+    checkpoint_every_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "epochs": (1, 100_000),
+            "batch_size": (2, 65_536),
+            "learning_rate": (1e-8, 100.0),
+            "warmup_share": (0.0, 0.99),
+            "weight_decay": (0.0, 1.0),
+            "label_smoothing": (0.0, 0.99),
+            "dropout": (0.0, 0.99),
+            "clip_norm": (1e-8, 1e8),
+            "random_subnets": (0, 64),
+            "shift_px": (0, 1024),
+            "ema_decay": (0.0, 0.99999),
+            "validation_fraction": (1e-6, 1 - 1e-6),
+            "split_seed": (0, 2**63 - 1),
+            "seed": (0, 2**63 - 1),
+            "evaluate_every_epochs": (1, 100_000),
+            "checkpoint_every_s": (0.0, 1e9),
+        }
+        for name, (low, high) in allowed.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and low <= value <= high):
+                raise UsageError(f"the training setting {name} is {value}; it must lie between {low:g} and {high:g}.")
+        if self.optimizer not in ("sgd", "adamw"):
+            raise UsageError(f"the training setting optimizer is {self.optimizer!r}; allowed are sgd and adamw.")
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "TrainingSettings":
+        """The inverse of :meth:`as_json`.
+
+        Raises:
+            UsageError: for unknown fields or values out of range.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise UsageError(f"unknown training setting {unknown[0]!r}.")
+        return cls(**values)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that the trained weights depend on."""
+        values = self.as_json()
+        for name in ("evaluate_every_epochs", "checkpoint_every_s"):
+            del values[name]
+        return values
