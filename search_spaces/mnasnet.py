@@ -1,8 +1,9 @@
 """The MnasNet space as Accel-NASBench records it (Ahmad et al., 2024; Tan et al., CVPR 2019).
 
 Seven stages of inverted residuals with the widths and strides of the MnasNet and
-EfficientNet-B0 family; each stage chooses its expansion, kernel, number of layers and
-whether blocks have squeeze-excite (over a quarter of a block's input width).
+EfficientNet-B0 family; each stage chooses its expansion, kernel, number of layers (the
+sixth up to four) and whether blocks have squeeze-excite, over a quarter of a block's
+input width. EfficientNet-B0's own layout is a member.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,15 @@ _WIDTHS: Final = (16, 24, 40, 80, 112, 192, 320)
 _STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
 _STEM_WIDTH: Final = 32
 _HEAD_WIDTH: Final = 1280
-_CHOICES: Final[dict[str, tuple[int, ...]]] = {"e": (1, 4, 6), "k": (3, 5), "l": (1, 2, 3), "se": (0, 1)}
+_CHOICES: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
+    "e": ((1, 4, 6),) * 7,
+    "k": ((3, 5),) * 7,
+    "l": (*((1, 2, 3),) * 5, (1, 2, 3, 4), (1, 2, 3)),
+    "se": ((0, 1),) * 7,
+}
+"""Field letter to the choices of each stage."""
+
+_RADICES: Final = tuple(max(len(choices) for choices in stages) for stages in _CHOICES.values())
 _NAMES: Final = {"e": "expand", "k": "kernel", "l": "layers", "se": "squeeze_excite"}
 _MIN_SIDE_PX: Final = 32
 
@@ -57,8 +66,8 @@ class MnasnetSpace(SearchSpace):
         self._stages, self._final_size = tuple(stages), size
         self.genes = tuple(
             Gene(name=f"stage{stage}.{_NAMES[letter]}", choices=choices)
-            for letter, choices in _CHOICES.items()
-            for stage in range(1, len(_WIDTHS) + 1)
+            for letter, stages_choices in _CHOICES.items()
+            for stage, choices in enumerate(stages_choices, start=1)
         )
         self.units = ("stem", *(f"stage{stage}" for stage in range(1, len(_WIDTHS) + 1)), "head")
 
@@ -70,8 +79,7 @@ class MnasnetSpace(SearchSpace):
         """A stage's four choices in one integer."""
         keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
         by_letter = genotypes.reshape(len(genotypes), len(_CHOICES), len(_WIDTHS))
-        radices = tuple(len(choices) for choices in _CHOICES.values())
-        keys[:, 1:-1] = np.ravel_multi_index(tuple(by_letter.transpose(1, 0, 2)), radices)
+        keys[:, 1:-1] = np.ravel_multi_index(tuple(by_letter.transpose(1, 0, 2)), _RADICES)
         return keys
 
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
@@ -85,8 +93,9 @@ class MnasnetSpace(SearchSpace):
                 global_pool(_HEAD_WIDTH, self._final_size),
                 linear(_HEAD_WIDTH, self.task.classes),
             )
-        parts = np.unravel_index(key, tuple(len(choices) for choices in _CHOICES.values()))
-        values = [choices[int(part)] for choices, part in zip(_CHOICES.values(), parts, strict=True)]
+        parts = np.unravel_index(key, _RADICES)
+        stages = _CHOICES.values()
+        values = [choices[unit - 1][int(part)] for choices, part in zip(stages, parts, strict=True)]
         return tuple(self._stage_operators(self._stages[unit - 1], *values))
 
     @staticmethod
@@ -109,8 +118,8 @@ class MnasnetSpace(SearchSpace):
         """``e=…;k=…;l=…;se=…`` with seven values each."""
         rows = self.canonical_row(genotype).reshape(len(_CHOICES), len(_WIDTHS))
         return ";".join(
-            f"{letter}={'-'.join(str(choices[int(choice)]) for choice in row)}"
-            for (letter, choices), row in zip(_CHOICES.items(), rows, strict=True)
+            f"{letter}={'-'.join(str(choices[int(c)]) for choices, c in zip(stages, row, strict=True))}"
+            for (letter, stages), row in zip(_CHOICES.items(), rows, strict=True)
         )
 
     def from_string(self, text: str) -> IntArray:
@@ -122,16 +131,18 @@ class MnasnetSpace(SearchSpace):
                 raise InvalidGenotypeError(f"{text!r}: field {part!r} is unknown or repeated in mnasnet.")
             fields[letter] = body.split("-")
         genotype = []
-        for letter, choices in _CHOICES.items():
+        for letter, stages in _CHOICES.items():
             tokens = fields.get(letter, [])
             if len(tokens) != len(_WIDTHS):
                 raise InvalidGenotypeError(
                     f"{text!r}: field {letter!r} has {len(tokens)} values; mnasnet takes {len(_WIDTHS)}."
                 )
-            allowed = {str(value): index for index, value in enumerate(choices)}
-            for token in tokens:
+            for stage, (choices, token) in enumerate(zip(stages, tokens, strict=True), start=1):
+                allowed = {str(value): index for index, value in enumerate(choices)}
                 if token not in allowed:
-                    raise InvalidGenotypeError(f"{text!r}: {letter} is {token!r}; allowed are {list(allowed)}.")
+                    raise InvalidGenotypeError(
+                        f"{text!r}: {letter} of stage {stage} is {token!r}; allowed are {list(allowed)}."
+                    )
                 genotype.append(allowed[token])
         return np.array(genotype, dtype=np.int64)
 
