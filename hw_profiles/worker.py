@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from hw_profiles.agreement import check_agreement, read_reference
-from hw_profiles.core_lock import CoreLock
 from hw_profiles.errors import DisagreementError
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
 from hw_profiles.runtimes.registry import get_runtime
+from hw_profiles.timing_lock import TimingLock
 
 Reply = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Worker:
         self._profile = profile
         self._runtime = runtime
         self._loaded: OrderedDict[tuple[str, int, int], Executable] = OrderedDict()
-        self._lock = CoreLock(profile.threads)
+        self._lock = TimingLock()
         self._commands: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
             "prepare": self._prepare,
             "compile": self._compile,
@@ -76,16 +76,23 @@ class Worker:
         return asdict(check_agreement(self._load(request["artifact"]), NetworkFiles.from_json(request["files"])))
 
     def _time(self, request: Mapping[str, Any]) -> Reply:
-        """Interleaves rounds of the networks; ``samples_ms[network][round]`` is a list of single calls."""
+        """Interleaves rounds of the networks.
+
+        ``samples_ms[network][round]`` is a list of single calls, ``busy[round]`` the share
+        of that round's time for which this thread had a core: less than 1 where others ran.
+        """
         with self._lock:
             networks = [(self._load(artifact), _timed_image(reference)) for artifact, reference in request["networks"]]
             calls = [_calls_a_round(executable, image, request) for executable, image in networks]
             samples: list[list[list[float]]] = [[] for _ in networks]
+            busy: list[float] = []
             for _ in range(request["rounds"]):
+                wall_s, core_s = time.perf_counter(), time.thread_time()
                 for index, (executable, image) in enumerate(networks):
                     executable.time(image, calls=_LEAD_IN_CALLS)
                     samples[index].append(executable.time(image, calls=calls[index]))
-        return {"samples_ms": samples}
+                busy.append((time.thread_time() - core_s) / (time.perf_counter() - wall_s))
+        return {"samples_ms": samples, "busy": busy}
 
     def _load(self, artifact: str) -> Executable:
         status = Path(artifact).stat() if Path(artifact).exists() else None

@@ -1,0 +1,265 @@
+"""Measuring candidates under one profile: compile, check, time, with an anchor beside each.
+
+Nothing that a candidate does ends the session: compile errors, wrong outputs, crashes and
+hangs come back as :class:`MeasurementFailure`.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from hw_profiles.errors import MeasuringError, WorkerLostError
+from hw_profiles.measurement import Measurement, MeasurementFailure, Quality, Stage
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.profile import DeviceProfile
+from hw_profiles.reading import Reading
+from hw_profiles.worker_process import WorkerProcess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuringSettings:
+    """How long and how strictly to measure. The defaults take about 0.4 s a candidate beside its compilation."""
+
+    rounds: int = 8
+    round_ms: float = 20.0
+    """Time that one round's calls of one network fill, within the limits below."""
+    min_calls: int = 12
+    max_calls: int = 100
+    warmup_ms: float = 20.0
+    min_busy: float = 0.97
+    """Share of a round for which the worker must have had a core, or the round is left out."""
+    max_spread: float = 0.02
+    """Largest spread of a candidate's corrected medians in a reading that counts as ok."""
+    max_anchor_spread: float = 0.10
+    """Largest movement of the machine itself that a correction is trusted with."""
+    max_attempts: int = 3
+    """Readings of one candidate until one is ok."""
+    recheck_every: int = 8
+    """Candidates between re-measurements of an earlier one in a fresh worker; 0 does none."""
+    prior_repeatability: float = 0.015
+    """Assumed before any re-measurement, and worth four of them."""
+    start_deadline_s: float = 120.0
+    compile_deadline_s: float = 120.0
+    check_deadline_s: float = 60.0
+    time_deadline_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timed:
+    """What must be known of a measured candidate to time it again."""
+
+    files: NetworkFiles
+    artifact: Path
+    p50_ms: float
+
+
+class _Failed(Exception):  # noqa: N818 - control flow inside the session, never seen outside
+    def __init__(self, stage: Stage, message: str) -> None:
+        self.stage: Stage = stage
+        self.message = message
+        super().__init__(message)
+
+
+class MeasuringSession:
+    """Measures candidates one after the other; a context manager that owns its worker.
+
+    ``anchor_reference_ms`` makes sessions comparable: the first session under a profile
+    measures it, and the ones after it are given that value.
+
+    Raises:
+        MeasuringError: on entering, where the worker does not start or the anchor fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: DeviceProfile,
+        anchor: NetworkFiles,
+        folder: Path,
+        settings: MeasuringSettings | None = None,
+        anchor_reference_ms: float | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.profile = profile
+        self.settings = settings or MeasuringSettings()
+        self._anchor = anchor
+        self._folder = folder
+        self._now = now
+        self._anchor_artifact = folder
+        self._anchor_reference_ms = anchor_reference_ms
+        self._squared_differences: list[float] = []
+        self._measured = 0
+        self._to_recheck: _Timed | None = None
+        self._worker = WorkerProcess(
+            profile,
+            folder / f"worker-{profile.runtime}.log",
+            start_deadline_s=self.settings.start_deadline_s,
+        )
+
+    @property
+    def anchor_reference_ms(self) -> float:
+        """The anchor's latency that all readings are scaled to; store it for later sessions.
+
+        Raises:
+            MeasuringError: where the session was not entered.
+        """
+        if self._anchor_reference_ms is None:
+            raise MeasuringError("the anchor is measured when the session is entered; enter it first.")
+        return self._anchor_reference_ms
+
+    @property
+    def repeatability(self) -> float:
+        """Relative standard deviation of one ``latency_p50_ms``, from re-measurements in fresh workers."""
+        prior = 4
+        total = sum(self._squared_differences) / 2 + prior * self.settings.prior_repeatability**2
+        return math.sqrt(total / (len(self._squared_differences) + prior))
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the running worker; None where none runs."""
+        return self._worker.pid
+
+    def __enter__(self) -> "MeasuringSession":
+        try:
+            self._worker.start()
+            self._anchor_artifact, _ = self._compile(self._anchor)
+            self._check(self._anchor, self._anchor_artifact)
+            if self._anchor_reference_ms is None:
+                reply = self._time([(self._anchor_artifact, self._anchor)])
+                self._anchor_reference_ms = float(np.median([np.median(calls) for calls in reply["samples_ms"][0]]))
+        except _Failed as failed:
+            self._worker.close()
+            raise MeasuringError(
+                f"the anchor network {self._anchor.name} fails on {self.profile.id} ({failed.stage}): {failed.message}"
+            ) from failed
+        except BaseException:
+            self._worker.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.close()
+
+    def measure(self, files: NetworkFiles, artifact: Path | None = None) -> Measurement | MeasurementFailure:
+        """Compiles (unless given its ``artifact``), checks and times one candidate.
+
+        Raises:
+            MeasuringError: only where no worker starts any more.
+        """
+        try:
+            self._recheck_when_due()
+            compiled, compile_s = (artifact, 0.0) if artifact is not None else self._compile(files)
+            agreement = self._check(files, compiled)
+            reading, attempts, quality = self._read(files, compiled)
+        except _Failed as failed:
+            return MeasurementFailure(
+                candidate_id=files.name,
+                profile_id=self.profile.id,
+                fingerprint=self.profile.fingerprint,
+                stage=failed.stage,
+                message=failed.message,
+                measured_at=self._now().isoformat(timespec="seconds"),
+            )
+        self._measured += 1
+        if quality == "ok":
+            self._to_recheck = _Timed(files=files, artifact=compiled, p50_ms=reading.p50_ms)
+        content = compiled.read_bytes()
+        return Measurement(
+            candidate_id=files.name,
+            profile_id=self.profile.id,
+            fingerprint=self.profile.fingerprint,
+            latency_p50_ms=reading.p50_ms,
+            latency_p95_ms=reading.p95_ms,
+            samples_ms=reading.samples_ms,
+            rounds=reading.rounds,
+            spread=reading.spread,
+            anchor_factor=reading.anchor_factor,
+            repeatability=self.repeatability,
+            quality=quality,
+            attempts=attempts,
+            artifact=compiled,
+            artifact_sha256=hashlib.sha256(content).hexdigest(),
+            size_bytes=len(content),
+            max_abs_error=agreement["max_abs_error"],
+            top1_agreement=agreement["top1_agreement"],
+            compile_s=compile_s,
+            measured_at=self._now().isoformat(timespec="seconds"),
+        )
+
+    def _compile(self, files: NetworkFiles) -> tuple[Path, float]:
+        request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
+        reply = self._request(request, self.settings.compile_deadline_s)
+        return Path(reply["artifact"]), float(reply["compile_s"])
+
+    def _check(self, files: NetworkFiles, artifact: Path) -> dict[str, Any]:
+        request = {"command": "check", "files": files.as_json(), "artifact": str(artifact)}
+        return self._request(request, self.settings.check_deadline_s)
+
+    def _time(self, networks: list[tuple[Path, NetworkFiles]]) -> dict[str, Any]:
+        settings = self.settings
+        request = {
+            "command": "time",
+            "networks": [(str(artifact), str(files.reference)) for artifact, files in networks],
+            "rounds": settings.rounds,
+            "round_ms": settings.round_ms,
+            "min_calls": settings.min_calls,
+            "max_calls": settings.max_calls,
+            "warmup_ms": settings.warmup_ms,
+        }
+        return self._request(request, settings.time_deadline_s)
+
+    def _read(self, files: NetworkFiles, artifact: Path) -> tuple[Reading, int, Quality]:
+        readings: list[Reading] = []
+        for attempt in range(1, self.settings.max_attempts + 1):
+            reply = self._time([(self._anchor_artifact, self._anchor), (artifact, files)])
+            reading = Reading.of(
+                anchor_ms=reply["samples_ms"][0],
+                candidate_ms=reply["samples_ms"][1],
+                busy=reply["busy"],
+                anchor_reference_ms=self.anchor_reference_ms,
+                min_busy=self.settings.min_busy,
+            )
+            if self._passes(reading):
+                return reading, attempt, "ok"
+            readings.append(reading)
+        best = min(readings, key=lambda reading: reading.spread + reading.anchor_spread)
+        return best, len(readings), "noisy"
+
+    def _passes(self, reading: Reading) -> bool:
+        return (
+            2 * reading.quiet_rounds >= reading.rounds
+            and reading.spread <= self.settings.max_spread
+            and reading.anchor_spread <= self.settings.max_anchor_spread
+        )
+
+    def _recheck_when_due(self) -> None:
+        """Times an earlier candidate in a fresh worker, which has other memory addresses and caches."""
+        earlier, every = self._to_recheck, self.settings.recheck_every
+        if earlier is None or every < 1 or self._measured < every:
+            return
+        self._measured, self._to_recheck = 0, None
+        self._worker.close()
+        try:
+            reading, _, quality = self._read(earlier.files, earlier.artifact)
+        except _Failed:
+            return  # the next candidate is not to blame, and the estimate stays as it was
+        if quality == "ok":
+            self._squared_differences.append(math.log(reading.p50_ms / earlier.p50_ms) ** 2)
+
+    def _request(self, command: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+        try:
+            reply = self._worker.request(command, deadline_s=deadline_s)
+        except WorkerLostError as error:
+            raise _Failed("timeout" if error.timed_out else "crash", str(error)) from error
+        if not reply["ok"]:
+            raise _Failed(reply["stage"], reply["message"])
+        return reply

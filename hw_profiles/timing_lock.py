@@ -1,0 +1,38 @@
+"""One measurement at a time on a machine, whichever process takes it."""
+
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: nothing to lock with
+    fcntl = None  # type: ignore[assignment]
+
+
+class TimingLock:
+    """Held while timing. A process that dies gives it up; without POSIX locks holding it does nothing.
+
+    Threads are not bound to cores: on a busy machine the scheduler finds the idle core,
+    and a thread bound to a core that somebody else uses is timed at up to twice its
+    latency. What remains of others' load is seen in the processor time (see ``measuring``).
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        user = os.getuid() if hasattr(os, "getuid") else 0
+        self._path = (folder or Path(tempfile.gettempdir())) / f"hwnas-timing-{user}.lock"
+        self._handle: int | None = None
+
+    def __enter__(self) -> "TimingLock":
+        if fcntl is not None:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
