@@ -1,0 +1,109 @@
+"""What every runtime must do; one suite over all that are installed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hw_profiles.agreement import check_agreement, read_reference
+from hw_profiles.detect import resolve_profile
+from hw_profiles.errors import ArtifactError, CompileError, DisagreementError
+from hw_profiles.runtimes.registry import get_runtime, runtime_names
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # torch reading its own files
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module", params=runtime_names())
+def runtime(request):
+    made = get_runtime(request.param)
+    made.prepare()
+    return made
+
+
+@pytest.fixture(scope="module")
+def profile(runtime):
+    return resolve_profile(f"local-cpu/{runtime.name}")
+
+
+@pytest.fixture(scope="module")
+def artifact(runtime, profile, network, tmp_path_factory):
+    return runtime.compile(network, profile, tmp_path_factory.mktemp("artifacts"))
+
+
+def test_names_itself_and_what_it_executes(runtime, profile):
+    assert runtime.name in runtime_names()
+    assert runtime.version == profile.runtime_version
+    assert runtime.precisions(profile.isa)["fp32"] == "native"
+
+
+def test_artifact_is_one_file_with_its_ending(runtime, artifact):
+    assert artifact.suffix == runtime.artifact_suffix
+    assert [path.name for path in artifact.parent.iterdir()] == [artifact.name]
+
+
+def test_artifact_computes_what_pytorch_computes(runtime, profile, artifact, network):
+    agreement = check_agreement(runtime.load(artifact, profile), network)
+    assert agreement.max_abs_error < 1e-5
+    assert agreement.top1_agreement == 1.0
+
+
+def test_quantized_artifact_computes_what_its_graph_says(runtime, profile, quantized_network, tmp_path):
+    artifact = runtime.compile(quantized_network, profile, tmp_path)
+    agreement = check_agreement(runtime.load(artifact, profile), quantized_network)
+    assert agreement.top1_agreement >= 0.5
+
+
+def test_artifact_needs_nothing_beside_it(runtime, profile, artifact, network, tmp_path):
+    alone = tmp_path / f"renamed{runtime.artifact_suffix}"
+    alone.write_bytes(artifact.read_bytes())
+    check_agreement(runtime.load(alone, profile), network)
+
+
+def test_times_every_single_call(runtime, profile, artifact, network):
+    images, _ = read_reference(network)
+    readings_ms = runtime.load(artifact, profile).time(images[:1], calls=5)
+    assert len(readings_ms) == 5
+    assert min(readings_ms) > 0
+
+
+def test_timing_leaves_the_outputs_as_they_were(runtime, profile, artifact, network):
+    images, _ = read_reference(network)
+    executable = runtime.load(artifact, profile)
+    before = executable.run(images[:1])
+    executable.time(images[1:2], calls=2)
+    np.testing.assert_array_equal(executable.run(images[:1]), before)
+
+
+def test_wrong_reference_is_a_disagreement(runtime, profile, artifact, network, tmp_path):
+    with np.load(network.reference) as arrays:
+        np.savez(tmp_path / "wrong.npz", input=arrays["input"], output=arrays["output"] + 1.0)
+    wrong = dataclasses.replace(network, reference=tmp_path / "wrong.npz")
+    with pytest.raises(DisagreementError, match="differs from PyTorch by"):
+        check_agreement(runtime.load(artifact, profile), wrong)
+
+
+def test_input_of_another_shape_is_an_error(runtime, profile, artifact):
+    with pytest.raises(ArtifactError, match="cannot run"):
+        runtime.load(artifact, profile).run(np.zeros((1, 3, 5, 5), np.float32))
+
+
+def test_corrupt_network_is_a_compile_error_and_leaves_no_artifact(
+    runtime, profile, network, quantized_network, tmp_path
+):
+    (tmp_path / "bad").write_bytes(b"not a network")
+    for files in (network, quantized_network):
+        program = None if files.quantized else tmp_path / "bad"
+        corrupt = dataclasses.replace(files, onnx=tmp_path / "bad", exported_program=program)
+        with pytest.raises(CompileError, match=r"cannot (take|compile)"):
+            runtime.compile(corrupt, profile, tmp_path / "artifacts")
+    assert not (tmp_path / "artifacts").exists() or not list((tmp_path / "artifacts").iterdir())
+
+
+def test_corrupt_artifact_is_an_artifact_error(runtime, profile, tmp_path):
+    path = tmp_path / f"bad{runtime.artifact_suffix}"
+    path.write_bytes(b"not an artifact")
+    with pytest.raises(ArtifactError, match="cannot load"):
+        runtime.load(path, profile)
