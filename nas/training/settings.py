@@ -24,7 +24,6 @@ class TrainingSettings:
         random_subnets: Random sub-networks a step, beside the largest and the smallest.
         shift_px: Largest random shift of a training image in each direction.
         flip: Mirror training images at random, left to right.
-        ema_decay: Decay a step of the weights' moving average, which is what is kept; 0 keeps the last weights.
         validation_fraction: Share of the training images that validate.
         split_seed: Seed of the validation split.
         seed: Seed of everything else.
@@ -44,7 +43,6 @@ class TrainingSettings:
     random_subnets: int = 2
     shift_px: int = 2
     flip: bool = True
-    ema_decay: float = 0.0
     validation_fraction: float = 0.2
     split_seed: int = 0
     seed: int = 0
@@ -63,7 +61,6 @@ class TrainingSettings:
             "clip_norm": (1e-8, 1e8),
             "random_subnets": (0, 64),
             "shift_px": (0, 1024),
-            "ema_decay": (0.0, 0.99999),
             "validation_fraction": (1e-6, 1 - 1e-6),
             "split_seed": (0, 2**63 - 1),
             "seed": (0, 2**63 - 1),

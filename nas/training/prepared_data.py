@@ -1,0 +1,57 @@
+"""A data set split and normalized for training and evaluation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.data.dataset import ImageArray, ImageDataset, LabelArray
+from nas.data.normalization import Normalization
+from nas.data.split import validation_split
+from nas.training.randomness import Purpose, generator
+from nas.training.settings import TrainingSettings
+
+RECALIBRATION_IMAGES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedData:
+    """The parts of a data set that a training and its evaluations see; never its test images.
+
+    ``train_images`` are uint8 NHWC; the tensors are normalized float32 NCHW. The
+    recalibration images are a fixed draw from the training part, not augmented.
+    """
+
+    normalization: Normalization
+    train_images: ImageArray
+    train_labels: LabelArray
+    validation_images: Tensor
+    validation_labels: Tensor
+    recalibration_images: Tensor
+
+
+def prepare(dataset: ImageDataset, settings: TrainingSettings) -> PreparedData:
+    """Splits by ``settings.split_seed`` and normalizes by the training part's statistics.
+
+    Raises:
+        DataError: where a class cannot be in both parts.
+    """
+    split = validation_split(
+        dataset.y_train,
+        groups=dataset.groups_train,
+        fraction=settings.validation_fraction,
+        seed=settings.split_seed,
+    )
+    images = dataset.x_train[split.train]
+    normalization = Normalization.of(images)
+    count = min(RECALIBRATION_IMAGES, len(images))
+    drawn = generator(settings.split_seed, Purpose.RECALIBRATION).choice(len(images), count, replace=False)
+    return PreparedData(
+        normalization=normalization,
+        train_images=images,
+        train_labels=dataset.y_train[split.train],
+        validation_images=torch.from_numpy(normalization.apply(dataset.x_train[split.validation])),
+        validation_labels=torch.from_numpy(dataset.y_train[split.validation]),
+        recalibration_images=torch.from_numpy(normalization.apply(images[np.sort(drawn)])),
+    )

@@ -1,0 +1,323 @@
+"""Trains a supernet; stops and resumes exactly, bit for bit on the same machine and thread count."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from nas.data.dataset import DataError, ImageDataset
+from nas.evaluation.accuracy import evaluate_subnet
+from nas.supernet.supernet import Supernet
+from nas.training.augmentation import augment
+from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
+from nas.training.memory import keep_freed_memory
+from nas.training.prepared_data import PreparedData, prepare
+from nas.training.randomness import Purpose, generator
+from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, read_record, save_supernet, supernet_id
+from nas.training.sandwich import sandwich_gradients, step_subnets
+from nas.training.schedule import learning_rate
+from nas.training.settings import TrainingSettings
+from search_spaces.errors import NasError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+
+
+class TrainingDivergedError(NasError):
+    """The loss stopped being a number."""
+
+    code: ClassVar[str] = "training-diverged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProgress:
+    """Where a training stands after a step; accuracies are the latest known, on validation images."""
+
+    step: int
+    total_steps: int
+    loss: float
+    accuracy_smallest: float | None
+    accuracy_largest: float | None
+    images_per_s: float
+    seconds_left: float
+
+
+ProgressCallback = Callable[[TrainingProgress], None]
+
+
+def train_supernet(
+    space: MobileNetV3Space,
+    dataset: ImageDataset,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    on_progress: ProgressCallback | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    threads: int | None = None,
+) -> SupernetRecord:
+    """Trains a supernet into a folder, continues one, or returns the record of a finished one.
+
+    Args:
+        space: Bound to the data set's task.
+        dataset: Its test images are not looked at.
+        settings: Equal settings and data give equal weights.
+        folder: ``Home.supernets / supernet_id(space, dataset, settings)``.
+        on_progress: Called after each step, between steps.
+        clock: Seconds, for the time left.
+        threads: Torch's threads while training; None leaves them alone.
+
+    Raises:
+        TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint.
+        CheckpointError: where the folder's checkpoint is damaged or of another training.
+        TrainingDivergedError: where the loss is not finite.
+        DataError: where the data does not fit the space or cannot be split.
+    """
+    if space.task != dataset.task:
+        raise DataError(f"{dataset.name} has images and classes {dataset.task}; the space is bound to {space.task}.")
+    if (folder / RECORD_FILE).is_file():
+        record = read_record(folder)
+        if record.id != supernet_id(space, dataset, settings):
+            raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another place.")
+        return record
+    keep_freed_memory()
+    with _threads(threads):
+        return _Training(space, dataset, settings, folder, on_progress, clock).run()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Training:
+    """One run of one training, from its start or its last checkpoint."""
+
+    def __init__(
+        self,
+        space: MobileNetV3Space,
+        dataset: ImageDataset,
+        settings: TrainingSettings,
+        folder: Path,
+        on_progress: ProgressCallback | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.space, self.dataset, self.settings, self.folder = space, dataset, settings, folder
+        self.on_progress, self.clock = on_progress, clock
+        self.id = supernet_id(space, dataset, settings)
+        self.data: PreparedData = prepare(dataset, settings)
+        self.batch_size = min(settings.batch_size, len(self.data.train_images))
+        self.steps_per_epoch = len(self.data.train_images) // self.batch_size
+        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.supernet = Supernet(space, seed=settings.seed)
+        self.parameters = dict(self.supernet.named_parameters())
+        self.optimizer = _make_optimizer(self.supernet, settings)
+        self.step = 0
+        self.seconds_before = 0.0
+        self.accuracies: tuple[float, float] | None = None
+        self.started_s = clock()
+        self.resumed_step = 0
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / CHECKPOINT_FILE
+
+    def run(self) -> SupernetRecord:
+        if self.checkpoint_path.is_file():
+            self._resume()
+        saved_s = self.started_s = self.clock()
+        with deferred_interrupts() as interruption:
+            while self.step < self.total_steps:
+                loss = self._train_step()
+                self._evaluate_when_due()
+                try:
+                    self._report(loss)
+                except KeyboardInterrupt:
+                    interruption.requested = True
+                if interruption.requested:
+                    self._save_checkpoint()
+                    raise TrainingInterruptedError(self.step, self.total_steps)
+                if self.clock() - saved_s >= self.settings.checkpoint_every_s:
+                    self._save_checkpoint()
+                    saved_s = self.clock()
+        return self._finish()
+
+    # --- steps -------------------------------------------------------------------
+
+    def _train_step(self) -> float:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                self.step, self.total_steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
+            )
+        images, labels = self._batch()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = sandwich_gradients(
+            self.supernet,
+            images,
+            labels,
+            largest=self.space.largest(),
+            students=step_subnets(self.space, settings, self.step),
+            label_smoothing=settings.label_smoothing,
+            dropout=settings.dropout,
+            dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+        )
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm)
+        if not (math.isfinite(loss) and math.isfinite(float(norm))):
+            raise TrainingDivergedError(
+                f"the loss became {loss} and the gradient {float(norm):.3g} in step {self.step + 1};"
+                f" lower the learning rate ({settings.learning_rate})."
+            )
+        self.optimizer.step()
+        self.step += 1
+        return loss
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        settings, data = self.settings, self.data
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        order = generator(settings.seed, Purpose.ORDER, epoch).permutation(len(data.train_images))
+        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
+        rng = generator(settings.seed, Purpose.AUGMENTATION, self.step)
+        images = augment(data.train_images[chosen], rng, shift_px=settings.shift_px, flip=settings.flip)
+        return torch.from_numpy(data.normalization.apply(images)), torch.from_numpy(data.train_labels[chosen])
+
+    def _evaluate_when_due(self) -> None:
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        last = self.step == self.total_steps
+        if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
+            smallest, largest = (self._accuracy(largest=largest) for largest in (False, True))
+            self.accuracies = (smallest, largest)
+
+    def _accuracy(self, *, largest: bool) -> float:
+        return evaluate_subnet(
+            self.supernet,
+            self.space.largest() if largest else self.space.smallest(),
+            recalibration_images=self.data.recalibration_images,
+            images=self.data.validation_images,
+            labels=self.data.validation_labels,
+        )[1]
+
+    def _report(self, loss: float) -> None:
+        if self.on_progress is None:
+            return
+        step_s = (self.clock() - self.started_s) / (self.step - self.resumed_step)
+        smallest, largest = self.accuracies or (None, None)
+        self.on_progress(
+            TrainingProgress(
+                step=self.step,
+                total_steps=self.total_steps,
+                loss=loss,
+                accuracy_smallest=smallest,
+                accuracy_largest=largest,
+                images_per_s=self.batch_size / step_s if step_s > 0 else 0.0,
+                seconds_left=step_s * (self.total_steps - self.step),
+            )
+        )
+
+    # --- state -------------------------------------------------------------------
+
+    def _seconds(self) -> float:
+        return self.seconds_before + self.clock() - self.started_s
+
+    def _save_checkpoint(self) -> None:
+        tensors = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
+        for name, parameter in self.parameters.items():
+            for key, value in self.optimizer.state[parameter].items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{key}.{name}"] = value
+        state: dict[str, Any] = {
+            "id": self.id,
+            "step": self.step,
+            "seconds": self._seconds(),
+            "accuracies": self.accuracies,
+            "settings": self.settings.as_json(),
+            "data_fingerprint": self.dataset.fingerprint,
+            "space": self.space.name,
+        }
+        save_checkpoint(Checkpoint(tensors=tensors, state=state), self.checkpoint_path)
+
+    def _resume(self) -> None:
+        checkpoint = load_checkpoint(self.checkpoint_path)
+        state = checkpoint.state
+        if state.get("id") != self.id:
+            raise CheckpointError(
+                f"the checkpoint {self.checkpoint_path} is of {self._difference(state)};"
+                " delete it or choose another place."
+            )
+        weights = {
+            name.removeprefix("supernet."): tensor
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith("supernet.")
+        }
+        try:
+            self.supernet.load_state_dict(weights)
+            for name, tensor in checkpoint.tensors.items():
+                kind, _, rest = name.partition(".")
+                if kind == "optimizer":
+                    key, _, parameter = rest.partition(".")
+                    self.optimizer.state[self.parameters[parameter]][key] = tensor
+            self.step = self.resumed_step = int(state["step"])
+            self.seconds_before = float(state["seconds"])
+            self.accuracies = tuple(state["accuracies"]) if state["accuracies"] else None
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the checkpoint {self.checkpoint_path} lacks what its training needs;"
+                " delete it to train from the start."
+            ) from error
+
+    def _difference(self, state: Mapping[str, Any]) -> str:
+        if state.get("space") != self.space.name:
+            return f"the space {state.get('space')}, not {self.space.name}"
+        if state.get("data_fingerprint") != self.dataset.fingerprint:
+            return "other data"
+        theirs, ours = state.get("settings") or {}, self.settings.as_json()
+        changed = [name for name in ours if theirs.get(name) != ours[name]]
+        return f"other settings ({changed[0]}: {theirs.get(changed[0])})" if changed else "other sizes of the space"
+
+    def _finish(self) -> SupernetRecord:
+        if self.accuracies is None:
+            self.accuracies = (self._accuracy(largest=False), self._accuracy(largest=True))
+        record = SupernetRecord(
+            id=self.id,
+            space=self.space.name,
+            task=self.space.task,
+            dataset=self.dataset.name,
+            data_fingerprint=self.dataset.fingerprint,
+            classes=self.dataset.classes,
+            normalization=self.data.normalization,
+            settings=self.settings,
+            weights_sha256="",
+            steps=self.step,
+            accuracy_smallest=self.accuracies[0],
+            accuracy_largest=self.accuracies[1],
+            seconds=self._seconds(),
+            versions={"torch": str(torch.__version__)},
+        )
+        saved = save_supernet(self.folder, self.supernet, record)
+        self.checkpoint_path.unlink(missing_ok=True)
+        return saved
+
+
+def _make_optimizer(supernet: Supernet, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Decays the weights of convolutions and linear layers alone.
+
+    Biases and batch norm have no scale to shrink; kernel transforms would shrink
+    from the identity towards nothing.
+    """
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in supernet.named_parameters():
+        (decayed if parameter.ndim > 1 and ".transforms." not in name else free).append(parameter)
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
