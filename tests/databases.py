@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,16 +49,20 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[PostgresServer]:
-    """A server on a free loopback port; as user postgres where the tests run as root, which it refuses."""
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server on a free loopback port; as user postgres where the tests run as root, which it refuses.
+
+    Its folder is not pytest's: every pytest session closes those to other users when it starts.
+    """
+    with tempfile.TemporaryDirectory(prefix="hwnas-postgresql-") as folder:
+        yield from _serve(Path(folder))
+
+
+def _serve(folder: Path) -> Iterator[PostgresServer]:
     as_user: dict[str, str | int] = {}
     if os.geteuid() == 0:
         as_user["user"] = "postgres"
         shutil.chown(folder, "postgres")
-        for parent in folder.parents:  # the server's user must reach its data
-            if parent.owner() != "root" or parent.stat().st_mode & 0o001:
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
     subprocess.run(
         [postgres_binary("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],

@@ -183,7 +183,7 @@ def _run(job: Job, queue: JobQueue, handler: Handler, stop: StopSignal, lease_s:
 def _conclude(context: JobContext, queue: JobQueue, handler: Handler) -> None:
     lease = context.lease
     try:
-        result = handler(context)
+        queue.succeed(lease, handler(context))
     except (LeaseLostError, JobReleasedError, StoreUnavailableError):
         raise  # none of them is the job's fault: it runs again
     except JobCancelledError:
@@ -193,8 +193,6 @@ def _conclude(context: JobContext, queue: JobQueue, handler: Handler) -> None:
     except Exception as error:  # noqa: BLE001 - a defect in one job must not end the worker
         _log.exception("job %s failed", context.job_id)
         queue.fail(lease, code="internal", message=f"{type(error).__name__}: {error}")
-    else:
-        queue.succeed(lease, result)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ Clock = Callable[[], datetime]
 """Gives the present moment, aware and in UTC."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_IDLE_TRANSACTION_MS: Final = 60_000
 _WRITES: Final = "hwnas_writes"
 _FULL: Final = {"SQLITE_FULL", "53100"}
 _LATER: Final = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_SNAPSHOT", "40001", "40P01", "55P03", "57P03", "53300"}
@@ -43,9 +44,10 @@ class Database:
         """
         self.url = _parse(url)
         if self.url.get_backend_name() == "sqlite":
-            self.engine = _sqlite_engine(self.url)
+            self.engine = self._reading = _sqlite_engine(self.url)  # every transaction is a snapshot
         else:
-            self.engine = create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+            self.engine = _postgresql_engine(self.url)
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @property
@@ -60,7 +62,7 @@ class Database:
         Raises:
             StoreError: where the database cannot be used.
         """
-        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
+        with self._translated(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -136,6 +138,12 @@ def _parse(url: str) -> URL:
         f"databases of kind {parsed.get_backend_name()!r} are not supported;"
         " use sqlite:///PATH or postgresql://USER@HOST/NAME."
     )
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # A worker that was stopped inside a transaction must not hold its job's row for ever.
+    options = f"{url.query.get('options', '')} -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_MS}"
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": options})
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -10,10 +10,10 @@ from tests.databases import PostgresServer, SteppedClock, missing_postgres, runn
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     if reason := missing_postgres():
         pytest.skip(reason)
-    with running_postgres(tmp_path_factory.mktemp("postgresql")) as server:
+    with running_postgres() as server:
         yield server
 
 
