@@ -1,10 +1,9 @@
 """Content-addressed files under the home: named by their SHA-256, written once."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.home import Home, sha256_of, write_atomically
+from nas.home import Home, copy_file, sha256_of
 from nas.store.artifacts import Artifact, ArtifactKind
 from nas.store.leases import Lease
 from nas.store.store import Store
@@ -28,11 +27,7 @@ class ArtifactStore:
         name = f"{digest[:2]}/{digest}"
         target = self.home.artifacts / name
         if not target.exists() or sha256_of(target) != digest:
-
-            def copy(temporary: Path) -> None:
-                shutil.copyfile(source, temporary)
-
-            write_atomically(target, copy)
+            copy_file(source, target)
         artifact = Artifact(
             sha256=digest,
             kind=kind,

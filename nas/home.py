@@ -8,6 +8,7 @@ sees the old file or the new one and never half of one.
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +98,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
     write_atomically(path, fill)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file atomically; errors as :func:`write_atomically`."""
+
+    def fill(temporary: Path) -> None:
+        shutil.copyfile(source, temporary)
+
+    write_atomically(target, fill)
 
 
 def sha256_of(path: Path) -> str:

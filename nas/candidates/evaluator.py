@@ -5,13 +5,13 @@ candidate), a latency to (candidate, device fingerprint). So every command that
 evaluates can be interrupted at any moment and run again.
 """
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import ClassVar, Final, Protocol, Self
+from collections.abc import Sequence
+from typing import ClassVar, Final
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
+from nas.candidates.local_bench import LocalBench
 from nas.candidates.preparation import PreparationFailure, Prepared
 from nas.candidates.preparation_pool import PreparationPool
 from nas.progress import Progress
@@ -32,23 +32,12 @@ class AnchorError(NasError):
     code: ClassVar[str] = "no-anchor"
 
 
-class Measuring(Protocol):
-    """What the evaluator needs of :class:`hw_profiles.measuring.MeasuringSession`."""
-
-    def measure(self, files: NetworkFiles) -> Measurement | MeasurementFailure:
-        """Compiles, checks and times one network."""
-        ...
-
-    def close(self) -> None:
-        """Ends the worker process."""
-        ...
-
-
 class RealEvaluator:
-    """Evaluates candidates of one supernet on one device profile. A context manager.
+    """Evaluates candidates of one supernet on one device profile.
 
-    The measuring session starts with the first candidate that needs it; its anchor is
-    the space's largest network in fp32.
+    Batches are prepared and compiled first, then timed on a quiet machine. The bench
+    opens with the first candidate that needs it; its anchor is the space's largest
+    network in fp32.
     """
 
     def __init__(
@@ -56,36 +45,21 @@ class RealEvaluator:
         space: SearchSpace,
         store: Store,
         pool: PreparationPool,
+        bench: LocalBench,
         profile: DeviceProfile,
         supernet_id: str,
         *,
-        open_session: Callable[[NetworkFiles], Measuring],
         progress: Progress,
         lease: Lease | None = None,
     ) -> None:
         self._space = space
         self._store = store
         self._pool = pool
+        self._bench = bench
         self._profile = profile
         self._supernet_id = supernet_id
-        self._open_session = open_session
         self._progress = progress
         self._lease = lease
-        self._session: Measuring | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the measuring session."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
 
     def evaluate(self, genotypes: IntArray) -> Sequence[Outcome]:
         """See :class:`nas.search.outcome.Evaluator`."""
@@ -109,43 +83,60 @@ class RealEvaluator:
         latencies: dict[str, Measurement | MeasurementFailure],
         outcomes: dict[str, Outcome],
     ) -> None:
-        total = len(genotypes)
-        prepared_by_row = self._pool.prepare(
-            genotypes, lambda row, _outcome: self._progress.update("preparing candidates", row + 1, total)
-        )
-        for row, prepared in enumerate(prepared_by_row, start=1):
+        ready: list[Prepared] = []
+        for prepared in self._prepare(genotypes):
             if isinstance(prepared, PreparationFailure):
                 self._progress.say(f"candidate {prepared.candidate_id[:12]} left out: {prepared.message}")
                 outcomes[prepared.candidate_id] = Outcome(candidate_id=prepared.candidate_id, failure=prepared.message)
                 continue
-            latency = latencies.get(prepared.candidate_id) or self._measure(prepared)
             self._write_accuracy(prepared)
-            if isinstance(latency, MeasurementFailure):
-                self._progress.say(
-                    f"candidate {prepared.candidate_id[:12]} left out ({latency.stage}): {latency.message}"
-                )
-                outcomes[prepared.candidate_id] = Outcome(candidate_id=prepared.candidate_id, failure=latency.message)
-                continue
-            outcomes[prepared.candidate_id] = _outcome(latency, prepared.accuracy_val)
-            self._progress.update(
-                f"measuring on {self._profile.id}",
-                row,
-                total,
-                {"last": f"{latency.latency_p50_ms:.3f} ms, {prepared.accuracy_val:.1%}"},
+            ready.append(prepared)
+        latencies = latencies | self._measure([p for p in ready if p.candidate_id not in latencies])
+        for prepared in ready:
+            latency = latencies[prepared.candidate_id]
+            outcomes[prepared.candidate_id] = (
+                _outcome(latency, prepared.accuracy_val)
+                if isinstance(latency, Measurement)
+                else Outcome(candidate_id=prepared.candidate_id, failure=latency.message)
             )
 
-    def _measure(self, prepared: Prepared) -> Measurement | MeasurementFailure:
-        if self._session is None:
-            self._session = self._open_session(self._anchor())
-        outcome = self._session.measure(prepared.network_files)
-        self._store.measurements.add(outcome, supernet_id=self._supernet_id, lease=self._lease)
-        return outcome
+    def _prepare(self, genotypes: Sequence[IntArray]) -> list[Prepared | PreparationFailure]:
+        done = 0
 
-    def _anchor(self) -> NetworkFiles:
-        (prepared,) = self._pool.prepare([self._space.largest()])
-        if isinstance(prepared, PreparationFailure):
-            raise AnchorError(f"the anchor network, the largest in fp32, could not be prepared: {prepared.message}")
-        return prepared.network_files
+        def report(_row: int, _outcome: Prepared | PreparationFailure) -> None:
+            nonlocal done
+            done += 1
+            self._progress.update("preparing candidates", done, len(genotypes))
+
+        return self._pool.prepare(genotypes, report)
+
+    def _measure(self, batch: Sequence[Prepared]) -> dict[str, Measurement | MeasurementFailure]:
+        """Compiles and times a batch; every outcome is stored as it ends."""
+        if not batch:
+            return {}
+        compiled = self._bench.compile([prepared.network_files for prepared in batch])
+        self._bench.open(prepare_anchor(self._space, self._pool))
+        outcomes: dict[str, Measurement | MeasurementFailure] = {}
+        for number, (prepared, artifact) in enumerate(zip(batch, compiled, strict=True), start=1):
+            outcome = (
+                artifact
+                if isinstance(artifact, MeasurementFailure)
+                else self._bench.measure(prepared.network_files, artifact)
+            )
+            self._store.measurements.add(outcome, supernet_id=self._supernet_id, lease=self._lease)
+            outcomes[prepared.candidate_id] = outcome
+            if isinstance(outcome, MeasurementFailure):
+                self._progress.say(
+                    f"candidate {prepared.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}"
+                )
+                continue
+            self._progress.update(
+                f"measuring on {self._profile.id}",
+                number,
+                len(batch),
+                {"last": f"{outcome.latency_p50_ms:.3f} ms, {prepared.accuracy_val:.1%}"},
+            )
+        return outcomes
 
     def _write_accuracy(self, prepared: Prepared) -> None:
         self._store.evaluations.put(
@@ -159,6 +150,18 @@ class RealEvaluator:
                 )
             ]
         )
+
+
+def prepare_anchor(space: SearchSpace, pool: PreparationPool) -> NetworkFiles:
+    """The files of the anchor: the space's largest network in fp32.
+
+    Raises:
+        AnchorError: where it cannot be prepared.
+    """
+    (prepared,) = pool.prepare([space.largest()])
+    if isinstance(prepared, PreparationFailure):
+        raise AnchorError(f"the anchor network, the largest in fp32, could not be prepared: {prepared.message}")
+    return prepared.network_files
 
 
 def known_latencies(store: Store, profile: DeviceProfile) -> dict[str, Measurement | MeasurementFailure]:

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
-from nas.data.dataset import ImageDataset
-from nas.data.normalization import Normalization
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_atomically, write_bytes
 from search_spaces.errors import NasError
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from nas.supernet.supernet import Supernet
+    from nas.training.prepared_data import PreparedData
 
 FloatImages = NDArray[np.float32]
 _RECORD: Final = "prepared.json"
@@ -37,12 +36,10 @@ Part = Literal["val", "test"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparationSettings:
-    """How many images each step sees."""
+    """How candidates are prepared."""
 
-    recalibration_images: int = 1000
-    """For batch-norm statistics."""
     calibration_images: int = 128
-    """For activation ranges."""
+    """Images that activation ranges are taken from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +141,14 @@ class CandidatePreparer:
         from nas.quantization.onnx_export import export_onnx  # noqa: PLC0415
         from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
         from nas.supernet.extraction import extract  # noqa: PLC0415
-        from nas.supernet.static_network import save_weights  # noqa: PLC0415
+        from nas.supernet.static_network import save_network  # noqa: PLC0415
 
         images = self._images
         precisions = self._space.network_shape(genotype).precisions
         network = extract(self._supernet, genotype)
         recalibrate_batch_norm(network, torch.from_numpy(images.recalibration))
         network.eval()
-        save_weights(network, folder / "weights.safetensors")
+        save_network(network, folder / "weights.safetensors")
         deployed = network.deploy()
         example = torch.from_numpy(images.reference[:1])
         with torch.no_grad():
@@ -189,26 +186,15 @@ class PreparationImages:
     validation_labels: NDArray[np.int64]
 
     @classmethod
-    def of(
-        cls,
-        dataset: ImageDataset,
-        train_rows: NDArray[np.int64],
-        validation_rows: NDArray[np.int64],
-        *,
-        normalization: Normalization,
-        settings: PreparationSettings,
-        seed: int,
-    ) -> Self:
-        """Draws each step's images from the split, the same ones for every candidate."""
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(train_rows)
-        recalibration = order[: settings.recalibration_images]
+    def of(cls, data: "PreparedData", settings: PreparationSettings) -> Self:
+        """Each step's images from a supernet's own split: the same ones for every candidate."""
+        recalibration = data.recalibration_images.numpy()
         return cls(
-            recalibration=normalization.apply(dataset.x_train[recalibration]),
-            calibration=normalization.apply(dataset.x_train[recalibration[: settings.calibration_images]]),
-            reference=normalization.apply(dataset.x_train[order[-_REFERENCE_IMAGES:]]),
-            validation=normalization.apply(dataset.x_train[validation_rows]),
-            validation_labels=dataset.y_train[validation_rows].astype(np.int64),
+            recalibration=recalibration,
+            calibration=recalibration[: settings.calibration_images],
+            reference=recalibration[-_REFERENCE_IMAGES:],
+            validation=data.validation_images.numpy(),
+            validation_labels=data.validation_labels.numpy(),
         )
 
 

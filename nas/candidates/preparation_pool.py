@@ -12,11 +12,24 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
-from nas.candidates.preparation import CandidatePreparer, PreparationFailure, PreparationSettings, Prepared
+from nas.candidates.preparation import (
+    CandidatePreparer,
+    PreparationFailure,
+    PreparationImages,
+    PreparationSettings,
+    Prepared,
+)
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
+
+
+class ChangedDataError(NasError):
+    """Data that is not what a supernet was trained on."""
+
+    code: ClassVar[str] = "changed-data"
+
 
 PreparationOutcome = Prepared | PreparationFailure
 
@@ -38,9 +51,19 @@ def make_preparer(source: PreparerSource) -> CandidatePreparer:
     Raises:
         NasError: where the supernet or its data cannot be loaded, or the data changed.
     """
-    from nas.candidates.preparer_loading import load_preparer  # noqa: PLC0415 - imports torch
+    from nas.data.sources import load_dataset  # noqa: PLC0415 - the process that owns the pool needs none of these
+    from nas.training.prepared_data import prepare  # noqa: PLC0415
+    from nas.training.record import load_supernet  # noqa: PLC0415
 
-    return load_preparer(source)
+    supernet, record = load_supernet(source.supernet_folder)
+    dataset = load_dataset(source.data)
+    if dataset.fingerprint != record.data_fingerprint:
+        raise ChangedDataError(
+            f"the data set {source.data} is not what the supernet was trained on (its content changed);"
+            " restore it, or train again."
+        )
+    images = PreparationImages.of(prepare(dataset, record.settings), source.settings)
+    return CandidatePreparer(supernet.space, supernet, images, source.cache)
 
 
 @dataclass(slots=True)
@@ -95,7 +118,7 @@ class PreparationPool:
         """Ends the processes, killing what still runs."""
         if self._executor is None:
             return
-        running = list((self._executor._processes or {}).values())  # noqa: SLF001 - no public way before 3.14
+        running = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
         for process in running:
             process.kill()

@@ -51,4 +51,3 @@ def export(
             f" of {task.height}x{task.width}x{task.channels}, {task.classes} classes."
         ],
     )
-

@@ -93,7 +93,7 @@ def export(
     with open_workspace() as workspace:
         info, front = stored_front(workspace, front_id)
         written = export_front_file(workspace, front, out / "front.json")
-        checked = check_export(workspace, written, out)
+        checked = check_export(written, out)
         plot_png(written, out / "front.png")
         plot_html(written, out / "front.html")
     show(

@@ -7,11 +7,13 @@ import errno
 import json
 import os
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import click
 import typer
 
+from nas.cli import data, devices, front, measure, quickstart, search, train, worker
 from search_spaces.errors import NasError
 
 app = typer.Typer(
@@ -37,32 +39,27 @@ def options(
     context.obj = {"debug": debug}
 
 
+COMMAND_GROUP = "hwnas.commands"
+"""Entry points that add commands: packages above this one, which it cannot import, bring theirs."""
+
+
 def register_commands() -> typer.Typer:
     """Adds every command; their heavy imports wait until they run."""
-    # The order of these imports is the order in --help.
-    from nas.cli import (  # noqa: PLC0415
-        data,
-        devices,
-        front,
-        quickstart,
-        search,
-        serve,
-        train,
-    )
-    from nas.cli import measure as measuring  # noqa: PLC0415
-
-    if not app.registered_commands:
-        app.command("quickstart")(quickstart.quickstart)
-        app.add_typer(data.app, name="data")
-        app.command("devices")(devices.devices)
-        app.command("train")(train.train)
-        app.command("measure")(measuring.measure)
-        app.command("fit")(measuring.fit)
-        app.command("search")(search.search)
-        app.add_typer(front.app, name="front")
-        app.command("export")(front.export)
-        app.command("serve")(serve.serve)
-        app.command("worker")(serve.worker)
+    # The order here is the order in --help.
+    if app.registered_commands:
+        return app
+    app.command("quickstart")(quickstart.quickstart)
+    app.add_typer(data.app, name="data")
+    app.command("devices")(devices.devices)
+    app.command("train")(train.train)
+    app.command("measure")(measure.measure)
+    app.command("fit")(measure.fit)
+    app.command("search")(search.search)
+    app.add_typer(front.app, name="front")
+    app.command("export")(front.export)
+    for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
+        app.command(point.name)(point.load())
+    app.command("worker")(worker.worker)
     return app
 
 

@@ -10,9 +10,7 @@ from nas.cli.measure import Device, Json, Supernet
 
 def search(
     device: Device = "local-cpu/onnxruntime",
-    evaluations: Annotated[
-        int, typer.Option(help="Real evaluations in all, the designed set among them.", min=4)
-    ] = 38,
+    evaluations: Annotated[int, typer.Option(help="Real evaluations in all, the designed set among them.", min=4)] = 38,
     batch: Annotated[int, typer.Option(help="Candidates evaluated between two fits of the predictors.", min=1)] = 8,
     seed: Annotated[int, typer.Option(help="The same seed on the same measurements proposes the same.")] = 0,
     max_latency_p95_ms: Annotated[float | None, typer.Option(help="Prefer networks whose p95 keeps below.")] = None,
@@ -44,17 +42,14 @@ def search(
         evaluations=evaluations,
         batch_size=batch,
         seed=seed,
-        limits=Limits(
-            max_latency_p95_ms=max_latency_p95_ms, max_size_bytes=max_size_bytes, min_accuracy=min_accuracy
-        ),
+        random_baseline=random_baseline,
+        limits=Limits(max_latency_p95_ms=max_latency_p95_ms, max_size_bytes=max_size_bytes, min_accuracy=min_accuracy),
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
         chosen = workspace.supernet(supernet)
         profile = workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
-            front_id, front = search_front(
-                workspace, chosen, profile, request, pool, progress, random_baseline=random_baseline
-            )
+            front_id, front = search_front(workspace, chosen, profile, request, pool, progress)
     if as_json:
         print_json({"front": front_id} | front.as_json())
         return

@@ -63,3 +63,11 @@ def load_dataset(spec: str) -> ImageDataset:
         return load_imagefolder(rest)
     path = Path(rest).expanduser()
     return load_npz(path, name=f"npz:{path.name}")
+
+
+def absolute_spec(spec: str) -> str:
+    """The same data named so that another working directory finds it, too."""
+    kind, separator, rest = spec.partition(":")
+    if separator and kind in ("npz", "imagefolder") and rest:
+        return f"{kind}:{Path(rest).expanduser().resolve()}"
+    return spec

@@ -159,6 +159,11 @@ class Front:
             else None,
         )
 
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "Front":
+        """Inverse of :meth:`to_bytes`."""
+        return cls.from_json(json.loads(body))
+
     def to_bytes(self) -> bytes:
         """The stored and sent form: indented UTF-8 JSON; equal fronts give equal bytes."""
         return (json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -22,6 +22,15 @@ SCHEMA: Final = "hwnas.manifest/1"
 _PACKAGES: Final = ("hwnas", "torch", "onnx", "onnxruntime", "apache-tvm")
 
 
+FILE_NAMES: Final = {
+    "onnx": "model.onnx",
+    "tvm": "model.so",
+    "weights": "weights.safetensors",
+    "manifest": "manifest.json",
+}
+"""An exported candidate's files by kind."""
+
+
 class ManifestError(NasError):
     """A manifest that is damaged or does not describe its files."""
 

@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hw_profiles.measuring import MeasuringSession
-
 from hw_profiles.profile import DeviceProfile
 from nas.candidates.evaluator import RealEvaluator
+from nas.candidates.local_bench import LocalBench
 from nas.candidates.preparation import PreparationSettings
 from nas.candidates.preparation_pool import PreparationPool, PreparerSource
 from nas.progress import Progress
@@ -31,7 +30,7 @@ def preparation_pool(
     """The processes that prepare a supernet's candidates."""
     source = PreparerSource(
         supernet_folder=workspace.supernet_folder(supernet),
-        data=supernet.data_name,
+        data=workspace.data_spec(supernet),
         cache=workspace.candidate_cache(supernet),
         settings=settings or PreparationSettings(),
     )
@@ -50,17 +49,26 @@ def evaluator(
 ) -> Iterator[RealEvaluator]:
     """A real evaluator of one device profile; its worker process ends with the context."""
     workspace.store.devices.put(profile)
-    with RealEvaluator(
-        space_of(supernet),
-        workspace.store,
-        pool,
+    with local_bench(workspace, profile, progress) as bench:
+        yield RealEvaluator(
+            space_of(supernet),
+            workspace.store,
+            pool,
+            bench,
+            profile,
+            supernet.id,
+            progress=progress,
+            lease=lease,
+        )
+
+
+def local_bench(workspace: Workspace, profile: DeviceProfile, progress: Progress) -> LocalBench:
+    """This machine's bench for a profile; a context manager."""
+    return LocalBench(
         profile,
-        supernet.id,
-        open_session=lambda anchor: MeasuringSession(profile, anchor, workspace.measuring_folder(profile)),
-        progress=progress,
-        lease=lease,
-    ) as opened:
-        yield opened
+        workspace.measuring_folder(profile),
+        lambda done, total: progress.update(f"compiling for {profile.id}", done, total),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ class SearchRequest:
     seed: int = 0
     method: Method = "hwnas"
     limits: Limits = field(default_factory=Limits)
+    random_baseline: bool = False
+    """Whether as many random candidates are evaluated, to compare with."""
 
     def settings(self) -> SearchSettings:
         """The loop's settings.

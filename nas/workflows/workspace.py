@@ -1,6 +1,7 @@
 """The state that every step works on: a home, a store, and which supernet and device are meant."""
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from nas.store.supernets import StoredSupernet
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
+
+SOURCE_FILE: Final = "data.json"
+"""In a supernet's folder: where its data lies."""
 
 _HASH_START: Final = re.compile(r"[0-9a-f]{4,64}")
 
@@ -37,6 +41,18 @@ class Workspace:
     def supernet_folder(self, supernet: StoredSupernet) -> Path:
         """The folder of a supernet's weights."""
         return self.home.supernets / supernet.folder
+
+    def data_spec(self, supernet: StoredSupernet) -> str:
+        """Where the data that a supernet was trained on lies, as ``--data`` takes it.
+
+        Raises:
+            UsageError: where the supernet's folder does not say.
+        """
+        path = self.supernet_folder(supernet) / SOURCE_FILE
+        try:
+            return str(json.loads(path.read_text("utf-8"))["data"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} does not say where the data is ({error}); run `hwnas train` again.") from error
 
     def supernet(self, wanted: str | None = None, *, space: str | None = None) -> StoredSupernet:
         """The newest supernet, or the one whose id begins with ``wanted``.

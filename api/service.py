@@ -1,0 +1,80 @@
+"""The service as one command: a server, and a supervised worker process beside it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from api.server import serve
+from nas.home import Home
+from nas.store.store import open_store
+
+_RESTART_S: Final = 1.0
+_DRAIN_S: Final = 5.0
+
+
+def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[str], None]) -> None:
+    """Serves the home of the environment until SIGINT or SIGTERM.
+
+    Args:
+        host: address to listen on.
+        port: 0 takes a free one.
+        with_worker: whether a worker does queued jobs meanwhile.
+        announce: told one line with the address once requests are answered.
+
+    Raises:
+        ServerError: where the address cannot be listened on.
+        StoreError: where the database cannot be used.
+    """
+    home = Home.from_environment()
+    home.root.mkdir(parents=True, exist_ok=True)
+    with open_store(home.database_url) as store:
+
+        def ready(url: str) -> None:
+            announce(f"hwnas listens on {url} (description: {url}/docs); Ctrl-C ends it.")
+
+        if not with_worker:
+            serve(store, home, host=host, port=port, on_ready=ready)
+            return
+        with supervised_worker():
+            serve(store, home, host=host, port=port, on_ready=ready)
+
+
+@contextmanager
+def supervised_worker() -> Iterator[None]:
+    """A worker process that is started again whenever it dies, until the context ends.
+
+    At the end it is asked twice to stop, which gives its job back to the queue.
+    """
+    ending = threading.Event()
+    current: list[subprocess.Popen[bytes]] = []
+
+    def supervise() -> None:
+        while not ending.is_set():
+            # A session of its own: the terminal's Ctrl-C reaches the server, and the server ends the worker.
+            process = subprocess.Popen([sys.executable, "-m", "nas.cli", "worker"], start_new_session=True)
+            current[:] = [process]
+            process.wait()
+            ending.wait(_RESTART_S)
+
+    thread = threading.Thread(target=supervise, name="worker-supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        for process in current:
+            _stop(process)
+        thread.join()
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Drain, release, and where neither helps in time, kill: the lease gives the job back then."""
+    process.terminate()
+    process.terminate()
+    try:
+        process.wait(timeout=_DRAIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,106 @@
+"""Compiles batches of candidates in several workers; timing stays with one measuring session.
+
+Compiling uses every core, timing needs a quiet machine: so a batch is compiled first and
+timed afterwards.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+from hw_profiles.errors import WorkerLostError
+from hw_profiles.measurement import MeasurementFailure
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.profile import DeviceProfile
+from hw_profiles.worker_process import WorkerProcess
+
+CompileOutcome = Path | MeasurementFailure
+
+
+class CompilePool:
+    """A context manager over compiling workers of one profile; each starts with its first candidate.
+
+    A candidate that crashes or hangs a worker costs that worker alone.
+    """
+
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        folder: Path,
+        *,
+        workers: int | None = None,
+        deadline_s: float = 120.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._profile = profile
+        self._folder = folder
+        self._deadline_s = deadline_s
+        self._now = now
+        count = workers or max(1, os.cpu_count() or 1)
+        self._workers = [
+            WorkerProcess(profile, folder / f"compiler-{profile.runtime}-{number}.log") for number in range(count)
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the workers."""
+        for worker in self._workers:
+            worker.close()
+
+    def compile(
+        self, batch: Sequence[NetworkFiles], on_done: Callable[[int], None] = lambda _done: None
+    ) -> list[CompileOutcome]:
+        """The artifact of each candidate, or why there is none, in order; ``on_done`` hears how many are done.
+
+        Raises:
+            MeasuringError: where no worker starts.
+        """
+        idle: SimpleQueue[WorkerProcess] = SimpleQueue()
+        for worker in self._workers:
+            idle.put(worker)
+
+        def compile_one(files: NetworkFiles) -> CompileOutcome:
+            worker = idle.get()
+            try:
+                return self._compile(worker, files)
+            finally:
+                idle.put(worker)
+
+        outcomes: list[CompileOutcome] = []
+        with ThreadPoolExecutor(max_workers=len(self._workers)) as threads:
+            for outcome in threads.map(compile_one, batch):
+                outcomes.append(outcome)
+                on_done(len(outcomes))
+        return outcomes
+
+    def _compile(self, worker: WorkerProcess, files: NetworkFiles) -> CompileOutcome:
+        request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
+        try:
+            reply = worker.request(request, deadline_s=self._deadline_s)
+        except WorkerLostError as error:
+            return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
+        return Path(reply["artifact"]) if reply["ok"] else self._failure(files, reply["stage"], reply["message"])
+
+    def _failure(self, files: NetworkFiles, stage: str, message: str) -> MeasurementFailure:
+        return MeasurementFailure.from_json(
+            {
+                "candidate_id": files.name,
+                "profile_id": self._profile.id,
+                "fingerprint": self._profile.fingerprint,
+                "stage": stage,
+                "message": message,
+                "measured_at": self._now().isoformat(timespec="seconds"),
+            }
+        )

@@ -1,0 +1,56 @@
+"""``hwnas train``: one weight-shared supernet on your images."""
+
+from typing import Annotated
+
+import typer
+
+from nas.cli.console import TerminalProgress, show
+
+
+def train(
+    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
+    space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.", min=2)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    validation: Annotated[float | None, typer.Option(help="Share of the training images that validate.")] = None,
+    seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads to train with. [default: all cores]", min=1)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+) -> None:
+    """Train a supernet: every network of the space with one set of weights.
+
+    Each step trains the largest network on the labels, and the smallest and two random ones on
+    the largest one's outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
+    run the same command again: it continues exactly where it was. Groups (groups_train in an npz)
+    never straddle the validation split; test images are not looked at.
+    """
+    from nas.training.settings import TrainingSettings  # noqa: PLC0415
+    from nas.workflows.training import train as run_training  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    given = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "validation_fraction": validation,
+    }
+    settings = TrainingSettings(seed=seed, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    with open_workspace() as workspace, TerminalProgress() as progress:
+        supernet = run_training(workspace, data, space, settings, progress, threads=threads)
+    metrics = supernet.metrics
+    show(
+        {
+            "supernet": supernet.id,
+            "space": supernet.space,
+            "data": supernet.data_name,
+            "task": supernet.task.as_json(),
+            "metrics": dict(metrics),
+        },
+        as_json=as_json,
+        lines=[
+            f"supernet {supernet.id[:12]} of {supernet.space} on {supernet.data_name}: validation accuracy"
+            f" {metrics['accuracy_smallest']:.1%} (smallest) to {metrics['accuracy_largest']:.1%} (largest)"
+            f" with inherited weights, after {metrics['seconds']:.0f} s."
+        ],
+    )

@@ -1,0 +1,174 @@
+"""Stored fronts as folders: the front file, its models beside it, everything loaded back and checked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_profiles.detect import detect_profiles
+from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.runtimes.protocol import Executable
+from hw_profiles.runtimes.registry import get_runtime
+from nas.artifact_store import ArtifactStore
+from nas.fronts.front import Baselines, Front, Member, with_artifacts
+from nas.fronts.manifest import FILE_NAMES, ManifestError, feed, read_manifest
+from nas.home import copy_file, sha256_of, write_bytes
+from nas.store.fronts import FrontInfo
+from nas.workflows.front_search import ARTIFACT_PREFIX
+from nas.workflows.workspace import Workspace
+from search_spaces.errors import NasError, UnknownNameError, UsageError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.registry import get_space
+from search_spaces.task import ImageTask
+
+FloatArray = NDArray[np.float32]
+
+_CHECK_IMAGES = 4
+_TOLERANCE = 2e-3
+"""Largest difference between runtimes, as a fraction of the largest output."""
+_QUANTIZED_TOLERANCE = 0.1
+"""The same of an integer graph, where a value on a rounding boundary may flip."""
+
+
+class ExportCheckError(NasError):
+    """An exported file that does not do what its front says."""
+
+    code: ClassVar[str] = "export-check-failed"
+
+
+def stored_front(workspace: Workspace, wanted: str) -> tuple[FrontInfo, Front]:
+    """The front whose id begins with ``wanted``.
+
+    Raises:
+        UnknownNameError: where none does.
+        UsageError: where several do.
+    """
+    known = workspace.store.fronts.all()
+    matches = [info for info in known if info.id.startswith(wanted)]
+    if not matches or not wanted:
+        raise UnknownNameError("front", wanted, tuple(info.id[:12] for info in known))
+    if len(matches) > 1:
+        raise UsageError(f"{len(matches)} fronts begin with {wanted!r}; give more digits.")
+    return matches[0], Front.from_bytes(workspace.store.fronts.body(matches[0].id))
+
+
+def export_front_file(workspace: Workspace, front: Front, path: Path) -> Front:
+    """Writes a front file and its models into ``artifacts/`` beside it.
+
+    Returns:
+        The front as written: artifact paths relative to the file.
+
+    Raises:
+        NasError: where an artifact is gone or damaged.
+        DiskFullError: where the disk has no space.
+    """
+
+    def written(member: Member) -> Member:
+        return with_artifacts(member, _export_files(workspace, member, path.parent))
+
+    beside = front.baselines
+    exported = replace(
+        front,
+        members=tuple(written(member) for member in front.members),
+        baselines=None
+        if beside is None
+        else Baselines(
+            largest_fp32=written(beside.largest_fp32),
+            largest_int8=written(beside.largest_int8),
+            random=tuple(written(member) for member in beside.random),
+        ),
+    )
+    write_bytes(path, exported.to_bytes())
+    return exported
+
+
+def _export_files(workspace: Workspace, member: Member, folder: Path) -> dict[str, str]:
+    store = ArtifactStore(workspace.home, workspace.store)
+    paths: dict[str, str] = {}
+    for kind, reference in member.artifacts.items():
+        artifact = workspace.store.artifacts.get(reference.removeprefix(ARTIFACT_PREFIX))
+        relative = f"artifacts/{member.candidate[:16]}/{FILE_NAMES[kind]}"
+        source, target = store.path(artifact), folder / relative
+        if not target.exists() or sha256_of(target) != artifact.sha256:
+            copy_file(source, target)
+        paths[kind] = relative
+    return paths
+
+
+def check_export(front: Front, folder: Path) -> int:
+    """Loads every exported file back and compares what the files of a member say.
+
+    ONNX and TVM library must agree on random images; the weights must rebuild the float
+    network, which must agree where nothing is quantized.
+
+    Returns:
+        The number of files checked.
+
+    Raises:
+        ExportCheckError: where a file disagrees.
+        ManifestError: where a manifest is damaged or does not describe its files.
+    """
+    members = front.members + (front.baselines.members if front.baselines else ())
+    unique = {member.candidate: member for member in members if member.artifacts}
+    return sum(_check_member(member, folder) for member in unique.values())
+
+
+def _check_member(member: Member, folder: Path) -> int:
+    paths = {kind: folder / relative for kind, relative in member.artifacts.items()}
+    manifest = read_manifest(paths["manifest"])
+    for kind, digest in manifest["hashes"].items():
+        if sha256_of(paths[kind]) != digest:
+            raise ManifestError(f"{paths[kind]} is not the file that its manifest describes; export it again.")
+    task = ImageTask(
+        channels=manifest["input"]["shape"][1],
+        height=manifest["input"]["shape"][2],
+        width=manifest["input"]["shape"][3],
+        classes=len(manifest["classes"]),
+    )
+    pixels = np.random.default_rng(0).integers(
+        0, 256, size=(_CHECK_IMAGES, task.height, task.width, task.channels), dtype=np.uint8
+    )
+    images = feed(manifest, pixels)
+    outputs = {
+        "onnx": _run(load_onnx(paths["onnx"]).run, images),
+        "tvm": _run(_load_library(paths["tvm"]).run, images),
+        "weights": _run_weights(paths["weights"], manifest, task, images),
+    }
+    quantized = member.precision != "fp32"
+    _compare(member, "tvm", outputs["tvm"], outputs["onnx"], _QUANTIZED_TOLERANCE if quantized else _TOLERANCE)
+    if not quantized:
+        _compare(member, "weights", outputs["weights"], outputs["onnx"], _TOLERANCE)
+    return len(paths)
+
+
+def _run(run: Callable[[FloatArray], FloatArray], images: FloatArray) -> FloatArray:
+    return np.concatenate([run(images[row : row + 1]) for row in range(len(images))])
+
+
+def _load_library(path: Path) -> Executable:
+    tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
+    return get_runtime("tvm").load(path, tvm)
+
+
+def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, images: FloatArray) -> FloatArray:
+    import torch  # noqa: PLC0415 - torch is slow to import and only this check needs it
+
+    from nas.supernet.static_network import load_network  # noqa: PLC0415
+
+    space = cast("MobileNetV3Space", get_space(manifest["genes"]["space"], task))
+    network = load_network(space, path)
+    with torch.no_grad():
+        outputs: FloatArray = network(torch.from_numpy(images)).numpy()
+    return outputs
+
+
+def _compare(member: Member, what: str, found: FloatArray, expected: FloatArray, tolerance: float) -> None:
+    error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-9)
+    if not error <= tolerance:
+        raise ExportCheckError(
+            f"the {what} of candidate {member.candidate[:12]} differs from its ONNX graph by {error:.2%} of the"
+            f" largest output ({tolerance:.2%} is allowed); do not ship it, and report it."
+        )

@@ -1,0 +1,71 @@
+"""Training as a step: a data set and a space to a stored supernet."""
+
+import json
+
+from nas.data.sources import absolute_spec, load_dataset
+from nas.home import write_bytes
+from nas.progress import Progress
+from nas.store.supernets import StoredSupernet
+from nas.training.record import supernet_id
+from nas.training.settings import TrainingSettings
+from nas.training.trainer import TrainingProgress, train_supernet
+from nas.workflows.workspace import SOURCE_FILE, Workspace
+from search_spaces.errors import UsageError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.registry import get_space
+
+
+def train(
+    workspace: Workspace,
+    data: str,
+    space_name: str,
+    settings: TrainingSettings,
+    progress: Progress,
+    *,
+    threads: int | None = None,
+) -> StoredSupernet:
+    """Trains, continues or finds the supernet of these settings.
+
+    Args:
+        workspace: home and store.
+        data: as ``--data`` takes it.
+        space_name: a MobileNetV3 space.
+        settings: equal settings and data give equal weights.
+        progress: told each step.
+        threads: torch's threads; None takes its default.
+
+    Raises:
+        DataError: where the data cannot be trained on.
+        UsageError: where the space has no supernet.
+        TrainingInterruptedError: after Ctrl-C; the same call continues.
+    """
+    dataset = load_dataset(data)
+    space = get_space(space_name, dataset.task)
+    if not isinstance(space, MobileNetV3Space):
+        raise UsageError(f"{space_name} has no supernet; train one of the mobilenet_v3 spaces.")
+    name = supernet_id(space, dataset, settings)
+
+    def report(at: TrainingProgress) -> None:
+        figures = {"loss": f"{at.loss:.3f}"}
+        if at.accuracy_smallest is not None and at.accuracy_largest is not None:
+            figures |= {"smallest": f"{at.accuracy_smallest:.1%}", "largest": f"{at.accuracy_largest:.1%}"}
+        progress.update("training the supernet", at.step, at.total_steps, figures)
+
+    folder = workspace.home.supernets / name
+    write_bytes(folder / SOURCE_FILE, json.dumps({"data": absolute_spec(data)}).encode())
+    record = train_supernet(space, dataset, settings, folder, on_progress=report, threads=threads)
+    workspace.store.supernets.put(
+        supernet_id=record.weights_sha256,
+        space=record.space,
+        task=record.task,
+        data_name=record.dataset,
+        data_fingerprint=record.data_fingerprint,
+        folder=name,
+        metrics={
+            "accuracy_smallest": record.accuracy_smallest,
+            "accuracy_largest": record.accuracy_largest,
+            "seconds": record.seconds,
+            "steps": record.steps,
+        },
+    )
+    return workspace.store.supernets.get(record.weights_sha256)
