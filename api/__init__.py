@@ -1,1 +1,1 @@
-"""The REST service."""
+"""The REST service: routes, wire types, problem documents; `api.server` serves it."""

@@ -1,0 +1,56 @@
+"""The application: routes over a store and a home."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from api.body_limit import BodyLimit
+from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
+from api.routes import artifacts, calibrations, candidates, devices, fronts, health, search_spaces, searches
+from nas.home import Home
+from nas.store import Store
+
+_DESCRIPTION: Final = (
+    "Networks worth deploying on a given device, measured there. "
+    "Every error is a problem document (RFC 9457); its `type` is stable."
+)
+
+
+def create_app(*, store: Store, home: Home) -> FastAPI:
+    """The service over an open store, which the caller closes, and a home whose artifacts it serves."""
+    app = FastAPI(
+        title="hwnas",
+        version=version("hwnas"),
+        description=_DESCRIPTION,
+        redirect_slashes=False,
+        responses={
+            "4XX": {"model": Problem, "description": "The request is wrong or asks for what is not there."},
+            "5XX": {"model": Problem, "description": "The service cannot answer now."},
+        },
+    )
+    app.state.store = store
+    app.state.home = home
+    install_problem_handlers(app)
+    app.add_middleware(BodyLimit)
+    for module in (health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations):
+        app.include_router(module.router)
+    app.openapi = _with_problem_media_type(app.openapi)  # type: ignore[method-assign]
+    return app
+
+
+def _with_problem_media_type(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """FastAPI describes every JSON answer as application/json; problems have a type of their own."""
+
+    def openapi() -> dict[str, Any]:
+        document = build()
+        for path in document["paths"].values():
+            for operation in path.values():
+                for status in ("4XX", "5XX"):
+                    content = operation["responses"][status]["content"]
+                    for media_type in [name for name in content if name != PROBLEM_JSON]:
+                        content[PROBLEM_JSON] = content.pop(media_type)
+        return document
+
+    return openapi

@@ -1,0 +1,18 @@
+"""Answers that a client may hold already: strong ETags and 304 (RFC 9110, section 13)."""
+
+from fastapi import Request, Response
+
+
+def is_held(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names this hash; weak comparison, as the RFC wants for GET."""
+    held = request.headers.get("if-none-match", "")
+    entries = [entry.strip().removeprefix("W/") for entry in held.split(",")]
+    return "*" in entries or f'"{etag}"' in entries
+
+
+def conditional(request: Request, body: bytes, etag: str, *, cache_control: str) -> Response:
+    """JSON bytes as they are, or 304 without them."""
+    headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control}
+    if is_held(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)

@@ -1,0 +1,57 @@
+"""What routes depend on, as annotated aliases."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.problems import FieldError, invalid_request
+from nas.home import Home
+from nas.jobs.queue import JobQueue
+from nas.store import Store
+
+
+def _store(request: Request) -> Store:
+    return cast("Store", request.app.state.store)
+
+
+def _home(request: Request) -> Home:
+    return cast("Home", request.app.state.home)
+
+
+def _queue(request: Request) -> JobQueue:
+    return JobQueue(_store(request))
+
+
+def refuse_parameters(request: Request) -> None:
+    """For routes without query parameters: names any that comes.
+
+    Raises:
+        ProblemError: 422.
+    """
+    errors = [
+        FieldError(place="query", field=name, message="unknown parameter; this address takes none")
+        for name in request.query_params
+    ]
+    if errors:
+        raise invalid_request(errors)
+
+
+def refuse_repeated_parameters(request: Request) -> None:
+    """Names a query parameter that comes twice: which of them was meant?
+
+    Raises:
+        ProblemError: 422.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    errors = [
+        FieldError(place="query", field=name, message="given more than once")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if errors:
+        raise invalid_request(errors)
+
+
+StoreDep = Annotated[Store, Depends(_store)]
+HomeDep = Annotated[Home, Depends(_home)]
+QueueDep = Annotated[JobQueue, Depends(_queue)]

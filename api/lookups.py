@@ -1,0 +1,73 @@
+"""Ids in requests to what they stand for, or to the problem that says why not."""
+
+import re
+from typing import Final
+
+from api.problems import invalid_field, not_found
+from nas.store import Store
+from nas.store.devices import StoredDevice
+from nas.store.supernets import StoredSupernet
+from search_spaces.errors import UnknownNameError
+from search_spaces.registry import canonical_name
+
+_DEVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]{0,199}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def find_device(store: Store, device_id: str) -> StoredDevice | None:
+    """A device by any text that a client may send."""
+    return store.devices.find(device_id) if _DEVICE.fullmatch(device_id) else None
+
+
+def device_of_path(store: Store, device_id: str) -> StoredDevice:
+    """The device that an address names.
+
+    Raises:
+        ProblemError: 404 ``unknown-device``.
+    """
+    device = find_device(store, device_id)
+    if device is None:
+        raise not_found("unknown-device", f"no device {device_id!r} is known; GET /v1/devices lists those that are.")
+    return device
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text can be a SHA-256."""
+    return _HASH.fullmatch(text) is not None
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a job or a search."""
+    return _ID.fullmatch(text) is not None
+
+
+def space_of_field(place: str, name: str) -> str:
+    """The canonical name of the space that a field names.
+
+    Raises:
+        ProblemError: 422 naming ``space``.
+    """
+    try:
+        return canonical_name(name)
+    except UnknownNameError as error:
+        raise invalid_field(place, "space", str(error).rstrip(".")) from error
+
+
+def supernet_of_body(store: Store, space: str, supernet_id: str | None) -> StoredSupernet:
+    """The supernet that a body names, or the newest of the space.
+
+    Raises:
+        ProblemError: 422 naming ``supernet``, or ``space`` where it has no supernet.
+    """
+    if supernet_id is None:
+        newest = store.supernets.latest(space=space)
+        if newest is None:
+            raise invalid_field("body", "space", f"{space} has no trained supernet yet; run hwnas train first")
+        return newest
+    supernet = store.supernets.find(supernet_id)
+    if supernet is None:
+        raise invalid_field("body", "supernet", f"no supernet {supernet_id!r} is stored")
+    if supernet.space != space:
+        raise invalid_field("body", "supernet", f"{supernet_id} is a supernet of {supernet.space}, not of {space}")
+    return supernet

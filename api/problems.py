@@ -1,0 +1,147 @@
+"""Every error as a problem document (RFC 9457), whatever part of the service noticed it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from nas.home import DiskFullError
+from nas.store.errors import NotStoredError, StoreUnavailableError
+from search_spaces.errors import NasError, UsageError
+
+PROBLEM_JSON: Final = "application/problem+json"
+_RETRY_AFTER_S: Final = 5
+_log: Final = logging.getLogger(__name__)
+
+
+class FieldError(BaseModel):
+    """One field of the request that is wrong."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    field: str
+    """Its name; dots lead into objects."""
+    place: Annotated[str, Field(serialization_alias="in")]
+    """``query``, ``path`` or ``body``."""
+    message: str
+
+
+class Problem(BaseModel):
+    """A problem document of RFC 9457. Some types carry further members, said in their route's description."""
+
+    type: str
+    """``urn:hwnas:problem:CODE``; the code is stable."""
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+    """With ``invalid-request``: each wrong field."""
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        more: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.more = dict(more or {})
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """The document."""
+        problem = Problem(
+            type=f"urn:hwnas:problem:{self.code}",
+            title=self.status.phrase,
+            status=self.status,
+            detail=self.detail,
+            errors=list(self.errors) or None,
+        )
+        content = problem.model_dump(mode="json", exclude_none=True) | self.more
+        return JSONResponse(content, self.status, headers=self.headers, media_type=PROBLEM_JSON)
+
+
+def invalid_field(place: str, field: str, message: str) -> ProblemError:
+    """The problem of one wrong field."""
+    return invalid_request([FieldError(place=place, field=field, message=message)])
+
+
+def invalid_request(errors: Sequence[FieldError]) -> ProblemError:
+    """The problem of wrong fields: always 422, the first one named in the detail."""
+    first = errors[0]
+    where = f"{first.place} field {first.field!r}" if first.field else f"the {first.place}"
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", f"{where}: {first.message}.", errors=errors)
+
+
+def not_found(code: str, detail: str) -> ProblemError:
+    """The problem of an id that nothing has."""
+    return ProblemError(HTTPStatus.NOT_FOUND, code, detail)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Turns every exception into a problem document."""
+
+    def on_problem(_request: Request, error: Exception) -> JSONResponse:
+        return _problem_of(error).response()
+
+    for kind in (ProblemError, RequestValidationError, HTTPException, NasError):
+        app.add_exception_handler(kind, on_problem)
+    app.add_exception_handler(Exception, on_problem)
+
+
+def _problem_of(error: Exception) -> ProblemError:
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return invalid_request([_field_error(entry) for entry in error.errors()])
+        case HTTPException():
+            return _http_problem(error)
+        case StoreUnavailableError():
+            return ProblemError(
+                HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
+            )
+        case NotStoredError():
+            return not_found(error.code, str(error))
+        case UsageError():
+            return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
+        case DiskFullError():
+            return ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, error.code, str(error))
+        case _:
+            _log.error("a request failed", exc_info=error)
+            detail = "the service failed to answer this request; its log says why."
+            return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
+
+
+def _http_problem(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.status_code)
+    details = {
+        HTTPStatus.NOT_FOUND: "there is nothing at this address; /openapi.json lists what there is.",
+        HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take this method; the Allow header lists those it takes.",
+    }
+    code = status.phrase.lower().replace(" ", "-")
+    return ProblemError(status, code, details.get(status, str(error.detail)), headers=error.headers)
+
+
+def _field_error(entry: Mapping[str, Any]) -> FieldError:
+    place, *path = entry["loc"]
+    if entry["type"] == "json_invalid":
+        return FieldError(place="body", field="", message=f"not JSON: {entry['ctx']['error']}")
+    return FieldError(place=str(place), field=".".join(map(str, path)), message=str(entry["msg"]))

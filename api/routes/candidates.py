@@ -1,0 +1,66 @@
+"""Candidates and all that is known about them."""
+
+import numpy as np
+from fastapi import APIRouter, Depends
+
+from api.dependencies import StoreDep, refuse_parameters
+from api.lookups import is_hash
+from api.problems import not_found
+from api.wire import ArtifactOut, CandidateOut, EvaluationOut, MeasurementOut
+from hw_profiles.measurement import Measurement
+from nas.store.candidates import StoredCandidate
+from nas.store.measurements import Outcome
+from search_spaces.registry import get_space
+from search_spaces.task import ImageTask
+
+router = APIRouter(tags=["candidates"], dependencies=[Depends(refuse_parameters)])
+
+
+@router.get("/v1/candidates/{candidate_id}")
+def get_candidate(candidate_id: str, store: StoreDep) -> CandidateOut:
+    """One candidate: genes, accuracies, latencies on every device, and its files' addresses."""
+    stored = store.candidates.find(candidate_id) if is_hash(candidate_id) else None
+    if stored is None:
+        raise not_found("unknown-candidate", f"no candidate {candidate_id!r} is stored.")
+    candidate = stored.candidate
+    return CandidateOut(
+        id=stored.id,
+        space=candidate.space,
+        task=dict(candidate.task),
+        canonical=stored.canonical,
+        summary=_summary(stored),
+        genotype=list(stored.genotype),
+        architecture=dict(candidate.architecture),
+        policy=dict(candidate.policy),
+        evaluations=[
+            EvaluationOut(supernet=entry.supernet_id, part=entry.part, accuracy=entry.accuracy, images=entry.images)
+            for entry in store.evaluations.of_candidate(stored.id)
+        ],
+        measurements=[_measurement(entry.outcome) for entry in store.measurements.of_candidate(stored.id)],
+        artifacts=[
+            ArtifactOut(
+                kind=file.kind, sha256=file.sha256, size_bytes=file.size_bytes, url=f"/v1/artifacts/{file.sha256}"
+            )
+            for file in store.artifacts.of_candidate(stored.id)
+        ],
+    )
+
+
+def _summary(stored: StoredCandidate) -> str:
+    space = get_space(stored.candidate.space, ImageTask(**stored.candidate.task))
+    return space.describe(np.array(stored.genotype, dtype=np.int64))
+
+
+def _measurement(outcome: Outcome) -> MeasurementOut:
+    measured = outcome if isinstance(outcome, Measurement) else None
+    return MeasurementOut.model_validate(
+        {
+            "device": outcome.profile_id,
+            "fingerprint": outcome.fingerprint,
+            "measured_at": outcome.measured_at,
+            "latency_p50_ms": None if measured is None else measured.latency_p50_ms,
+            "latency_p95_ms": None if measured is None else measured.latency_p95_ms,
+            "quality": None if measured is None else measured.quality,
+            "failure": None if isinstance(outcome, Measurement) else f"{outcome.stage}: {outcome.message}",
+        }
+    )

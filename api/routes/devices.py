@@ -1,0 +1,25 @@
+"""Device profiles."""
+
+from fastapi import APIRouter, Depends
+
+from api.dependencies import StoreDep, refuse_parameters
+from api.wire import DeviceOut, DevicesOut
+
+router = APIRouter(tags=["devices"], dependencies=[Depends(refuse_parameters)])
+
+
+@router.get("/v1/devices")
+def list_devices(store: StoreDep) -> DevicesOut:
+    """Every known device profile: hardware, runtime, threads and batch together."""
+    return DevicesOut(
+        devices=[
+            DeviceOut(
+                id=device.profile.id,
+                fingerprint=device.profile.fingerprint,
+                detected_at=device.detected_at,
+                profile=device.profile.as_json(),
+                spaces_with_front=list(store.fronts.spaces(device.profile.id)),
+            )
+            for device in store.devices.all()
+        ]
+    )

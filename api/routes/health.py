@@ -1,0 +1,28 @@
+"""Probes: is the process alive, can it answer?"""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends
+
+from api.dependencies import StoreDep, refuse_parameters
+from api.problems import ProblemError
+from api.wire import HealthOut
+from nas.store.migration import HEAD_REVISION
+
+router = APIRouter(tags=["health"], dependencies=[Depends(refuse_parameters)])
+
+
+@router.get("/livez")
+def livez() -> HealthOut:
+    """Says that the process runs."""
+    return HealthOut()
+
+
+@router.get("/readyz")
+def readyz(store: StoreDep) -> HealthOut:
+    """Says that the database is reachable and of this version's schema; 503 otherwise."""
+    revision = store.schema_revision()
+    if revision != HEAD_REVISION:
+        detail = f"the database is at schema revision {revision}; this service needs {HEAD_REVISION}: restart it."
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "not-migrated", detail, headers={"Retry-After": "5"})
+    return HealthOut()

@@ -1,0 +1,115 @@
+"""Serving the application over HTTP with uvicorn, on loopback unless told otherwise."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Final
+
+import uvicorn
+
+from api.app import create_app
+from nas.home import Home
+from nas.store import Store
+from search_spaces.errors import NasError
+
+LOOPBACK: Final = "127.0.0.1"
+_START_S: Final = 30.0
+
+
+class ServerError(NasError):
+    """The service cannot listen where it was asked to."""
+
+    code: ClassVar[str] = "server"
+
+
+def serve(
+    store: Store,
+    home: Home,
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    on_ready: Callable[[str], None] = lambda _url: None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, then finishes the requests at hand.
+
+    Args:
+        store: Open; the caller closes it.
+        home: Its artifacts are served.
+        host: Address to listen at.
+        port: 0 lets the system choose a free one.
+        on_ready: Gets the base URL once requests are answered.
+
+    Raises:
+        ServerError: where the address cannot be listened at.
+    """
+    with _listening(host, port) as listener:
+        url = _url(host, listener)
+        _Server(_config(store, home), lambda: on_ready(url)).run(sockets=[listener])
+
+
+@contextmanager
+def running(store: Store, home: Home, *, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+    """Serves in a thread while the block runs; gives the base URL. Arguments and errors as :func:`serve`."""
+    ready = threading.Event()
+    with _listening(host, port) as listener:
+        server = _Server(_config(store, home), ready.set)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="hwnas-api")
+        thread.start()
+        try:
+            if not ready.wait(_START_S):
+                raise ServerError(f"the service did not start within {_START_S:g} s; see its log.")
+            yield _url(host, listener)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ends on a signal without raising it again, as uvicorn would: the caller has a store to close."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _config(store: Store, home: Home) -> uvicorn.Config:
+    app = create_app(store=store, home=home)
+    return uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise ServerError(
+                f"cannot listen at {host}, port {port}: {error}; choose another, or port 0 for a free one."
+            ) from error
+        listener.listen(128)
+        yield listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
