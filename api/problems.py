@@ -132,6 +132,8 @@ def _problem_of(error: Exception) -> ProblemError:
 
 def _http_problem(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # a body that the parser gave up on, as it was nested too deep
+        return invalid_request([FieldError(place="body", field="", message="cannot be parsed")])
     details = {
         HTTPStatus.NOT_FOUND: "there is nothing at this address; /openapi.json lists what there is.",
         HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take this method; the Allow header lists those it takes.",
@@ -144,4 +146,6 @@ def _field_error(entry: Mapping[str, Any]) -> FieldError:
     place, *path = entry["loc"]
     if entry["type"] == "json_invalid":
         return FieldError(place="body", field="", message=f"not JSON: {entry['ctx']['error']}")
+    if place == "body" and not path:
+        return FieldError(place="body", field="", message="send a JSON object with Content-Type: application/json")
     return FieldError(place=str(place), field=".".join(map(str, path)), message=str(entry["msg"]))

@@ -1,0 +1,288 @@
+"""The other resources over HTTP against the store's rows, and every bad request."""
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.body_limit import MAX_BODY_BYTES
+from nas.store.artifacts import Artifact
+from search_spaces.registry import get_space, space_names
+from tests.api.conftest import ARTIFACT, Service
+from tests.api.problems import problem_of, wrong_fields
+from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
+
+JSON = {"Content-Type": "application/json"}
+SEARCH = {"device": PROFILE.id, "space": SPACE.name}
+CALIBRATIONS = f"/v1/devices/{PROFILE.id}/calibrations"
+
+
+def test_devices_are_those_of_the_store(service: Service) -> None:
+    devices = service.client.get("/v1/devices").json()["devices"]
+    stored = service.store.devices.all()
+    assert [entry["profile"] for entry in devices] == [entry.profile.as_json() for entry in stored]
+    assert [entry["fingerprint"] for entry in devices] == [entry.profile.fingerprint for entry in stored]
+    assert {entry["id"]: entry["spaces_with_front"] for entry in devices} == {
+        "local-cpu/onnxruntime": [],
+        PROFILE.id: [SPACE.name],
+    }
+
+
+def test_search_spaces_are_those_of_the_registry(service: Service) -> None:
+    spaces = service.client.get("/v1/search-spaces").json()["search_spaces"]
+    assert [entry["name"] for entry in spaces] == list(space_names())
+    for entry in spaces:
+        space = get_space(entry["name"])
+        assert [gene["choices"] for gene in entry["genes"]] == [list(gene.choices) for gene in space.genes]
+
+
+def test_a_candidate_is_what_the_store_knows_of_it(service: Service) -> None:
+    answer = service.client.get(f"/v1/candidates/{service.candidates[0]}").json()
+    stored = service.store.candidates.get(service.candidates[0])
+    assert (answer["id"], answer["canonical"], tuple(answer["genotype"])) == (
+        stored.id,
+        stored.canonical,
+        stored.genotype,
+    )
+    assert answer["architecture"] == stored.candidate.architecture
+    assert answer["policy"] == stored.candidate.policy
+    assert answer["evaluations"] == [{"supernet": SUPERNET_ID, "part": "val", "accuracy": 0.7, "images": 1000}]
+    assert [entry["latency_p50_ms"] for entry in answer["measurements"]] == [1.5, None]
+    assert [entry["failure"] for entry in answer["measurements"]] == [None, "compile: no kernel"]
+    (artifact,) = answer["artifacts"]
+    assert service.client.get(artifact["url"]).content == ARTIFACT
+
+
+@pytest.mark.parametrize("unknown", ["0" * 64, "x", "%00", "A" * 64])
+@pytest.mark.parametrize("kind", ["candidate", "artifact"])
+def test_unknown_hashes(service: Service, kind: str, unknown: str) -> None:
+    problem_of(service.client.get(f"/v1/{kind}s/{unknown}"), 404, f"unknown-{kind}")
+
+
+def test_an_artifact_is_its_bytes_for_ever(service: Service) -> None:
+    response = service.client.get(f"/v1/artifacts/{service.artifact}")
+    assert response.content == ARTIFACT
+    assert response.headers["etag"] == f'"{service.artifact}"'
+    assert "immutable" in response.headers["cache-control"]
+    digest = base64.b64encode(hashlib.sha256(ARTIFACT).digest()).decode()
+    assert response.headers["repr-digest"] == f"sha-256=:{digest}:"
+    held = service.client.get(f"/v1/artifacts/{service.artifact}", headers={"If-None-Match": f'"{service.artifact}"'})
+    assert (held.status_code, held.content) == (304, b"")
+    part = service.client.get(f"/v1/artifacts/{service.artifact}", headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, ARTIFACT[1:4])
+
+
+def test_an_artifact_whose_file_is_gone_is_said(service: Service) -> None:
+    service.store.artifacts.put(
+        Artifact(sha256="e" * 64, kind="onnx", size_bytes=3, path="ee/gone", candidate_id=service.candidates[1])
+    )
+    problem_of(service.client.get(f"/v1/artifacts/{'e' * 64}"), 410, "artifact-gone")
+
+
+def test_a_search_is_queued_and_followed(service: Service) -> None:
+    body = SEARCH | {"limits": {"max_latency_p95_ms": 2.5}, "evaluations": 12, "seed": 3}
+    response = service.client.post("/v1/searches", json=body)
+    assert response.status_code == 202
+    answer = response.json()
+    assert response.headers["location"] == answer["url"] == f"/v1/searches/{answer['id']}"
+    job = service.queue.get(answer["id"])
+    assert (job.kind, job.state) == ("search", "queued")
+    assert job.request == {
+        "device": PROFILE.id,
+        "space": SPACE.name,
+        "supernet": SUPERNET_ID,
+        "limits": {"max_latency_p95_ms": 2.5, "max_size_bytes": None, "min_accuracy": None},
+        "evaluations": 12,
+        "seed": 3,
+    }
+    assert answer["state"] == "queued"
+    assert answer["request"] == job.request
+
+    service.queue.cancel(job.id)
+    followed = service.client.get(answer["url"]).json()
+    assert (followed["state"], followed["front"], followed["evaluations"]) == ("cancelled", None, 0)
+
+
+def test_a_failed_search_says_why(service: Service) -> None:
+    url = service.client.post("/v1/searches", json=SEARCH).json()["url"]
+    job = service.queue.claim("here", kinds=("search",), lease_s=60)
+    assert job is not None
+    service.queue.report(job.lease, {"evaluations": 1})
+    assert service.client.get(url).json()["progress"] == {"evaluations": 1}
+    service.queue.fail(job.lease, code="compile-failed", message="no kernel.")
+    answer = service.client.get(url).json()
+    assert (answer["state"], answer["error"]) == ("failed", {"code": "compile-failed", "message": "no kernel."})
+
+
+def test_a_search_of_the_command_line_is_seen_too(service: Service) -> None:
+    answer = service.client.get("/v1/searches/search-1").json()
+    assert (answer["state"], answer["request"]) == ("running", {"budget": 40})
+    assert service.client.get(answer["front"]).content == service.body
+
+
+def test_a_calibration_is_queued_and_followed(service: Service) -> None:
+    for path in (CALIBRATIONS, CALIBRATIONS.replace("local-cpu/tvm", "local-cpu%2Ftvm")):
+        response = service.client.post(path, json={"space": SPACE.name, "budget": 10, "target_mape_pct": 5})
+        assert response.status_code == 202
+        answer = service.client.get(response.headers["location"]).json()
+        assert answer == response.json()
+        job = service.queue.get(answer["id"])
+        assert job.request == {
+            "device": PROFILE.id,
+            "space": SPACE.name,
+            "supernet": SUPERNET_ID,
+            "budget": 10,
+            "target_mape_pct": 5,
+            "seed": 0,
+        }
+        problem_of(service.client.get(f"/v1/searches/{job.id}"), 404, "unknown-search")
+        service.queue.cancel(job.id)
+
+
+@pytest.mark.parametrize("unknown", ["x", "0" * 32, "%00", "a" * 300])
+def test_unknown_jobs(service: Service, unknown: str) -> None:
+    problem_of(service.client.get(f"/v1/searches/{unknown}"), 404, "unknown-search")
+    problem_of(service.client.get(f"/v1/calibrations/{unknown}"), 404, "unknown-calibration")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"device": "phone"}, "device"),
+        ({"device": "a\x00b"}, "device"),
+        ({"device": "lone \ud800"}, "device"),
+        ({"device": 7}, "device"),
+        ({"device": None}, "device"),
+        ({"space": "resnet"}, "space"),
+        ({"space": "mobilenet_v3:imagenet"}, "space"),
+        ({"supernet": "0" * 64}, "supernet"),
+        ({"supernet": "5"}, "supernet"),
+        ({"evaluations": 0}, "evaluations"),
+        ({"evaluations": -5}, "evaluations"),
+        ({"evaluations": 1.5}, "evaluations"),
+        ({"evaluations": 10**30}, "evaluations"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"budget": 5}, "budget"),
+        ({"limits": {"max_latency_p95_ms": -1}}, "limits.max_latency_p95_ms"),
+        ({"limits": {"max_latency_p95_ms": float("nan")}}, "limits.max_latency_p95_ms"),
+        ({"limits": {"max_latency_p95_ms": float("inf")}}, "limits.max_latency_p95_ms"),
+        ({"limits": {"min_accuracy": 2}}, "limits.min_accuracy"),
+        ({"limits": {"max_size_bytes": 0}}, "limits.max_size_bytes"),
+        ({"limits": {"latency": 1}}, "limits.latency"),
+        ({"limits": []}, "limits"),
+    ],
+)
+def test_a_wrong_field_of_a_search_is_named_and_nothing_is_queued(
+    service: Service, change: dict[str, Any], field: str
+) -> None:
+    before = service.queue.all()
+    response = service.client.post("/v1/searches", content=json.dumps(SEARCH | change), headers=JSON)
+    assert wrong_fields(response) == [field]
+    assert service.queue.all() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"space": "resnet"}, "space"),
+        ({"budget": 2}, "budget"),
+        ({"target_mape_pct": 0}, "target_mape_pct"),
+        ({"target_mape_pct": float("nan")}, "target_mape_pct"),
+        ({"device": PROFILE.id}, "device"),
+    ],
+)
+def test_a_wrong_field_of_a_calibration_is_named(service: Service, change: dict[str, Any], field: str) -> None:
+    response = service.client.post(CALIBRATIONS, content=json.dumps({"space": SPACE.name} | change), headers=JSON)
+    assert wrong_fields(response) == [field]
+
+
+def test_a_calibration_of_an_unknown_device(service: Service) -> None:
+    response = service.client.post("/v1/devices/phone/calibrations", json={"space": SPACE.name})
+    problem_of(response, 404, "unknown-device")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"', b"[" * 5000])
+def test_bodies_that_are_no_request(service: Service, content: bytes) -> None:
+    response = service.client.post("/v1/searches", content=content, headers=JSON)
+    problem_of(response, 422, "invalid-request")
+
+
+def test_a_body_that_does_not_say_that_it_is_json_is_told_how(service: Service) -> None:
+    document = problem_of(service.client.post("/v1/searches", content=json.dumps(SEARCH)), 422, "invalid-request")
+    assert "application/json" in document["detail"]
+
+
+def test_a_huge_body_is_refused(service: Service) -> None:
+    response = service.client.post("/v1/searches", content=b" " * (MAX_BODY_BYTES + 1))
+    problem_of(response, 413, "body-too-large")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    body=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["device", "space", "limits", "seed", "x"]), inner, max_size=4)
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_body_makes_the_service_fail(service: Service, body: object) -> None:
+    response = service.client.post("/v1/searches", content=json.dumps(body), headers=JSON)
+    problem_of(response, 422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/devices"),
+        ("DELETE", f"/v1/devices/{PROFILE.id}/pareto"),
+        ("PUT", "/v1/searches"),
+        ("GET", CALIBRATIONS),
+        ("PATCH", "/livez"),
+    ],
+)
+def test_other_methods(service: Service, method: str, path: str) -> None:
+    response = service.client.request(method, path)
+    problem_of(response, 405, "method-not-allowed")
+    assert response.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/devices/", "/v2/devices", "/v1/devices/local-cpu/tvm"])
+def test_other_addresses(service: Service, path: str) -> None:
+    problem_of(service.client.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/v1/devices", "/v1/search-spaces", "/v1/searches/search-1", "/livez", "/readyz"])
+def test_addresses_without_parameters_take_none(service: Service, path: str) -> None:
+    assert service.client.get(path).status_code == 200
+    assert wrong_fields(service.client.get(path, params={"limit": "3"})) == ["limit"]
+
+
+def test_the_description_is_openapi_3_1_with_problems(service: Service) -> None:
+    document = service.client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/livez",
+        "/readyz",
+        "/v1/devices",
+        "/v1/search-spaces",
+        "/v1/devices/{device_id}/pareto",
+        "/v1/devices/{device_id}/calibrations",
+        "/v1/calibrations/{calibration_id}",
+        "/v1/candidates/{candidate_id}",
+        "/v1/artifacts/{sha256}",
+        "/v1/fronts/{front_id}",
+        "/v1/searches",
+        "/v1/searches/{search_id}",
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert list(operation["responses"]["4XX"]["content"]) == ["application/problem+json"]
+            assert "422" not in operation["responses"]

@@ -1,0 +1,85 @@
+"""Listening, readiness, and ending."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from api.server import ServerError, running
+from nas.home import Home
+from nas.store import open_store
+from tests.api.problems import problem_of
+
+_SERVE = """
+import sys
+from pathlib import Path
+from api.server import serve
+from nas.home import Home
+from nas.store import open_store
+home = Home(Path(sys.argv[1]))
+with open_store(home.root / "hwnas.db") as store:
+    serve(store, home, on_ready=lambda url: (sys.stdout.write(url + "\\n"), sys.stdout.flush()))
+sys.stdout.write("closed\\n")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_served_process_ends_on_a_signal_and_says_nothing_of_its_own(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _SERVE, str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://127.0.0.1:")
+    assert httpx.get(f"{url}/readyz").json() == {"status": "ok"}
+    process.send_signal(number)
+    out, errors = process.communicate()
+    assert (process.returncode, out, errors) == (0, "closed\n", "")
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port}"), running(store, Home(tmp_path), port=port):
+            pass
+        with pytest.raises(ServerError, match="port 70000"), running(store, Home(tmp_path), port=70000):
+            pass
+
+
+def test_a_database_that_is_not_migrated_or_gone_is_not_ready(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store, running(store, Home(tmp_path)) as url:
+        with store.database.connection() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        response = httpx.get(f"{url}/readyz")
+        problem_of(response, 503, "not-migrated")
+        assert response.headers["retry-after"]
+        assert httpx.get(f"{url}/livez").status_code == 200
+
+
+def test_a_defect_is_a_problem_without_its_innards(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store, running(store, Home(tmp_path)) as url:
+        with store.database.connection() as connection:
+            connection.execute(text("DROP TABLE fronts"))
+            profile = json.dumps({"id": "x"})
+            connection.execute(
+                text("INSERT INTO device_profiles VALUES ('x', :hash, :profile, '2026-01-01 00:00:00.000000')"),
+                {"hash": "f" * 64, "profile": profile},
+            )
+        document = problem_of(httpx.get(f"{url}/v1/devices"), 500, "internal")
+        assert "x" not in document["detail"].split()
+        assert httpx.get(f"{url}/livez").status_code == 200
+
+
+def test_the_service_knows_neither_torch_nor_tvm() -> None:
+    program = "import sys, api.server; print(sorted({'torch', 'tvm', 'onnxruntime', 'optuna'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
