@@ -1,5 +1,7 @@
 """Answers that a client may hold already: strong ETags and 304 (RFC 9110, section 13)."""
 
+from collections.abc import Callable
+
 from fastapi import Request, Response
 
 
@@ -10,9 +12,9 @@ def is_held(request: Request, etag: str) -> bool:
     return "*" in entries or f'"{etag}"' in entries
 
 
-def conditional(request: Request, body: bytes, etag: str, *, cache_control: str) -> Response:
-    """JSON bytes as they are, or 304 without them."""
+def conditional(request: Request, body: Callable[[], bytes], etag: str, *, cache_control: str) -> Response:
+    """JSON bytes as they are, or 304 without even reading them."""
     headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control}
     if is_held(request, etag):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body(), media_type="application/json", headers=headers)

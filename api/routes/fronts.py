@@ -58,7 +58,7 @@ def pareto(request: Request, device_id: str, query: Annotated[ParetoQuery, Query
         raise _not_met(document, store.fronts.members(front.id), limits)
     document["members"] = [document["members"][member.position] for member in members]
     body = json.dumps(document, allow_nan=False).encode()
-    return conditional(request, body, hashlib.sha256(body).hexdigest(), cache_control=_REVALIDATE)
+    return conditional(request, lambda: body, hashlib.sha256(body).hexdigest(), cache_control=_REVALIDATE)
 
 
 @router.get(
@@ -76,7 +76,7 @@ def front(request: Request, front_id: str, store: StoreDep) -> Response:
 
 
 def _stored_bytes(request: Request, store: Store, front: FrontInfo, cache_control: str) -> Response:
-    return conditional(request, store.fronts.body(front.id), front.etag, cache_control=cache_control)
+    return conditional(request, lambda: store.fronts.body(front.id), front.etag, cache_control=cache_control)
 
 
 def _newest_front(store: Store, device_id: str, asked_space: str | None) -> FrontInfo:
