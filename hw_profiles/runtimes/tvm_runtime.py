@@ -4,6 +4,7 @@
 
 import shutil
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,9 @@ from hw_profiles.runtimes.protocol import FloatArray
 if TYPE_CHECKING:
     import tvm
 
-RECIPE: Final = 1
+    from hw_profiles.runtimes.tvm_schedules import Registers
+
+RECIPE: Final = 2
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -88,10 +91,15 @@ class TvmRuntime:
 
     def prepare(self) -> None:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
-        import tvm.relax.frontend.onnx
-        import tvm.relax.frontend.torch  # noqa: F401
+        for name in (
+            "onnx",
+            "torch",
+            "tvm.relax.frontend.onnx",
+            "tvm.relax.frontend.torch",
+            "hw_profiles.runtimes.tvm_constants",
+            "hw_profiles.runtimes.tvm_schedules",
+        ):
+            import_module(name)
 
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
@@ -163,20 +171,40 @@ def target_of(profile: DeviceProfile) -> "tvm.target.Target":
     )
 
 
+def _registers(profile: DeviceProfile) -> "Registers":
+    from hw_profiles.runtimes.tvm_schedules import Registers
+
+    if "avx512f" in profile.isa:
+        return Registers(lanes=16, accumulators=24)
+    if "avx2" in profile.isa:
+        return Registers(lanes=8, accumulators=12)
+    return Registers(lanes=4, accumulators=24 if profile.architecture == "aarch64" else 12)
+
+
 def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    """Compiles with TVM's passes for CPUs, but with channels last, folding and schedules of our own."""
     import tvm
     from tvm import relax
+    from tvm.relax.backend.cpu_generic import pipeline
+
+    from hw_profiles.runtimes.tvm_constants import fold_constants
+    from hw_profiles.runtimes.tvm_schedules import schedule_kernels
 
     target = target_of(profile)
-    passes = tvm.transform.Sequential(
+    to_channels_last = tvm.transform.Sequential(
         [
             relax.transform.DecomposeOpsForInference(),
-            # Channels last: the innermost loop then runs over contiguous channels.
+            # The innermost loop then runs over contiguous channels of input and weights.
             relax.transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "HWIO"]}),
+            relax.transform.CanonicalizeBindings(),
         ]
     )
+    to_kernels = tvm.transform.Sequential(pipeline.library_dispatch_passes(target) + pipeline.legalize_passes(target))
+    # The default pipeline would fuse once more, and scheduled kernels must not be.
+    to_machine = tvm.transform.Sequential(pipeline.dataflow_lower_passes(target) + pipeline.finalize_passes(target))
     with target:
-        return tvm.compile(passes(module), target=target)
+        kernels = schedule_kernels(to_kernels(fold_constants(to_channels_last(module))), _registers(profile))
+        return tvm.compile(kernels, target=target, relax_pipeline=to_machine)
 
 
 def _first_line(error: Exception) -> str:

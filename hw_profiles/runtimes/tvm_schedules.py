@@ -1,0 +1,132 @@
+"""Schedules for channels-last CPU kernels, in place of TVM's untuned scalar loops.
+
+One rule serves convolutions, depthwise convolutions, matrix products and means: what sums
+over an axis computes a tile of neighbouring pixels times channels in registers, channels
+vectorized, and the functions fused behind it run on the tile while it is there. Everything
+else is inlined into its last stage and vectorized over channels.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import tvm
+from tvm import s_tir, tirx
+
+_MAX_PIXELS: Final = 8
+_MAX_CHANNEL_VECTORS: Final = 4
+_SPATIAL: Final = 0
+"""TVM's number of an axis that is not summed over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registers:
+    """A processor's vector registers, as far as a tile of sums must fit them."""
+
+    lanes: int
+    """float32 values that one holds."""
+    accumulators: int
+    """How many may hold sums; inputs and weights need the others."""
+
+
+def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> "tvm.IRModule":
+    """Schedules every kernel of a lowered module; one that fits no rule stays as it is.
+
+    Args:
+        module: After ``FuseTIR``, before the virtual machine's lowering.
+        registers: Of the processor that the code is for.
+    """
+    scheduled = {
+        name: _scheduled(function, registers) for name, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }  # fmt: skip
+    module = module.clone()
+    for name, function in scheduled.items():
+        module.update_func(name, function)
+    return module
+
+
+def _scheduled(function: Any, registers: Registers) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    for rule in (_tile_reduction, _vectorize_elementwise):
+        schedule = s_tir.Schedule(function)
+        try:
+            if rule(schedule, registers):
+                return schedule.mod["main"].with_attrs(function.attrs)
+        except s_tir.ScheduleError:
+            continue  # not this rule's form
+    return function
+
+
+def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN401 - TVM has no type annotations
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    sums = [block for block in blocks if _is_reduction(schedule, block)]
+    if len(sums) != 1:
+        return False
+    (total,) = sums
+    before, after = blocks[: blocks.index(total)], blocks[blocks.index(total) + 1 :]
+    loops = schedule.get_loops(total)
+    kinds = [variable.iter_type for variable in schedule.get(total).iter_vars]
+    spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _SPATIAL]
+    summed = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != _SPATIAL]
+    # A padded copy stays: a condition in the innermost loop would cost more. A 1x1 kernel's pads nothing.
+    window = math.prod(_extent(schedule, loop) for loop in summed[:-1])
+    for block in before[:-1] if window > 1 else before:
+        schedule.compute_inline(block)
+    for block in before[-1:] if window > 1 else ():
+        _vectorize_last(schedule, block, registers.lanes)
+    for block in after[:-1]:
+        schedule.compute_inline(block)
+
+    width = _vector_width(_extent(schedule, spatial[-1]), registers.lanes)
+    vectors = _largest_divisor(_extent(schedule, spatial[-1]) // width, _MAX_CHANNEL_VECTORS)
+    channel_tiles, vector, channel = schedule.split(spatial[-1], [None, vectors, width])
+    outer, tile = [*spatial[:-1], channel_tiles], [vector]
+    if len(spatial) > 1:
+        most_pixels = min(registers.accumulators // vectors, _MAX_PIXELS)
+        pixels = _largest_divisor(_extent(schedule, spatial[-2]), most_pixels)
+        pixel_tiles, pixel = schedule.split(spatial[-2], [None, pixels])
+        outer, tile = [*spatial[:-2], pixel_tiles, channel_tiles], [pixel, vector]
+    schedule.reorder(*outer, *summed, *tile, channel)
+    last = after[-1] if after else schedule.cache_write(total, 0, "global")
+    schedule.reverse_compute_at(last, channel_tiles)
+    _vectorize_last(schedule, last, registers.lanes)
+    schedule.vectorize(channel)
+    for loop in tile:
+        schedule.unroll(loop)
+    schedule.decompose_reduction(total, summed[0])
+    return True
+
+
+def _vectorize_elementwise(schedule: Any, registers: Registers) -> bool:  # noqa: ANN401 - TVM has no type annotations
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    if any(_is_reduction(schedule, block) for block in blocks):
+        return False
+    for block in blocks[:-1]:
+        schedule.compute_inline(block)
+    _vectorize_last(schedule, blocks[-1], registers.lanes)
+    return True
+
+
+def _vectorize_last(schedule: Any, block: Any, lanes: int) -> None:  # noqa: ANN401 - TVM has no type annotations
+    last = schedule.get_loops(block)[-1]
+    width = _vector_width(_extent(schedule, last), lanes)
+    if width > 1:
+        schedule.vectorize(schedule.split(last, [None, width])[1])
+
+
+def _is_reduction(schedule: Any, block: Any) -> bool:  # noqa: ANN401 - TVM has no type annotations
+    return any(variable.iter_type != _SPATIAL for variable in schedule.get(block).iter_vars)
+
+
+def _extent(schedule: Any, loop: Any) -> int:  # noqa: ANN401 - TVM has no type annotations
+    return int(schedule.get(loop).extent)
+
+
+def _vector_width(channels: int, lanes: int) -> int:
+    """A power of two where one of at least 4 divides the channels: others become several odd instructions."""
+    width = math.gcd(channels, lanes)
+    return width if width >= min(4, channels) else _largest_divisor(channels, lanes)
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(divisor for divisor in range(1, min(number, max(most, 1)) + 1) if number % divisor == 0)
