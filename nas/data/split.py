@@ -83,7 +83,7 @@ def _split_groups(
     if not have.all():
         label = int(np.unique(labels)[int(np.flatnonzero(have == 0)[0])])
         raise DataError(
-            f"the groups of class {label} cannot be in training and validation without emptying another class of one;"
+            f"no split of the groups was found that has class {label} and all others in training and validation;"
             " use more or smaller groups."
         )
     whole: NDArray[np.bool_] = taken[group_of]

@@ -173,7 +173,8 @@ class StaticNetwork(nn.Module):
 
     def fold_batch_norm(self) -> "StaticNetwork":
         """A copy in evaluation mode with batch norm folded into the convolutions."""
-        folded = copy.deepcopy(self).eval()
+        # The space is immutable and large: shared, not copied.
+        folded = copy.deepcopy(self, {id(self.space): self.space}).eval()
         for module in folded.modules():
             if isinstance(module, ConvUnit):
                 module.fold()

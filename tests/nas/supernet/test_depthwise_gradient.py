@@ -1,0 +1,32 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from nas.supernet.depthwise_gradient import depthwise_conv2d
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7, 9])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("size", [(14, 14), (7, 9), (6, 11), (4, 4), (3, 2), (2, 2), (1, 1), (1, 8)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_equal_the_plain_convolution(kernel, stride, size, layout):
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 24, *size, generator=draw).contiguous(memory_format=layout).requires_grad_()
+    weight = torch.randn(24, 1, kernel, kernel, generator=draw, requires_grad=True)
+    expected = functional.conv2d(x, weight, None, stride, kernel // 2, 1, 24)
+    found = depthwise_conv2d(x, weight, stride)
+    assert found.equal(expected)
+    gradient = torch.randn(expected.shape, generator=draw)
+    for a, b in zip(
+        torch.autograd.grad(found, (x, weight), gradient),
+        torch.autograd.grad(expected, (x, weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_an_image_that_needs_no_gradient_gets_none():
+    x, weight = torch.randn(2, 8, 6, 6), torch.randn(8, 1, 5, 5, requires_grad=True)
+    depthwise_conv2d(x, weight, 1).sum().backward()
+    assert x.grad is None
+    assert weight.grad is not None

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from nas.supernet.elastic_batch_norm import ElasticBatchNorm
+from nas.supernet.elastic_convolution import ElasticConvolution
+from nas.supernet.elastic_depthwise import ElasticDepthwise
+from nas.supernet.elastic_linear import ElasticLinear
+from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
+from search_spaces.mobilenet_v3 import squeeze_width
+
+
+def test_convolution_uses_the_first_channels():
+    layer = ElasticConvolution(8, 16, kernel=3, stride=2)
+    x = torch.randn(2, 5, 9, 9)
+    expected = functional.conv2d(x, layer.weight[:7, :5], None, 2, 1)
+    assert layer(x, 7).equal(expected)
+
+
+def test_linear_uses_the_first_features():
+    layer = ElasticLinear(8, 16)
+    x = torch.randn(2, 5)
+    torch.testing.assert_close(layer(x, 7), x @ layer.weight[:7, :5].t() + layer.bias[:7])
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_kernels_start_as_the_centre_of_the_largest(kernel):
+    layer = ElasticDepthwise(8, (3, 5, 7))
+    margin = (7 - kernel) // 2
+    centre = layer.weight[:6, :, margin : 7 - margin, margin : 7 - margin]
+    torch.testing.assert_close(layer.active_weight(6, kernel), centre)
+
+
+def test_small_kernels_pass_through_both_transforms():
+    layer = ElasticDepthwise(4, (3, 5, 7))
+    with torch.no_grad():
+        for matrix in layer.transforms.values():
+            matrix.normal_()
+    five = (layer.weight[:, 0, 1:6, 1:6].reshape(4, 25) @ layer.transforms["5"].t()).reshape(4, 5, 5)
+    three = (five[:, 1:4, 1:4].reshape(4, 9) @ layer.transforms["3"].t()).reshape(4, 1, 3, 3)
+    torch.testing.assert_close(layer.active_weight(4, 3), three)
+    torch.testing.assert_close(layer.active_weight(2, 3), three[:2])
+
+
+def test_batch_norm_moves_the_first_statistics_alone():
+    layer = ElasticBatchNorm(8).train()
+    layer(torch.randn(16, 5, 3, 3) + 4)
+    assert (layer.running_mean[:5] > 0.2).all()
+    assert (layer.running_mean[5:] == 0).all()
+    assert (layer.running_var[5:] == 1).all()
+
+
+def test_squeeze_excite_is_that_of_a_smaller_one():
+    layer = ElasticSqueezeExcite(64)
+    x = torch.randn(2, 40, 3, 3)
+    hidden = squeeze_width(40)
+    inner = functional.relu(x.mean((2, 3)) @ layer.reduce.weight[:hidden, :40].t() + layer.reduce.bias[:hidden])
+    gate = functional.hardsigmoid(inner @ layer.restore.weight[:40, :hidden].t() + layer.restore.bias[:40])
+    torch.testing.assert_close(layer(x), x * gate[:, :, None, None])

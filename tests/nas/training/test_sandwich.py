@@ -1,0 +1,63 @@
+import numpy as np
+import torch
+from torch.nn import functional
+
+from nas.supernet.supernet import Supernet
+from nas.training.sandwich import sandwich_gradients, step_subnets
+from nas.training.settings import TrainingSettings
+from search_spaces.registry import get_space
+
+SPACE = get_space("mobilenet_v3:tiny")
+
+
+def test_students_depend_on_seed_and_step_alone():
+    settings = TrainingSettings(random_subnets=3, seed=4)
+    first, again, other = (np.array(step_subnets(SPACE, settings, step)) for step in (1, 1, 2))
+    assert (first == again).all()
+    assert (first[0] == SPACE.smallest()).all()
+    assert (first[1:] != other[1:]).any()
+
+
+def test_gradients_are_the_sum_of_the_largest_on_labels_and_students_on_its_logits():
+    torch.manual_seed(0)
+    images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
+    students = [SPACE.smallest(), SPACE.sample(1, np.random.default_rng(0))[0]]
+    found = Supernet(SPACE, seed=1)
+    loss = sandwich_gradients(
+        found, images, labels, largest=SPACE.largest(), students=students,
+        label_smoothing=0.1, dropout=0.0, dropout_seed=0,
+    )  # fmt: skip
+    expected = Supernet(SPACE, seed=1).train()
+    logits = expected(images)
+    total = functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    assert loss == total.item()
+    for genotype in students:
+        with expected.use(genotype):
+            log_student = expected(images).log_softmax(1)
+        total = total - (logits.detach().softmax(1) * log_student).sum(1).mean()
+    total.backward()
+    for (name, a), b in zip(found.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_dropout_follows_its_seed_and_leaves_the_global_generator_alone():
+    images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    losses = []
+    for seed in (1, 1, 2):
+        supernet = Supernet(SPACE, seed=1)
+        losses.append(
+            sandwich_gradients(
+                supernet,
+                images,
+                labels,
+                largest=SPACE.largest(),
+                students=[],
+                label_smoothing=0.0,
+                dropout=0.5,
+                dropout_seed=seed,
+            )
+        )
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.get_rng_state().equal(before)
