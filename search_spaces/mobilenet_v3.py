@@ -68,7 +68,7 @@ TINY: Final = MobileNetV3Config(
     first_width=16,
     stages=(
         StageConfig(
-            widths=(16, 24),
+            widths=(8, 16),
             depths=(1, 2),
             stride=1,
             squeeze_excite=(False, True),

@@ -31,15 +31,15 @@ class TrainingSettings:
         checkpoint_every_s: Seconds between checkpoints; changes no weight.
     """
 
-    epochs: int = 40
+    epochs: int = 20
     batch_size: int = 64
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
     warmup_share: float = 0.1
-    weight_decay: float = 1e-4
+    weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     dropout: float = 0.1
-    clip_norm: float = 1.0
+    clip_norm: float = 2.0
     random_subnets: int = 2
     shift_px: int = 2
     flip: bool = True
