@@ -4,6 +4,7 @@ With ``--json`` standard output holds one JSON document and nothing else.
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 _PLAIN_INTERVAL_S = 15.0
+_NUMBER = re.compile(r"[-+]?[0-9][0-9.,]*%?( \[.*\])?")
 
 
 class TerminalProgress:
@@ -95,11 +97,15 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     table = Table(title=title, title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        numeric = bool(rows) and all(row[index][:1].isdigit() or row[index] in ("", "-") for row in rows)
+        numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+def _is_number(cell: str) -> bool:
+    return cell in ("", "-") or _NUMBER.fullmatch(cell) is not None
 
 
 def show(document: Mapping[str, Any] | Sequence[Any], *, as_json: bool, lines: Sequence[str]) -> None:
