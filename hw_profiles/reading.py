@@ -2,9 +2,11 @@
 
 Each round's candidate calls are scaled by how the anchor's calls beside them compare with
 the anchor's reference, so what slows both (clock, temperature, neighbours) cancels. The
-latency is the median over rounds of the round's median: on a shared machine its relative
-deviation between sessions was 0.1-0.3 % for networks of the anchor's size and 2 % for ones
-seven times as slow, against 2.2-3.4 % uncorrected.
+latency is the median over rounds of the round's median. Its relative standard deviation
+over independent sessions on a busy 2-core machine (8 networks other than the anchor, 5 to
+8 sessions each) was 0.8 to 3.8 %, root mean square 2.5 %. Uncorrected it was 1.2 to 4.7 %;
+the correction made six of the eight better and two worse: a network much slower than the
+anchor is not slowed by the same things.
 """
 
 from collections.abc import Sequence

@@ -14,9 +14,9 @@ except ImportError:  # not a POSIX system: nothing to lock with
 class TimingLock:
     """Held while timing. A process that dies gives it up; without POSIX locks holding it does nothing.
 
-    Threads are not bound to cores: on a busy machine the scheduler finds the idle core,
-    and a thread bound to a core that somebody else uses is timed at up to twice its
-    latency. What remains of others' load is seen in the processor time (see ``measuring``).
+    Threads are not bound to cores, so that the scheduler may move them away from a core that
+    somebody else starts to use. What remains of others' load shows in the share of processor
+    time (see ``reading``). Whether binding repeats better on an idle machine was not compared.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

@@ -126,7 +126,7 @@ def test_a_candidate_that_takes_too_long_fails(anchor, network, tmp_path):
 
 
 def test_rechecks_in_a_fresh_worker_give_the_repeatability(anchor, network, tmp_path):
-    settings = dataclasses.replace(QUICK, recheck_every=1, max_spread=10.0, max_anchor_spread=10.0, min_busy=0.0)
+    settings = dataclasses.replace(QUICK, recheck_every=1)
     with MeasuringSession(profile=PROFILE, anchor=anchor, folder=tmp_path, settings=settings) as rechecking:
         prior, worker = rechecking.repeatability, rechecking.worker_pid
         assert prior == pytest.approx(settings.prior_repeatability)
