@@ -25,7 +25,10 @@ from hw_profiles.worker_process import WorkerProcess
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuringSettings:
-    """How long and how strictly to measure. A reading takes about 0.4 s, up to ``max_attempts`` of them where the machine is busy."""
+    """How long and how strictly to measure.
+
+    A reading takes about 0.4 s beside the compilation, and up to ``max_attempts`` are taken where the machine is busy.
+    """
 
     rounds: int = 8
     round_ms: float = 20.0
