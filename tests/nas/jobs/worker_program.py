@@ -22,6 +22,7 @@ def say(*words: object) -> None:
 
 def handle(store: Store, context: JobContext) -> Mapping[str, Any]:
     """Writes generations under the lease, going on where an earlier worker was killed."""
+    say("claimed", context.job_id, context.lease.fence)
     search = store.searches.open(
         search_id=context.job_id,
         profile_id=PROFILE.id,
@@ -39,6 +40,7 @@ def handle(store: Store, context: JobContext) -> Mapping[str, Any]:
         generation = Generation(number=number, evaluations=1, trials=(trial,), notes={})
         store.searches.append_generation(search.id, generation, lease=context.lease)
         context.report_progress({"generation": number})
+    say("through", context.job_id)
     while context.request.get("ask"):
         context.check_cancelled()
     store.searches.end(search.id, "succeeded", lease=context.lease)
