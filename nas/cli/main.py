@@ -10,8 +10,8 @@ import sys
 from importlib.metadata import entry_points
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from nas.cli import data, devices, front, measure, quickstart, search, train, worker
 from search_spaces.errors import NasError
@@ -76,12 +76,11 @@ def run(arguments: list[str]) -> int:
     try:
         outcome = register_commands()(args=arguments, prog_name="hwnas", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
-    except click.exceptions.NoArgsIsHelpError:
-        return 2
-    except click.UsageError as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+    except TyperException as error:
+        # Without arguments the help is printed, and the message is empty.
+        message = " ".join(error.format_message().split())
+        return _fail(f"{message} See --help.", "usage", error.exit_code, arguments) if message else error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted; run the same command again to continue.", "interrupted", 130, arguments)
     except NasError as error:
         if debug:

@@ -35,8 +35,9 @@ def test_training_again_finds_the_finished_supernet(hwnas, supernet, small_data)
     assert again == supernet
 
 
+@pytest.mark.usefixtures("supernet")
 @pytest.mark.parametrize("device", ["local-cpu/onnxruntime", "local-cpu/tvm"])
-def test_measuring_and_fitting(hwnas, supernet, device):
+def test_measuring_and_fitting(hwnas, device):
     first = hwnas.json("measure", "--device", device, "--count", 8)
     before = measured_candidates(hwnas.home, device)
     again = hwnas.json("measure", "--device", device, "--count", 8)
@@ -117,6 +118,7 @@ def test_http_answers_are_the_stored_front(hwnas, searched):
     assert within["members"]
 
 
+@pytest.mark.usefixtures("supernet")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -130,7 +132,7 @@ def test_http_answers_are_the_stored_front(hwnas, searched):
         (("train", "--space", "mobilenet_v3:imagenet"), "64 pixels"),
     ],
 )
-def test_wrong_requests_end_in_one_sentence_and_code_2(hwnas, supernet, arguments, words):
+def test_wrong_requests_end_in_one_sentence_and_code_2(hwnas, arguments, words):
     code, out, err = hwnas(*arguments)
     assert code == 2
     assert out == ""

@@ -1,0 +1,61 @@
+import subprocess
+
+import pytest
+
+from nas.cli.main import run
+from nas.home import DiskFullError, Home, copy_file, sha256_of, write_atomically, write_bytes
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A real file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(full_disk):
+    path = full_disk / "kept"
+    write_bytes(path, b"old")
+    with pytest.raises(DiskFullError, match="no space left"):
+        write_bytes(path, b"x" * 200_000)
+    assert path.read_bytes() == b"old"
+    assert list(full_disk.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_sentence_and_code_1(full_disk, capsys):
+    assert run(["data", "export", "fashion-mini", str(full_disk / "f.npz")]) == 1
+    error = capsys.readouterr().err
+    assert "no space left" in error
+    assert error.count("\n") == 1
+    assert list(full_disk.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    def fail(temporary):
+        temporary.write_bytes(b"half")
+        raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        write_atomically(tmp_path / "file", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_is_equal(tmp_path):
+    write_bytes(tmp_path / "a", b"content")
+    copy_file(tmp_path / "a", tmp_path / "deep" / "b")
+    assert sha256_of(tmp_path / "a") == sha256_of(tmp_path / "deep" / "b")
+
+
+def test_the_home_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("HWNAS_HOME", str(tmp_path))
+    assert Home.from_environment().root == tmp_path
+    assert Home.from_environment().database_url == f"sqlite:///{tmp_path / 'hwnas.db'}"
+    monkeypatch.setenv("HWNAS_DATABASE_URL", "postgresql://somewhere/hwnas")
+    assert Home.from_environment().database_url == "postgresql://somewhere/hwnas"
