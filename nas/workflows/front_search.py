@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from nas.candidates.evaluator import known_latencies
 from nas.candidates.preparation_pool import PreparationPool
 from nas.fronts.front import Baselines, Front, Latency, Member, pareto_members
 from nas.fronts.manifest import FILE_NAMES, InputFormat, build_manifest, manifest_bytes
+from nas.jobs.errors import JobCancelledError
 from nas.progress import Progress
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
-from nas.search.outcome import Outcome
+from nas.search.loop import SearchResult
+from nas.search.outcome import Limits, Outcome
 from nas.search.pareto import non_dominated
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
@@ -35,6 +38,18 @@ ARTIFACT_PREFIX = "artifacts/"
 
 _RANDOM_SEED_OFFSET = 1_000_003
 """Keeps the random baseline's draws apart from the search's own."""
+
+
+class InfeasibleError(NasError):
+    """Limits that nothing evaluated keeps; the message says the nearest point."""
+
+    code: ClassVar[str] = "infeasible"
+
+
+class NothingVerifiedError(NasError):
+    """A search without one verified member."""
+
+    code: ClassVar[str] = "nothing-verified"
 
 
 def search_front(
@@ -62,6 +77,33 @@ def search_front(
     stored = workspace.store.fronts.of_search(search_id)
     if stored is not None:
         return stored.id, Front.from_bytes(workspace.store.fronts.body(stored.id))
+    try:
+        front = _search_front(
+            workspace, supernet, profile, request, pool, progress, search_id=search_id, job_id=job_id, lease=lease
+        )
+    except JobCancelledError:
+        workspace.store.searches.end(search_id, "cancelled", lease=lease)
+        raise
+    except (InfeasibleError, NothingVerifiedError):
+        workspace.store.searches.end(search_id, "failed", lease=lease)
+        raise
+    info = workspace.store.fronts.add(search_id, front.to_bytes(), lease=lease)
+    workspace.store.searches.end(search_id, "succeeded", lease=lease)
+    return info.id, front
+
+
+def _search_front(
+    workspace: Workspace,
+    supernet: StoredSupernet,
+    profile: DeviceProfile,
+    request: SearchRequest,
+    pool: PreparationPool,
+    progress: Progress,
+    *,
+    search_id: str,
+    job_id: str | None,
+    lease: Lease | None,
+) -> Front:
     result = search(
         workspace,
         supernet,
@@ -73,36 +115,37 @@ def search_front(
         job_id=job_id,
         lease=lease,
     )
-    finalists = pareto_rows(result.genotypes, result.outcomes)
-    if not len(finalists):
-        raise NasError("no evaluation has succeeded, so there is no front; see the failures above.")
+    finalists = pareto_rows(*_within(request.limits, result))
     random = (
         random_front(workspace, supernet, profile, request, pool, progress, lease) if request.random_baseline else None
     )
     beside = _baseline_rows(supernet, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
     verified = verify(workspace, supernet, profile, list(asked), pool, progress, lease)
-    members = _members(workspace, supernet, profile, verified, lease)
+    known = _members(workspace, supernet, profile, verified, lease)
     space = space_of(supernet)
 
     def of_rows(rows: IntArray) -> list[Member]:
         ids = [space.candidate(row).id for row in rows]
-        return [members[candidate_id] for candidate_id in ids if candidate_id in members]
+        return [known[candidate_id] for candidate_id in ids if candidate_id in known]
 
-    front = Front(
+    found = of_rows(finalists)
+    members = _keeping(request.limits, found)
+    if not members:
+        raise (
+            _infeasible(request.limits, found)
+            if found
+            else NothingVerifiedError("no finalist passed verification, so there is no front; see the failures above.")
+        )
+    return Front(
         device=profile.id,
         space=supernet.space,
         data=supernet.data_name,
         seed=request.seed,
         evaluations=len(result.outcomes),
-        members=pareto_members(of_rows(finalists)),
+        members=pareto_members(members),
         baselines=_baselines({name: of_rows(rows) for name, rows in beside.items()}),
     )
-    if not front.members:
-        raise NasError("no finalist passed verification, so there is no front; see the failures above.")
-    info = workspace.store.fronts.add(search_id, front.to_bytes(), lease=lease)
-    workspace.store.searches.end(search_id, "succeeded", lease=lease)
-    return info.id, front
 
 
 def random_front(
@@ -132,6 +175,60 @@ def pareto_rows(genotypes: IntArray, outcomes: Sequence[Outcome]) -> IntArray:
     good = np.array([outcome.succeeded for outcome in outcomes], dtype=np.bool_)
     points = np.array([[o.latency_p50_ms, -o.accuracy_val] for o in outcomes if o.succeeded]).reshape(-1, 2)
     return genotypes[good][non_dominated(points)]
+
+
+def _within(limits: Limits, result: SearchResult) -> tuple[IntArray, list[Outcome]]:
+    """The evaluated candidates that keep the limits.
+
+    Raises:
+        NothingVerifiedError: where every evaluation failed.
+        InfeasibleError: where none keeps them.
+    """
+    rows = [row for row, outcome in enumerate(result.outcomes) if outcome.succeeded]
+    outcomes = [result.outcomes[row] for row in rows]
+    if not rows:
+        raise NothingVerifiedError("no evaluation has succeeded, so there is no front; see the failures above.")
+    violations = limits.violations(
+        np.array([o.latency_p95_ms for o in outcomes]),
+        np.array([float(o.size_bytes) for o in outcomes]),
+        np.array([o.accuracy_val for o in outcomes]),
+    )
+    kept = np.flatnonzero(violations <= 0)
+    if not len(kept):
+        nearest = outcomes[int(violations.argmin())]
+        raise InfeasibleError(
+            _nearest_message(nearest.latency_p95_ms, nearest.size_bytes, nearest.accuracy_val, len(outcomes))
+        )
+    return result.genotypes[rows][kept], [outcomes[row] for row in kept]
+
+
+def _keeping(limits: Limits, members: Sequence[Member]) -> list[Member]:
+    """The members whose verified figures keep the limits."""
+    return [member for member in members if _violation(limits, member) <= 0]
+
+
+def _violation(limits: Limits, member: Member) -> float:
+    return float(
+        limits.violations(
+            np.array([member.latency_p95_ms.best_known]),
+            np.array([float(member.size_bytes)]),
+            np.array([member.accuracy_val]),
+        )[0]
+    )
+
+
+def _infeasible(limits: Limits, members: Sequence[Member]) -> InfeasibleError:
+    nearest = min(members, key=lambda member: _violation(limits, member))
+    return InfeasibleError(
+        _nearest_message(nearest.latency_p95_ms.best_known, nearest.size_bytes, nearest.accuracy_val, len(members))
+    )
+
+
+def _nearest_message(latency_p95_ms: float, size_bytes: int, accuracy_val: float, count: int) -> str:
+    return (
+        f"none of {count} measured networks keeps all limits; the nearest has p95 {latency_p95_ms:.4g} ms,"
+        f" {size_bytes} bytes and validation accuracy {accuracy_val:.1%}. Relax a limit or raise --evaluations."
+    )
 
 
 def _baseline_rows(supernet: StoredSupernet, random: IntArray | None) -> dict[str, IntArray]:

@@ -88,7 +88,7 @@ def test_exported_models_work_without_hwnas(hwnas, searched, small_data, tmp_pat
         assert manifest["candidate"] == member["candidate"]
         assert {kind: sha256_of(files[kind]) for kind in ("onnx", "tvm", "weights")} == manifest["hashes"]
         session = onnxruntime.InferenceSession(files["onnx"])
-        images = feed(manifest, data["x_test"][..., None])
+        images = feed(manifest, data["x_test"])
         name = manifest["input"]["name"]
         guesses = [int(session.run(None, {name: image[None]})[0].argmax()) for image in images]
         assert np.mean(np.array(guesses) == data["y_test"]) == pytest.approx(member["accuracy_test"])
@@ -150,3 +150,16 @@ def test_a_damaged_supernet_says_what_to_do(hwnas, small_data, tmp_path, monkeyp
     assert code == 1
     assert "damaged" in err
     assert "train again" in err
+
+
+def test_limits_hold_for_every_member_or_the_nearest_point_is_said(hwnas, searched):
+    fastest = searched["members"][0]["latency_p95_ms"]["measured"]
+    slowest = searched["baselines"]["largest_int8"]["latency_p95_ms"]["measured"]
+    limit_ms = (fastest * slowest) ** 0.5
+    common = ("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3)
+    front = hwnas.json(*common, "--max-latency-p95-ms", limit_ms)
+    assert front["members"]
+    assert all(member["latency_p95_ms"]["measured"] <= limit_ms for member in front["members"])
+    code, _, err = hwnas(*common, "--max-latency-p95-ms", fastest / 100)
+    assert code == 1
+    assert "the nearest has p95" in err
