@@ -19,7 +19,7 @@ from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import FeatureExtractor
 from predictors.gaussian_process import GaussianProcessForm, Term
 from predictors.intervals import conformal_quantile, left_out_coverage_pct
-from predictors.metrics import AccuracyMetrics, rmse
+from predictors.metrics import AccuracyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Fitted, Form
 from predictors.revision import Revision, data_hash, load_revision, save_revision
@@ -105,14 +105,20 @@ class AccuracyPredictor:
         best: tuple[float, Scale, Selected] | None = None
         for scale in ("fraction", "logit"):
 
-            def loss(truth: FloatArray, predicted: FloatArray, scale: Scale = scale) -> float:
-                return rmse(_from_scale(truth, scale), _from_scale(predicted, scale))
+            def losses(truth: FloatArray, predicted: FloatArray, scale: Scale = scale) -> FloatArray:
+                return np.asarray(np.abs(_from_scale(truth, scale) - _from_scale(predicted, scale)))
 
             target = _to_scale(values, scale)
             selected = select(
-                pool, _TREES, features, target, seed=seed, loss=loss, error_unit=f"RMSE (fitted as {scale})"
+                pool,
+                _TREES,
+                features,
+                target,
+                seed=seed,
+                losses=losses,
+                error_unit=f"mean absolute error (fitted as {scale})",
             )
-            error = min(score.error for score in selected.choice.scores if score.error is not None)
+            error = selected.choice.error
             if best is None or error < best[0]:
                 best = (error, scale, selected)
         assert best is not None  # two scales were tried

@@ -1,8 +1,9 @@
 """The additive base of latency: milliseconds as a sum of loads times non-negative costs.
 
-Every load (multiply-accumulates of a kind of operator, bytes moved, launched kernels)
-can only add time, so the costs are found by non-negative least squares on relative
-errors, shrunk a little towards zero. The prediction is monotone in every load.
+Every load (multiply-accumulates of a kind of operator, bytes moved, launched kernels, a
+known device's predicted time) can only add time, so the costs are found by
+non-negative least squares on relative errors, shrunk a little towards zero, with
+outlying measurements weighted down. The prediction is monotone in every load.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,16 @@ from predictors.regression import Fitted, ModelState
 
 FloatArray = NDArray[np.float64]
 
-_SHRINKAGES: Final = (0.003, 0.01, 0.03, 0.1)
+_SOURCE_SHRINKAGE: Final = 0.003
+_REWEIGHTINGS: Final = 3
+_DEGREES_OF_FREEDOM: Final = 4.0
+"""Of the Student distribution that measurement noise is taken to follow."""
+_NORMAL_MAD: Final = 1.4826
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedAdditive:
-    """Costs in milliseconds of one mean load each; the last is the fixed cost."""
+    """Costs in milliseconds of one mean load each: loads, sources' times, then the fixed cost."""
 
     form: "AdditiveForm"
     costs_ms: FloatArray
@@ -30,7 +35,7 @@ class FittedAdditive:
 
     def predict(self, features: Features) -> FloatArray:
         """Log milliseconds, shape ``(n,)``."""
-        return np.log(np.maximum(_with_fixed(features.loads) @ self.costs_ms, 1e-9))
+        return np.asarray(np.log(np.maximum(_columns(features) @ self.costs_ms, 1e-9)))
 
     def spread(self, features: Features) -> FloatArray:
         """Ones: relative error is taken to be even."""
@@ -41,44 +46,57 @@ class FittedAdditive:
         return ModelState(form=self.form.name, arrays={"costs_ms": self.costs_ms})
 
 
-def _with_fixed(loads: FloatArray) -> FloatArray:
-    return np.hstack([loads, np.ones((len(loads), 1))])
+def _columns(features: Features) -> FloatArray:
+    return np.hstack([features.loads, features.source_loads, np.ones((len(features), 1))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdditiveForm:
-    """Fits a :class:`FittedAdditive`; the target is log milliseconds."""
+    """Fits a :class:`FittedAdditive`; the target is log milliseconds.
+
+    Of several ``shrinkages`` of the loads the one with the least left-out error is taken.
+    """
 
     name: str = "additive"
-    min_samples: int = 6
+    min_samples: int = 4
+    shrinkages: tuple[float, ...] = (0.003, 0.02, 0.1)
 
     def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
         """Non-negative least squares with the shrinkage of least left-out error."""
-        relative = _with_fixed(features.loads) / np.exp(target)[:, None]
-        best: tuple[float, FloatArray, FloatArray] | None = None
-        typical = float(np.exp(target).mean())
-        for shrinkage in _SHRINKAGES:
-            penalty = np.eye(relative.shape[1]) * np.sqrt(shrinkage * len(target)) / typical
-            penalty[-1, -1] *= 0.1
-            stacked = np.vstack([relative, penalty])
-            wanted = np.concatenate([np.ones(len(target)), np.zeros(len(penalty))])
+        relative = _columns(features) / np.exp(target)[:, None]
+        typical_ms = float(np.exp(target).mean())
+        fits = []
+        for shrinkage in self.shrinkages:
+            strengths = np.full(relative.shape[1], _SOURCE_SHRINKAGE)
+            strengths[: features.loads.shape[1]] = shrinkage
+            penalty = np.diag(np.sqrt(strengths * len(target)) / typical_ms)
+            fits.append(self._robust(relative, penalty))
+        costs, residuals = min(fits, key=lambda fit: float(np.abs(fit[1]).sum()))
+        return FittedAdditive(form=self, costs_ms=costs, left_out_residuals=residuals)
+
+    def _robust(self, relative: FloatArray, penalty: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Costs and left-out residuals by iteratively reweighted least squares."""
+        weights = np.ones(len(relative))
+        for _ in range(_REWEIGHTINGS):
+            roots = np.sqrt(weights)
+            stacked = np.vstack([relative * roots[:, None], penalty])
+            wanted = np.concatenate([roots, np.zeros(len(penalty))])
             costs, _ = optimize.nnls(stacked, wanted, maxiter=50 * stacked.shape[1])
-            residuals = self._left_out(relative, penalty, costs)
-            error = float(np.abs(residuals).sum())
-            if best is None or error < best[0]:
-                best = (error, costs, residuals)
-        assert best is not None  # the grid is not empty
-        return FittedAdditive(form=self, costs_ms=best[1], left_out_residuals=best[2])
+            residuals = self._left_out(relative, weights, penalty, costs)
+            scale = _NORMAL_MAD * float(np.median(np.abs(residuals))) + 1e-4
+            excess = (residuals / scale) ** 2
+            weights = np.minimum(1.0, (_DEGREES_OF_FREEDOM + 1.0) / (_DEGREES_OF_FREEDOM + excess))
+        return costs, residuals
 
     @staticmethod
-    def _left_out(relative: FloatArray, penalty: FloatArray, costs: FloatArray) -> FloatArray:
+    def _left_out(relative: FloatArray, weights: FloatArray, penalty: FloatArray, costs: FloatArray) -> FloatArray:
         """Left-out log residuals, taking the set of positive costs as given."""
         support = costs > 0
         rows = relative[:, support]
-        precision = rows.T @ rows + penalty[:, support].T @ penalty[:, support]
-        leverage = np.einsum("ij,ij->i", rows @ np.linalg.pinv(precision), rows)
-        left_out = (1.0 - rows @ costs[support]) / np.maximum(1.0 - leverage, 1e-2)
-        return np.asarray(-np.log(np.clip(1.0 - left_out, 0.05, 20.0)))
+        precision = (rows * weights[:, None]).T @ rows + penalty[:, support].T @ penalty[:, support]
+        leverage = weights * np.einsum("ij,ij->i", rows @ np.linalg.pinv(precision), rows)
+        left_out = (1.0 - rows @ costs[support]) / np.maximum(1.0 - leverage, 0.05)
+        return np.asarray(-np.log(np.clip(1.0 - left_out, 0.1, 10.0)))
 
     def restore(self, state: ModelState) -> Fitted:
         """The costs of a saved state."""

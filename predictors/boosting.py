@@ -1,5 +1,6 @@
 """Gradient-boosted trees, alone or on what a base model leaves over."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -117,10 +118,16 @@ class BoostingForm:
             mean = float(target.mean())
             booster = train(features.columns, target - mean, self.trees, seed)
             return FittedBoosting(form=self, base=None, booster=booster, mean=mean, left_out_residuals=target - mean)
-        return self.fit_on(self.base.fit(features, target, seed), features, target, seed)
+        return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
-    def fit_on(self, base: Fitted, features: Features, target: FloatArray, seed: int) -> Fitted:
+    @property
+    def parts(self) -> tuple[Form, ...]:
+        """The base, if there is one."""
+        return (self.base,) if self.base is not None else ()
+
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
         """Fits the trees to what a base that was fitted to the same samples leaves over."""
+        base = parts[0]
         residuals = base.left_out_residuals
         columns = np.column_stack([features.columns, target - residuals])
         booster = train(columns, residuals, self.trees, seed)

@@ -20,7 +20,7 @@ from search_spaces.space import IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
 
-SCHEMA: Final = "hwnas.features/1"
+SCHEMA: Final = "hwnas.features/2"
 """Raise the number whenever the meaning of a feature changes: old revisions are then refused."""
 
 _REFERENCE_SIZE: Final = 1024
@@ -39,6 +39,11 @@ class LatencySource(Protocol):
         """Natural logarithm of the predicted milliseconds, shape ``(n,)``."""
         ...
 
+    @property
+    def residuals(self) -> FloatArray:
+        """Log errors on networks that the model was not fitted to, shape ``(any,)``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
@@ -48,7 +53,8 @@ class Features:
     ``(n, ...)``; ``loads`` are the facts themselves, non-negative, each divided by its
     mean over the reference population. ``policy`` has a column a policy gene, zero where
     the unit is absent or in the policy's first precision; it is not centred, so that an
-    unquantized network has a row of zeros.
+    unquantized network has a row of zeros. ``source_loads`` are the sources' predicted
+    milliseconds, each divided by its geometric mean over the reference population.
     """
 
     encoding: FloatArray
@@ -56,6 +62,7 @@ class Features:
     sources: FloatArray
     loads: FloatArray
     policy: FloatArray
+    source_loads: FloatArray
 
     def __len__(self) -> int:
         return len(self.encoding)
@@ -68,6 +75,17 @@ class Features:
             sources=self.sources[rows],
             loads=self.loads[rows],
             policy=self.policy[rows],
+            source_loads=self.source_loads[rows],
+        )
+
+    def without_source(self, number: int) -> "Features":
+        """The blocks as if one source were not known."""
+        count = self.sources.shape[1]
+        scale = np.sqrt(count / max(count - 1, 1))
+        return replace(
+            self,
+            sources=np.delete(self.sources, number, axis=1) * scale,
+            source_loads=np.delete(self.source_loads, number, axis=1),
         )
 
     def block(self, name: str) -> FloatArray:
@@ -107,18 +125,31 @@ class _Scaling:
 class FeatureExtractor:
     """Features of one space's networks, with or without known devices."""
 
-    def __init__(self, space: SearchSpace, sources: Sequence[LatencySource] = ()) -> None:
+    def __init__(
+        self, space: SearchSpace, sources: Sequence[LatencySource] = (), population: IntArray | None = None
+    ) -> None:
+        """Scales by a reference population: canonical genotypes, or a seeded sample of the space."""
         self.space = space
         self.sources = tuple(sources)
+        rng = np.random.default_rng(_REFERENCE_SEED)
+        if population is None:
+            reference = space.sample(_REFERENCE_SIZE, rng)
+        elif len(population) > _REFERENCE_SIZE:
+            reference = population[np.sort(rng.choice(len(population), _REFERENCE_SIZE, replace=False))]
+        else:
+            reference = population
+        self.reference = reference
         self._encoding = Encoding(space)
         self._facts = CostFacts(space)
-        reference = space.sample(_REFERENCE_SIZE, np.random.default_rng(_REFERENCE_SEED))
         facts = self._facts.of(reference)
         self._encoding_scaling = _Scaling.of(self._encoding.of(reference).astype(np.float64))
         self._facts_scaling = _Scaling.of(np.log1p(facts))
-        self._sources_scaling = _Scaling.of(self._source_values(reference))
+        logs = self.source_values(reference)
+        self._sources_scaling = _Scaling.of(logs)
+        self._mean_logs = logs.mean(axis=0)
         self._mean_loads = np.maximum(facts.mean(axis=0), 1.0)
         self._kept_loads = self._distinct_loads(facts)
+        self._latest: tuple[bytes, Features] | None = None
 
     @staticmethod
     def _distinct_loads(facts: FloatArray) -> IntArray:
@@ -127,20 +158,29 @@ class FeatureExtractor:
         _, first = np.unique(facts[:, varying], axis=1, return_index=True)
         return np.sort(varying[first]).astype(np.int64)
 
-    def _source_values(self, genotypes: IntArray) -> FloatArray:
+    def source_values(self, genotypes: IntArray) -> FloatArray:
+        """The sources' predicted log milliseconds of canonical genotypes, shape ``(n, sources)``."""
         if not self.sources:
             return np.zeros((len(genotypes), 0))
         return np.stack([source.log_latency(genotypes) for source in self.sources], axis=1)
 
     def of(self, genotypes: IntArray) -> Features:
-        """Features of canonical genotypes."""
+        """Features of canonical genotypes; the latest are kept, since several models often ask for the same."""
+        key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self._compute(genotypes)
+        return self._latest[1]
+
+    def _compute(self, genotypes: IntArray) -> Features:
         facts = self._facts.of(genotypes)
+        logs = self.source_values(genotypes)
         return Features(
             encoding=self._encoding_scaling.apply(self._encoding.of(genotypes).astype(np.float64)),
             facts=self._facts_scaling.apply(np.log1p(facts)),
-            sources=self._sources_scaling.apply(self._source_values(genotypes)),
+            sources=self._sources_scaling.apply(logs),
             loads=(facts / self._mean_loads)[:, self._kept_loads],
             policy=np.zeros((len(genotypes), 0)),
+            source_loads=np.exp(logs - self._mean_logs),
         )
 
     def of_parts(self, genotypes: IntArray) -> Features:

@@ -1,18 +1,37 @@
-"""Conformal intervals: how many spreads wide an interval must be to hold its promise.
+"""How wide an interval must be to hold what it promises.
 
-Split-conformal prediction on normalized residuals (Lei et al. 2018; Angelopoulos and
-Bates 2023), with the residuals taken out of fold, so that no sample is lost to
-calibration.
+A device's own left-out errors say how far predictions are off, but a dozen of them,
+from samples chosen to differ, say it badly. Known devices tell how left-out errors
+relate to true ones: each plays the new device in turn, with the others as its sources
+and the same samples, and its true errors are known (cross-fitted, as in Vovk 2015).
+With many samples the conformal quantile of out-of-fold errors speaks for itself
+(Lei et al. 2018).
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.features import Features, LatencySource
+from predictors.regression import Form
+from search_spaces.space import IntArray
+
 FloatArray = NDArray[np.float64]
 
-LEVEL = 0.9
+LEVEL: Final = 0.9
+MANY_SAMPLES: Final = 64
+"""From here on the conformal quantile is trusted alone."""
+
+_PRIOR_WEIGHT: Final = 3.0
+"""Known devices that the prior ratios count for."""
+_PRIOR_QUANTILE: Final = 1.9
+_PRIOR_ERROR: Final = 0.95
+_MAX_PSEUDO_TARGETS: Final = 24
+_SMALLEST: Final = 1e-4
 
 
 def conformal_quantile(scores: FloatArray, level: float = LEVEL) -> float:
@@ -32,3 +51,82 @@ def left_out_coverage_pct(scores: FloatArray, level: float = LEVEL) -> float:
     """Percentage of scores inside the quantile of all others: an honest estimate of coverage."""
     inside = [abs(score) <= conformal_quantile(np.delete(scores, row), level) for row, score in enumerate(scores)]
     return float(np.mean(inside) * 100)
+
+
+def typical_error(residuals: FloatArray) -> float:
+    """Between the mean absolute and the root mean square residual: steadier than a quantile."""
+    mean = float(np.mean(np.abs(residuals)))
+    square = float(np.sqrt(np.mean(residuals**2)))
+    return math.sqrt(mean * square) + _SMALLEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorScale:
+    """What true errors are expected to be, in log milliseconds.
+
+    ``half_width`` holds 90 % of them, ``mean`` is their mean size; ``pseudo_targets`` are the
+    known devices that the ratios were learned from.
+    """
+
+    half_width: float
+    mean: float
+    pseudo_targets: int
+
+
+def error_scale(
+    form: Form,
+    features: Features,
+    population: Features,
+    left_out: FloatArray,
+    sources: Sequence[LatencySource],
+    source_logs: tuple[FloatArray, FloatArray],
+    seed: int,
+) -> ErrorScale:
+    """Scales left-out errors by what they have meant on known devices.
+
+    Args:
+        form: The form that is fitted to the device and to each pseudo-target.
+        features: The samples' features.
+        population: Features of networks of the kind that will be predicted.
+        left_out: The device's left-out residuals.
+        sources: The known devices.
+        source_logs: Their log milliseconds for the samples and for the population.
+        seed: Of the pseudo-targets' measurement noise.
+    """
+    scale = typical_error(left_out)
+    if len(left_out) >= MANY_SAMPLES:
+        return ErrorScale(
+            half_width=conformal_quantile(left_out), mean=float(np.mean(np.abs(left_out))), pseudo_targets=0
+        )
+    rng = np.random.default_rng(seed)
+    usable = [number for number, source in enumerate(sources) if len(source.residuals)]
+    if len(usable) > _MAX_PSEUDO_TARGETS:
+        usable = sorted(rng.choice(usable, _MAX_PSEUDO_TARGETS, replace=False).tolist())
+    quantiles, means = [], []
+    if len(sources) > 1:
+        for number in usable:
+            noise = sources[number].residuals
+            measured = source_logs[0][:, number] + rng.choice(noise, len(features))
+            true = source_logs[1][:, number] + rng.choice(noise, len(population))
+            fitted = form.fit(features.without_source(number), measured, seed)
+            errors = np.abs(true - fitted.predict(population.without_source(number)))
+            stated = typical_error(fitted.left_out_residuals)
+            quantiles.append(math.log((float(np.quantile(errors, LEVEL)) + _SMALLEST) / stated))
+            means.append(math.log((float(errors.mean()) + _SMALLEST) / stated))
+    return ErrorScale(
+        half_width=scale * _shrunk(quantiles, _PRIOR_QUANTILE),
+        mean=scale * _shrunk(means, _PRIOR_ERROR),
+        pseudo_targets=len(quantiles),
+    )
+
+
+def _shrunk(log_ratios: Sequence[float], prior: float) -> float:
+    """The geometric mean of ratios, the prior counted among them."""
+    total = sum(log_ratios) + _PRIOR_WEIGHT * math.log(prior)
+    return math.exp(total / (len(log_ratios) + _PRIOR_WEIGHT))
+
+
+def evaluation_rows(count: int, most: int, seed: int) -> IntArray:
+    """Seeded row numbers, all where there are few."""
+    rows = np.arange(count) if count <= most else np.random.default_rng(seed).choice(count, most, replace=False)
+    return np.sort(rows).astype(np.int64)

@@ -1,13 +1,14 @@
 """The latency predictor of one device and space.
 
-Milliseconds are predicted in log space by the form that cross-validation on the
-device's own samples speaks for: an additive base of non-negative costs, a ridge, a
-Gaussian process, or boosted trees on the residual of the best of these. With known
-devices as sources their predictions are features too: that is few-shot calibration.
+Milliseconds are predicted in log space by a blend of an additive base of non-negative
+costs, a Gaussian process, and a Gaussian process on the base's residual, or by what
+cross-validation on the device's own samples finds clearly better: one of these alone, a
+ridge, or boosted trees on the residual of the best. With known devices as sources their
+predictions are features too: that is few-shot calibration.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +17,20 @@ from numpy.typing import NDArray
 
 from predictors.additive import AdditiveForm
 from predictors.boosting import TreeSettings
-from predictors.errors import UnfitDataError
-from predictors.features import FeatureExtractor
+from predictors.composite import BlendForm, ResidualForm
+from predictors.errors import RevisionError, UnfitDataError
+from predictors.features import FeatureExtractor, LatencySource
 from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.intervals import conformal_quantile, left_out_coverage_pct
+from predictors.intervals import ErrorScale, error_scale, evaluation_rows, left_out_coverage_pct
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Fitted, Form
-from predictors.revision import Revision, data_hash, load_revision, save_revision
+from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision
 from predictors.ridge import RidgeForm
-from predictors.samples import checked_samples
+from predictors.samples import checked_latencies
 from predictors.selection import Choice, restore_form, select
+from predictors.sources import KIND as SOURCE_KIND
+from predictors.sources import SourceModel
 from predictors.trained_range import TrainedRange
 from search_spaces.space import BoolArray, IntArray, SearchSpace
 
@@ -34,25 +38,35 @@ FloatArray = NDArray[np.float64]
 
 KIND: Final = "latency"
 _TREES: Final = TreeSettings(rounds=120, depth=3, learning_rate=0.06)
-_FASTEST_MS: Final = 1e-6
-_SLOWEST_MS: Final = 1e9
 _NORMAL_90: Final = 1.645
+_NORMAL_MEAN: Final = 0.8
+"""Mean size of a standard normal."""
+_EVALUATED: Final = 512
+"""Population rows on which pseudo-targets' errors are taken."""
 
-_OWN_TERMS: Final = (
-    Term(block="facts", kind="linear", variance=0.5),
-    Term(block="facts", kind="radial", variance=0.3),
-    Term(block="encoding", kind="linear", variance=0.1),
+_TERMS: Final = (
+    Term(block="facts", kind="linear", variance=0.1),
+    Term(block="facts", kind="radial", variance=0.05),
+    Term(block="encoding", kind="linear", variance=0.03),
 )
 _SOURCE_TERM: Final = Term(block="sources", kind="linear", variance=0.7)
+_SHRINKAGE_WITH_SOURCES: Final = 0.02
 
 
 def _pool(sources: int) -> tuple[Form, ...]:
-    terms = (_SOURCE_TERM, *_OWN_TERMS) if sources else _OWN_TERMS
-    return (GaussianProcessForm(name="gaussian_process", terms=terms), RidgeForm(), AdditiveForm())
+    """The forms compared; the first is preferred."""
+    terms = (_SOURCE_TERM, *_TERMS) if sources else _TERMS
+    additive = AdditiveForm(shrinkages=(_SHRINKAGE_WITH_SOURCES,)) if sources else AdditiveForm()
+    process = GaussianProcessForm(name="gaussian_process", terms=terms)
+    corrected = ResidualForm(
+        name="additive+gaussian_process", base=additive, residual=GaussianProcessForm(name="residual", terms=terms)
+    )
+    blend = BlendForm(name="blend", parts=(process, additive, corrected))
+    return (blend, process, additive, corrected, RidgeForm())
 
 
-def _mean_log_error(truth: FloatArray, predicted: FloatArray) -> float:
-    return float(np.mean(np.abs(truth - predicted)))
+def _log_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
+    return np.asarray(np.abs(truth - predicted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,18 +75,20 @@ class LatencyPredictor:
 
     ``repeatability`` is the device's own relative spread between measurements of one
     network: the error below which no predictor can get. ``held_out`` comes from
-    cross-validation.
+    cross-validation; ``expected`` is what errors on new networks are expected to be.
     """
 
     space: SearchSpace
     choice: Choice
     held_out: LatencyMetrics
+    expected: ErrorScale
     repeatability: float
     data_sha256: str
-    sources: tuple["LatencyPredictor", ...]
+    residuals: FloatArray
+    sources: tuple["LatencyPredictor | SourceModel", ...]
     _extractor: FeatureExtractor
     _model: Fitted
-    _quantile: float
+    _usual_spread: float
     _range: TrainedRange
 
     @classmethod
@@ -84,60 +100,85 @@ class LatencyPredictor:
         *,
         seed: int,
         repeatability: float = 0.0,
-        sources: Sequence["LatencyPredictor"] = (),
+        sources: Sequence["LatencyPredictor | SourceModel"] = (),
+        population: IntArray | None = None,
+        extractor: FeatureExtractor | None = None,
     ) -> "LatencyPredictor":
         """Fits to measurements of shape ``(n, genes)`` and ``(n,)``; deterministic.
+
+        ``population`` holds genotypes of the kind that will be predicted (default: a seeded
+        sample of the space). An ``extractor`` made for the same space, sources and
+        population saves making it again.
 
         Raises:
             UnfitDataError: for samples that nothing can be learned from, or a source of
                 another space.
             InvalidGenotypeError: where the genotypes are not of the space.
         """
-        for source in sources:
-            if source.space.name != space.name:
-                raise UnfitDataError(f"a source predicts for the space {source.space.name!r}, not {space.name!r}.")
-        canonical, values = checked_samples(
-            space, genotypes, latency_ms, what="latencies in ms", low=_FASTEST_MS, high=_SLOWEST_MS
-        )
-        extractor = FeatureExtractor(space, sources)
-        target = np.log(values)
+        check_sources(space, sources)
+        canonical, values = checked_latencies(space, genotypes, latency_ms)
+        if extractor is None:
+            pool = None if population is None else space.canonicalize(space.validate(population))
+            extractor = FeatureExtractor(space, sources, pool)
+        features, target = extractor.of(canonical), np.log(values)
         selected = select(
             _pool(len(sources)),
             _TREES,
-            extractor.of(canonical),
+            features,
             target,
             seed=seed,
-            loss=_mean_log_error,
+            losses=_log_errors,
             error_unit="mean absolute log error",
         )
-        scores = (target - selected.out_of_fold) / selected.out_of_fold_spread
-        quantile = conformal_quantile(scores)
-        held_out = _prediction(selected.out_of_fold, quantile * selected.out_of_fold_spread, repeatability)
-        metrics = LatencyMetrics.of(values, held_out).with_coverage_pct(left_out_coverage_pct(scores))
+        reference = extractor.reference[evaluation_rows(len(extractor.reference), _EVALUATED, seed)]
+        around = extractor.of(reference)
+        out_of_fold = target - selected.out_of_fold
+        informed = selected.choice.form == _pool(len(sources))[0].name and len(sources) > 1
+        expected = error_scale(
+            restore_form(selected.choice.form, _pool(len(sources)), _TREES),
+            features,
+            around,
+            selected.fitted.left_out_residuals if informed else out_of_fold,
+            sources if informed else (),
+            (extractor.source_values(canonical), extractor.source_values(reference)),
+            seed,
+        )
+        usual = float(np.quantile(selected.fitted.spread(around), 0.9))
+        held_out = _prediction(selected.out_of_fold, np.full(len(target), expected.half_width), repeatability)
+        metrics = LatencyMetrics.of(values, held_out).with_coverage_pct(left_out_coverage_pct(out_of_fold))
         return cls(
             space=space,
             choice=selected.choice,
             held_out=metrics,
+            expected=expected,
             repeatability=repeatability,
             data_sha256=data_hash(canonical, values),
+            residuals=out_of_fold,
             sources=tuple(sources),
             _extractor=extractor,
             _model=selected.fitted,
-            _quantile=quantile,
+            _usual_spread=usual,
             _range=TrainedRange.of(extractor.facts(canonical)),
         )
 
+    @property
+    def expected_mape_pct(self) -> float:
+        """The stated error: what the mean absolute relative error on new networks is expected to be."""
+        return float(np.expm1(max(self.expected.mean, self.repeatability * _NORMAL_MEAN)) * 100)
+
     def predict(self, genotypes: IntArray) -> Prediction:
         """Milliseconds with 90 % intervals for genotypes of shape ``(n, genes)``.
+
+        "At most T ms" is answered by ``high <= T``: the true value is above it for one in
+        twenty.
 
         Raises:
             InvalidGenotypeError: where the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.of(canonical)
-        return _prediction(
-            self._model.predict(features), self._quantile * self._model.spread(features), self.repeatability
-        )
+        widening = np.maximum(self._model.spread(features) / self._usual_spread, 1.0)
+        return _prediction(self._model.predict(features), self.expected.half_width * widening, self.repeatability)
 
     def log_latency(self, genotypes: IntArray) -> FloatArray:
         """Log milliseconds of canonical genotypes, shape ``(n,)``: this predictor as a source."""
@@ -160,12 +201,17 @@ class LatencyPredictor:
                 "data_sha256": self.data_sha256,
                 "choice": self.choice.as_json(),
                 "held_out": self.held_out.as_json(),
+                "expected": asdict(self.expected),
                 "repeatability": self.repeatability,
-                "quantile": self._quantile,
+                "usual_spread": self._usual_spread,
                 "sources": len(self.sources),
             },
             model=self._model.state(),
-            arrays=self._range.arrays(),
+            arrays={
+                **self._range.arrays(),
+                "residuals": self.residuals,
+                "reference": self._extractor.reference.astype(np.float64),
+            },
         )
         parts = {f"source-{number}": source.save for number, source in enumerate(self.sources)}
         save_revision(folder, revision, self.space, parts)
@@ -180,19 +226,47 @@ class LatencyPredictor:
         revision = load_revision(folder, KIND, space)
         document = revision.document
         choice = Choice.from_json(document["choice"])
-        sources = tuple(cls.load(folder / f"source-{number}", space) for number in range(document["sources"]))
+        sources = tuple(load_source(folder / f"source-{number}", space) for number in range(document["sources"]))
+        reference = revision.arrays["reference"].astype(np.int64)
         return cls(
             space=space,
             choice=choice,
             held_out=LatencyMetrics(**document["held_out"]),
+            expected=ErrorScale(**document["expected"]),
             repeatability=document["repeatability"],
             data_sha256=document["data_sha256"],
+            residuals=revision.arrays["residuals"],
             sources=sources,
-            _extractor=FeatureExtractor(space, sources),
+            _extractor=FeatureExtractor(space, sources, reference),
             _model=restore_form(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
-            _quantile=document["quantile"],
+            _usual_spread=document["usual_spread"],
             _range=TrainedRange.from_arrays(revision.arrays),
         )
+
+
+def check_sources(space: SearchSpace, sources: Sequence[LatencySource]) -> None:
+    """Sources must speak of the same space.
+
+    Raises:
+        UnfitDataError: where one does not.
+    """
+    for source in sources:
+        if source.space.name != space.name or source.space.task != space.task:
+            raise UnfitDataError(f"a source predicts for the space {source.space.name!r}, not {space.name!r}.")
+
+
+def load_source(folder: Path, space: SearchSpace) -> LatencyPredictor | SourceModel:
+    """A saved model of a known device, of either kind.
+
+    Raises:
+        RevisionError: where it is damaged or of another kind, space or feature schema.
+    """
+    kind = revision_kind(folder)
+    if kind == KIND:
+        return LatencyPredictor.load(folder, space)
+    if kind == SOURCE_KIND:
+        return SourceModel.load(folder, space)
+    raise RevisionError(f"{folder} holds a predictor of kind {kind!r}, not one of latency.")
 
 
 def _prediction(log_value: FloatArray, log_half_width: FloatArray, repeatability: float) -> Prediction:

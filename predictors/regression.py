@@ -1,7 +1,8 @@
 """The contract of every model form, and a fitted model as plain data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,3 +65,28 @@ class Form(Protocol):
     def restore(self, state: ModelState) -> Fitted:
         """The fitted model that ``state`` was taken from; its residuals are not kept."""
         ...
+
+
+@runtime_checkable
+class CompositeForm(Form, Protocol):
+    """A form that builds on others fitted to the same samples."""
+
+    @property
+    def parts(self) -> tuple[Form, ...]:
+        """The forms that are fitted first."""
+        ...
+
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
+        """Fits on top of the fitted parts."""
+        ...
+
+
+def fit_reusing(form: Form, known: dict[str, Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
+    """Fits a form, taking its parts from ``known`` by name where they are there, and adding what it fits."""
+    if form.name not in known:
+        if isinstance(form, CompositeForm) and form.parts:
+            parts = [fit_reusing(part, known, features, target, seed) for part in form.parts]
+            known[form.name] = form.fit_on(parts, features, target, seed)
+        else:
+            known[form.name] = form.fit(features, target, seed)
+    return known[form.name]

@@ -107,6 +107,18 @@ def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
     return Revision(kind=kind, document=document, model=model, arrays=arrays)
 
 
+def revision_kind(folder: Path) -> str:
+    """The kind of predictor that a folder holds.
+
+    Raises:
+        RevisionError: where it is missing or damaged.
+    """
+    try:
+        return str(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RevisionError(f"{folder} is not a whole predictor revision ({error}); fit it again.") from error
+
+
 def _flatten(state: ModelState, prefix: str, arrays: dict[str, FloatArray], folder: Path) -> dict[str, Any]:
     for name, array in state.arrays.items():
         arrays[f"{prefix}.{name}"] = array

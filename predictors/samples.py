@@ -9,6 +9,8 @@ from search_spaces.space import IntArray, SearchSpace
 FloatArray = NDArray[np.float64]
 
 MIN_SAMPLES = 5
+_FASTEST_MS = 1e-6
+_SLOWEST_MS = 1e9
 
 
 def checked_samples(
@@ -41,3 +43,8 @@ def checked_samples(
             f"all {len(values)} samples have the same {what} ({values[0]:g}); nothing can be learned from them."
         )
     return canonical, values
+
+
+def checked_latencies(space: SearchSpace, genotypes: IntArray, latency_ms: FloatArray) -> tuple[IntArray, FloatArray]:
+    """:func:`checked_samples` of latencies in milliseconds."""
+    return checked_samples(space, genotypes, latency_ms, what="latencies in ms", low=_FASTEST_MS, high=_SLOWEST_MS)

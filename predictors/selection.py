@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import Features
-from predictors.regression import Fitted, Form
+from predictors.regression import Fitted, Form, fit_reusing
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
-Loss = Callable[[FloatArray, FloatArray], float]
+Losses = Callable[[FloatArray, FloatArray], FloatArray]
+"""Truth and prediction, both in the target's scale, to each sample's loss."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,11 @@ class Choice:
     folds: int
     samples: int
     error_unit: str
+
+    @property
+    def error(self) -> float:
+        """The chosen form's cross-validated error."""
+        return next(score.error for score in self.scores if score.form == self.form and score.error is not None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -86,7 +93,7 @@ class _CrossValidation:
         self.target = target
         self.seed = seed
         self.folds = fold_rows(len(target), seed)
-        self._fits: dict[str, list[Fitted]] = {}
+        self._fits: list[dict[str, Fitted]] = [{} for _ in self.folds]
 
     def _complement(self, fold: IntArray) -> IntArray:
         return np.setdiff1d(np.arange(len(self.target)), fold)
@@ -94,18 +101,11 @@ class _CrossValidation:
     def run(self, form: Form) -> tuple[FloatArray, FloatArray]:
         """Out-of-fold predictions and spreads, shape ``(n,)``."""
         values, spreads = np.zeros_like(self.target), np.ones_like(self.target)
-        fits = []
-        for number, fold in enumerate(self.folds):
+        for fold, known in zip(self.folds, self._fits, strict=True):
             rows = self._complement(fold)
-            train, wanted = self.features.take(rows), self.target[rows]
-            if isinstance(form, BoostingForm) and form.base is not None and form.base.name in self._fits:
-                fitted = form.fit_on(self._fits[form.base.name][number], train, wanted, self.seed)
-            else:
-                fitted = form.fit(train, wanted, self.seed)
+            fitted = fit_reusing(form, known, self.features.take(rows), self.target[rows], self.seed)
             held_out = self.features.take(fold)
             values[fold], spreads[fold] = fitted.predict(held_out), fitted.spread(held_out)
-            fits.append(fitted)
-        self._fits[form.name] = fits
         return values, spreads
 
 
@@ -116,54 +116,65 @@ def select(
     target: FloatArray,
     *,
     seed: int,
-    loss: Loss,
+    losses: Losses,
     error_unit: str,
 ) -> Selected:
     """Compares the bases, then trees on the best base's residual, and fits the winner to all.
 
-    A form that asks for more samples than there are is skipped, and that is recorded.
+    The first base is the one known to do well; another form is chosen where its mean loss
+    is lower by more than two standard errors of the samples' paired differences, so that
+    chance does not choose where samples are few. A form that asks for more samples than
+    there are is skipped, and that is recorded.
     """
     validation = _CrossValidation(features, target, seed)
     smallest_fold_fit = len(target) - max(len(fold) for fold in validation.folds)
-    scores: list[FormScore] = []
-    best: tuple[float, Form, FloatArray, FloatArray] | None = None
+    tried: dict[str, _Tried] = {}
+    skipped: list[FormScore] = []
 
     def consider(form: Form) -> None:
-        nonlocal best
-        if smallest_fold_fit < form.min_samples:
+        if smallest_fold_fit < form.min_samples and tried:
             reason = f"it needs {form.min_samples} samples a fit, and a fold leaves {smallest_fold_fit}"
-            scores.append(FormScore(form=form.name, error=None, skipped=reason))
+            skipped.append(FormScore(form=form.name, error=None, skipped=reason))
             return
         values, spreads = validation.run(form)
-        error = loss(target, values)
-        scores.append(FormScore(form=form.name, error=error))
-        if best is None or error < best[0]:
-            best = (error, form, values, spreads)
+        tried[form.name] = _Tried(form, values, spreads, losses(target, values))
 
     for form in bases:
         consider(form)
-    if best is None:
-        consider(bases[0])
-    smooth = {form.name: form for form in bases if not isinstance(form, BoostingForm)}
-    tried = [score for score in scores if score.form in smooth and score.error is not None]
-    if tried:
-        base = smooth[min(tried, key=lambda score: score.error or 0.0).form]
-        consider(BoostingForm(name=f"{base.name}+trees", base=base, trees=trees))
-    if best is None:
-        raise ValueError(f"no form of the pool takes {len(target)} samples")
-    _, form, values, spreads = best
+    smooth = [entry for entry in tried.values() if not isinstance(entry.form, BoostingForm)]
+    base = min(smooth, key=lambda entry: entry.error).form
+    consider(BoostingForm(name=f"{base.name}+trees", base=base, trees=trees))
+    chosen = _choose(list(tried.values()))
     return Selected(
         choice=Choice(
-            form=form.name,
-            scores=tuple(scores),
+            form=chosen.form.name,
+            scores=(*(FormScore(form=name, error=entry.error) for name, entry in tried.items()), *skipped),
             folds=len(validation.folds),
             samples=len(target),
             error_unit=error_unit,
         ),
-        fitted=form.fit(features, target, seed),
-        out_of_fold=values,
-        out_of_fold_spread=spreads,
+        fitted=chosen.form.fit(features, target, seed),
+        out_of_fold=chosen.values,
+        out_of_fold_spread=chosen.spreads,
     )
+
+
+class _Tried(NamedTuple):
+    form: Form
+    values: FloatArray
+    spreads: FloatArray
+    losses: FloatArray
+
+    @property
+    def error(self) -> float:
+        return float(self.losses.mean())
+
+
+def _choose(tried: Sequence[_Tried]) -> _Tried:
+    """The least error, but the first unless it is beaten by more than two standard errors."""
+    first, best = tried[0], min(tried, key=lambda entry: entry.error)
+    gains = first.losses - best.losses
+    return best if gains.mean() > 2.0 * gains.std() / np.sqrt(len(gains)) else first
 
 
 def restore_form(name: str, bases: Sequence[Form], trees: TreeSettings) -> Form:

@@ -1,0 +1,172 @@
+"""Calibrating to a new device: which networks to measure next, and when to stop.
+
+Networks are chosen for what measuring them tells about all the others: the one that
+lowers the mean predictive variance over the population most (active learning Cohn;
+Seo et al. 2000), under the kernel that the predictor starts from. The smallest and the
+largest come first, so that nothing that is searched lies beyond what was measured.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.errors import UnfitDataError
+from predictors.features import FeatureExtractor, Features
+from predictors.intervals import evaluation_rows
+from predictors.latency import LatencyPredictor, check_sources
+from predictors.samples import MIN_SAMPLES
+from predictors.sources import SourceModel
+from search_spaces.space import IntArray, SearchSpace
+
+FloatArray = NDArray[np.float64]
+Measure = Callable[[IntArray], FloatArray]
+"""Genotypes ``(n, genes)`` to milliseconds ``(n,)``, NaN where a measurement failed."""
+
+_CANDIDATES: Final = 1000
+_PRIOR: Final = {"sources": 0.7, "facts": 0.3, "encoding": 0.05}
+_CONSTANT: Final = 1.0
+_NOISE: Final = 0.2
+_FIRST: Final = 10
+_STEP: Final = 5
+
+
+def network_size(features: Features) -> FloatArray:
+    """What smallest and largest mean: mean log latency on known devices, or mean log cost fact."""
+    block = features.sources if features.sources.shape[1] else features.facts
+    return np.asarray(block.mean(axis=1))
+
+
+def choose_samples(features: Features, count: int, *, seed: int, measured: Sequence[int] = ()) -> IntArray:
+    """Row numbers of the ``count`` networks to measure next, in order.
+
+    ``measured`` rows are known already; where there are none, the smallest and the largest
+    come first. Fewer rows are returned where fewer are left.
+    """
+    size = network_size(features)
+    ends = [int(np.argmin(size)), int(np.argmax(size))]
+    sampled = evaluation_rows(len(features), _CANDIDATES, seed)
+    rows = np.unique(np.concatenate([sampled, ends, np.asarray(measured, dtype=np.int64)]))
+    candidates = features.take(rows)
+    covariance = np.full((len(rows), len(rows)), _CONSTANT)
+    for name, variance in _PRIOR.items():
+        block = candidates.block(name)
+        covariance += variance * (block @ block.T)
+
+    position = {int(row): at for at, row in enumerate(rows)}
+    taken = np.zeros(len(rows), dtype=np.bool_)
+    chosen: list[int] = []
+
+    def condition(at: int) -> None:
+        column = covariance[:, at].copy()
+        covariance[:] -= np.outer(column, column) / (column[at] + _NOISE)
+        taken[at] = True
+
+    for row in measured:
+        condition(position[int(row)])
+    first = [] if len(measured) else ends
+    while len(chosen) < count and not taken.all():
+        if first:
+            best = position[first.pop(0)]
+            if taken[best]:
+                continue
+        else:
+            gain = (covariance**2).mean(axis=0) / (np.diag(covariance) + _NOISE)
+            best = int(np.argmax(np.where(taken, -1.0, gain)))
+        condition(best)
+        chosen.append(int(rows[best]))
+    return np.array(chosen, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationStep:
+    """What the predictor stated after so many samples."""
+
+    samples: int
+    expected_mape_pct: float
+    held_out_mape_pct: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibration:
+    """A calibrated predictor, what was measured for it, and why no more was.
+
+    ``stopped``: the stated error met the ``target``, the ``budget`` was spent, or the
+    population was ``exhausted``.
+    """
+
+    predictor: LatencyPredictor
+    genotypes: IntArray
+    latency_ms: FloatArray
+    history: tuple[CalibrationStep, ...]
+    stopped: Literal["target", "budget", "exhausted"]
+
+
+def calibrate(
+    space: SearchSpace,
+    population: IntArray,
+    measure: Measure,
+    *,
+    budget: int,
+    seed: int,
+    sources: Sequence[LatencyPredictor | SourceModel] = (),
+    target_mape_pct: float | None = None,
+    repeatability: float = 0.0,
+    on_step: Callable[[CalibrationStep], None] = lambda _: None,
+) -> Calibration:
+    """Measures chosen networks of a population until the stated error is met or the budget spent.
+
+    A failed measurement (NaN) costs its place in the budget and is left out.
+
+    Raises:
+        UnfitDataError: where the budget is too small, a source is of another space, or too
+            few measurements succeed to fit anything.
+    """
+    if budget < MIN_SAMPLES:
+        raise UnfitDataError(f"a budget of {budget} measurements is too small; at least {MIN_SAMPLES} are needed.")
+    check_sources(space, sources)
+    pool = np.unique(space.canonicalize(space.validate(population)), axis=0)
+    extractor = FeatureExtractor(space, sources, pool)
+    features = extractor.of(pool)
+    tried: list[int] = []
+    values: list[float] = []
+    history: list[CalibrationStep] = []
+    while True:
+        wanted = min(_STEP if tried else _FIRST, budget - len(tried))
+        rows = choose_samples(features, wanted, seed=seed, measured=tried)
+        if len(rows):
+            tried.extend(rows.tolist())
+            values.extend(np.asarray(measure(pool[rows]), dtype=np.float64).tolist())
+        latency_ms = np.array(values)
+        succeeded = np.isfinite(latency_ms)
+        spent, exhausted = len(tried) >= budget, len(tried) == len(pool) or not len(rows)
+        if succeeded.sum() < MIN_SAMPLES and not (spent or exhausted):
+            continue
+        genotypes = pool[tried][succeeded]
+        predictor = LatencyPredictor.fit(
+            space,
+            genotypes,
+            latency_ms[succeeded],
+            seed=seed,
+            repeatability=repeatability,
+            sources=sources,
+            extractor=extractor,
+        )
+        step = CalibrationStep(
+            samples=len(genotypes),
+            expected_mape_pct=predictor.expected_mape_pct,
+            held_out_mape_pct=predictor.held_out.mape_pct,
+        )
+        history.append(step)
+        on_step(step)
+        met = target_mape_pct is not None and predictor.expected_mape_pct <= target_mape_pct
+        if met or spent or exhausted:
+            return Calibration(
+                predictor=predictor,
+                genotypes=genotypes,
+                latency_ms=latency_ms[succeeded],
+                history=tuple(history),
+                stopped="target" if met else "budget" if spent else "exhausted",
+            )

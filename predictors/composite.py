@@ -1,0 +1,119 @@
+"""Forms made of forms: a second model on what a first leaves over, and the mean of several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.features import Features
+from predictors.regression import Fitted, Form, ModelState, fit_reusing
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FittedResidual:
+    """A base and a model of its left-out residuals."""
+
+    form: "ResidualForm"
+    base: Fitted
+    residual: Fitted
+
+    @property
+    def left_out_residuals(self) -> FloatArray:
+        """The residual model's, since it was fitted to the base's."""
+        return self.residual.left_out_residuals
+
+    def predict(self, features: Features) -> FloatArray:
+        """Both models' sum, shape ``(n,)``."""
+        return self.base.predict(features) + self.residual.predict(features)
+
+    def spread(self, features: Features) -> FloatArray:
+        """The residual model's."""
+        return self.residual.spread(features)
+
+    def state(self) -> ModelState:
+        """Both models' states."""
+        return ModelState(form=self.form.name, parts={"base": self.base.state(), "residual": self.residual.state()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualForm:
+    """Fits a :class:`FittedResidual`."""
+
+    name: str
+    base: Form
+    residual: Form
+    min_samples: int = 4
+
+    @property
+    def parts(self) -> tuple[Form, ...]:
+        """The base."""
+        return (self.base,)
+
+    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+        """Fits the base, then the residual."""
+        return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
+
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the base has seen the target
+        """Fits the residual of a base that was fitted to the same samples."""
+        residual = self.residual.fit(features, parts[0].left_out_residuals, seed)
+        return FittedResidual(form=self, base=parts[0], residual=residual)
+
+    def restore(self, state: ModelState) -> Fitted:
+        """Both models of a saved state."""
+        return FittedResidual(
+            form=self,
+            base=self.base.restore(state.parts["base"]),
+            residual=self.residual.restore(state.parts["residual"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FittedBlend:
+    """The mean of several models."""
+
+    form: "BlendForm"
+    members: tuple[Fitted, ...]
+
+    @property
+    def left_out_residuals(self) -> FloatArray:
+        """The members' mean."""
+        return np.asarray(np.mean([member.left_out_residuals for member in self.members], axis=0))
+
+    def predict(self, features: Features) -> FloatArray:
+        """The members' mean, shape ``(n,)``."""
+        return np.asarray(np.mean([member.predict(features) for member in self.members], axis=0))
+
+    def spread(self, features: Features) -> FloatArray:
+        """The members' mean."""
+        return np.asarray(np.mean([member.spread(features) for member in self.members], axis=0))
+
+    def state(self) -> ModelState:
+        """The members' states."""
+        return ModelState(
+            form=self.form.name, parts={f"member_{n}": member.state() for n, member in enumerate(self.members)}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendForm:
+    """Fits a :class:`FittedBlend`: models that err differently err less together."""
+
+    name: str
+    parts: tuple[Form, ...]
+    min_samples: int = 4
+
+    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+        """Fits every member."""
+        return fit_reusing(self, {}, features, target, seed)
+
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
+        """Joins members that were fitted to the same samples."""
+        return FittedBlend(form=self, members=tuple(parts))
+
+    def restore(self, state: ModelState) -> Fitted:
+        """The members of a saved state."""
+        members = (part.restore(state.parts[f"member_{number}"]) for number, part in enumerate(self.parts))
+        return FittedBlend(form=self, members=tuple(members))
