@@ -78,14 +78,14 @@ class Features:
             source_loads=self.source_loads[rows],
         )
 
-    def without_source(self, number: int) -> "Features":
-        """The blocks as if one source were not known."""
+    def without_sources(self, numbers: IntArray) -> "Features":
+        """The blocks as if some sources were not known."""
         count = self.sources.shape[1]
-        scale = np.sqrt(count / max(count - 1, 1))
+        scale = np.sqrt(count / max(count - len(numbers), 1))
         return replace(
             self,
-            sources=np.delete(self.sources, number, axis=1) * scale,
-            source_loads=np.delete(self.source_loads, number, axis=1),
+            sources=np.delete(self.sources, numbers, axis=1) * scale,
+            source_loads=np.delete(self.source_loads, numbers, axis=1),
         )
 
     def block(self, name: str) -> FloatArray:

@@ -26,12 +26,16 @@ LEVEL: Final = 0.9
 MANY_SAMPLES: Final = 64
 """From here on the conformal quantile is trusted alone."""
 
-_PRIOR_WEIGHT: Final = 3.0
+_PRIOR_WEIGHT: Final = 4.0
 """Known devices that the prior ratios count for."""
-_PRIOR_QUANTILE: Final = 1.9
+_PRIOR_QUANTILE: Final = 2.0
 _PRIOR_ERROR: Final = 0.95
 _MAX_PSEUDO_TARGETS: Final = 24
 _SMALLEST: Final = 1e-4
+_CAUTION: Final = 0.3
+"""Standard deviations of the known devices' ratios by which intervals are wider than the mean asks."""
+_SOURCES_A_RELATIVE: Final = 8
+"""Sources for each that is hidden with a pseudo-target as its relative."""
 
 
 def conformal_quantile(scores: FloatArray, level: float = LEVEL) -> float:
@@ -108,16 +112,29 @@ def error_scale(
             noise = sources[number].residuals
             measured = source_logs[0][:, number] + rng.choice(noise, len(features))
             true = source_logs[1][:, number] + rng.choice(noise, len(population))
-            fitted = form.fit(features.without_source(number), measured, seed)
-            errors = np.abs(true - fitted.predict(population.without_source(number)))
+            hidden = _family(source_logs[1], number)
+            fitted = form.fit(features.without_sources(hidden), measured, seed)
+            errors = np.abs(true - fitted.predict(population.without_sources(hidden)))
             stated = typical_error(fitted.left_out_residuals)
             quantiles.append(math.log((float(np.quantile(errors, LEVEL)) + _SMALLEST) / stated))
             means.append(math.log((float(errors.mean()) + _SMALLEST) / stated))
     return ErrorScale(
-        half_width=scale * _shrunk(quantiles, _PRIOR_QUANTILE),
+        half_width=scale * _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles)),
         mean=scale * _shrunk(means, _PRIOR_ERROR),
         pseudo_targets=len(quantiles),
     )
+
+
+def _family(logs: FloatArray, number: int) -> IntArray:
+    """A source and those most like it: a new device seldom has its like among the known."""
+    count = logs.shape[1]
+    likeness = np.nan_to_num(np.atleast_2d(np.corrcoef(logs.T))[number], nan=-1.0)
+    likeness[number] = np.inf
+    return np.argsort(-likeness, kind="stable")[: 1 + round(count / _SOURCES_A_RELATIVE)].astype(np.int64)
+
+
+def _deviation(log_ratios: Sequence[float]) -> float:
+    return float(np.std(log_ratios)) if len(log_ratios) > 1 else 0.0
 
 
 def _shrunk(log_ratios: Sequence[float], prior: float) -> float:

@@ -1,0 +1,163 @@
+"""``hwnas bench calibration`` and ``hwnas bench accuracy``: predictors on recorded tables."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.home import write_bytes
+from search_spaces.errors import UsageError
+
+Tables = Annotated[
+    list[Path], typer.Option("--table", help="A measurement table (.csv or .csv.gz); give it again for more.")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, each with its own split.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write one JSON row a run to this file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")]
+
+_CALIBRATION_COLUMNS = (
+    "spearman",
+    "kendall_tau",
+    "mape_pct",
+    "within_5_pct",
+    "within_10_pct",
+    "coverage_90_pct",
+    "interval_width_pct",
+    "seconds",
+)
+
+
+def calibration(
+    table: Tables,
+    targets: Annotated[str, typer.Option(help="Devices to calibrate to, separated by commas.")],
+    sources: Annotated[str, typer.Option(help="Known devices, separated by commas; empty for none.")] = "",
+    samples: Annotated[str, typer.Option(help="Numbers of measurements to calibrate with.")] = "10,20,50",
+    seeds: Seeds = 5,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Calibrate to recorded devices from few of their rows and predict the held-out ones.
+
+    A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
+    samples chosen from, the others alone. A target is never its own source. Where a table has
+    fewer rows than samples asked for, all are used and the row says how many. The table shows
+    medians over the seeds.
+    """
+    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
+    from predictors.calibration_benchmark import CalibrationPlan, CalibrationRow, run_calibrations  # noqa: PLC0415
+
+    plan = CalibrationPlan(
+        sources=_names(sources),
+        targets=_names(targets),
+        samples=_counts(samples, "--samples"),
+        seeds=tuple(range(seeds)),
+    )
+    tables = [MeasurementTable.load(path) for path in table]
+    total = len(plan.targets) * len(plan.samples) * seeds
+    done: list[dict[str, Any]] = []
+    with TerminalProgress() as progress:
+
+        def report(row: CalibrationRow) -> None:
+            done.append(row.as_json())
+            progress.update("calibrations", len(done), max(total, len(done)), {"target": row.target})
+
+        run_calibrations(tables, plan, report)
+    _write(done, out)
+    if as_json:
+        print_json(done)
+        return
+    _print_medians("Calibration, medians over the seeds", done, ("space", "target", "samples"), _CALIBRATION_COLUMNS)
+    print_lines(*_worst_lines(done))
+
+
+def accuracy(
+    table: Tables,
+    task: Annotated[str, typer.Option(help="The table's accuracy column, without `accuracy:`.")],
+    train_sizes: Annotated[str, typer.Option(help="Numbers of rows to train on.")] = "50,100,500",
+    seeds: Seeds = 5,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Fit accuracy predictors to some of a table's rows and predict the held-out ones.
+
+    A seeded split holds out 40 % of the rows, or what a larger training size leaves, a tenth
+    at least. The table shows medians over the seeds.
+    """
+    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
+    from predictors.accuracy_benchmark import AccuracyRow, run_accuracies  # noqa: PLC0415
+
+    sizes = _counts(train_sizes, "--train-sizes")
+    tables = [MeasurementTable.load(path) for path in table]
+    done: list[dict[str, Any]] = []
+    with TerminalProgress() as progress:
+
+        def report(row: AccuracyRow) -> None:
+            done.append(row.as_json())
+            progress.update("fits", len(done), max(len(sizes) * seeds, len(done)))
+
+        run_accuracies(tables, task, sizes, tuple(range(seeds)), report)
+    _write(done, out)
+    if as_json:
+        print_json(done)
+        return
+    columns = ("kendall_tau", "spearman", "r2", "rmse", "top10_kendall_tau", "coverage_90_pct", "seconds")
+    _print_medians("Accuracy, medians over the seeds", done, ("space", "task", "train_size"), columns)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _counts(text: str, option: str) -> tuple[int, ...]:
+    words = _names(text)
+    bad = [word for word in words if not word.isdecimal() or int(word) < 1]
+    if bad or not words:
+        raise UsageError(f"{option} is {text!r}; give whole numbers separated by commas, for example 10,20,50.")
+    return tuple(int(word) for word in words)
+
+
+def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+    if out is not None:
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        write_bytes(out, f"[\n{lines}\n]\n".encode())
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[key] for key in keys)].append(row)
+    return dict(groups)
+
+
+def _print_medians(title: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str], columns: Sequence[str]) -> None:
+    cells = [
+        [*map(str, group), *(f"{median(row[column] for row in members):.4g}" for column in columns)]
+        for group, members in _grouped(rows, keys).items()
+    ]
+    print_table(title, (*keys, *columns), cells)
+
+
+def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The worst target of each space and number of samples, by name."""
+    lines = []
+    for (space, samples), members in _grouped(rows, ("space", "samples")).items():
+        medians = {
+            target: median(row["spearman"] for row in runs)
+            for (target,), runs in _grouped(members, ("target",)).items()
+        }
+        errors = {
+            target: median(row["mape_pct"] for row in runs)
+            for (target,), runs in _grouped(members, ("target",)).items()
+        }
+        by_rank, by_error = min(medians, key=medians.__getitem__), max(errors, key=errors.__getitem__)
+        lines.append(
+            f"{space}, {samples} samples: mean Spearman {sum(medians.values()) / len(medians):.3f}"
+            f" (worst {by_rank} {medians[by_rank]:.3f}),"
+            f" mean error {sum(errors.values()) / len(errors):.2f} % (worst {by_error} {errors[by_error]:.2f} %)"
+        )
+    return lines
