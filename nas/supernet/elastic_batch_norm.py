@@ -11,8 +11,9 @@ EPSILON = 1e-5
 class ElasticBatchNorm(nn.Module):
     """Batch norm at its largest width.
 
-    The running statistics mix those of all sub-networks that were trained: a
-    sub-network is of use after :func:`nas.evaluation.recalibrate_batch_norm` only.
+    Training uses each batch's own statistics and leaves the running ones alone: shared by
+    all sub-networks they would be of use to none. An extracted network gets its own from
+    :func:`nas.evaluation.recalibrate_batch_norm`.
     """
 
     running_mean: Tensor
@@ -28,13 +29,8 @@ class ElasticBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes ``(n, c, h, w)``."""
         channels = x.shape[1]
-        return functional.batch_norm(
-            x,
-            self.running_mean[:channels],
-            self.running_var[:channels],
-            self.weight[:channels],
-            self.bias[:channels],
-            self.training,
-            MOMENTUM,
-            EPSILON,
-        )
+        weight, bias = self.weight[:channels], self.bias[:channels]
+        if self.training:
+            return functional.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
+        mean, variance = self.running_mean[:channels], self.running_var[:channels]
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=EPSILON)

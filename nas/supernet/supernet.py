@@ -167,7 +167,10 @@ class Supernet(nn.Module):
             images: float32 in the data's own size.
             dropout: Share of features dropped before the classifier, in training only.
         """
-        shape = self._shape
+        return self.forward_as(self._shape, images, dropout)
+
+    def forward_as(self, shape: NetworkShape, images: Tensor, dropout: float = 0.0) -> Tensor:
+        """As :meth:`forward` with the sub-network given: threads may run several at once."""
         x = scale_images(images, shape.resolution)
         x = self.stem(x, shape.stem_width, "hard_swish").contiguous(memory_format=torch.channels_last)
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):

@@ -1,6 +1,8 @@
 """One training step by the sandwich rule with in-place distillation (BigNAS, ECCV 2020)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from nas.supernet.supernet import Supernet
 from nas.training.randomness import Purpose, generator
 from nas.training.settings import TrainingSettings
 from search_spaces.space import IntArray, SearchSpace
+
+Gradients = tuple[Tensor | None, ...]
 
 
 def step_subnets(space: SearchSpace, settings: TrainingSettings, step: int) -> list[IntArray]:
@@ -31,23 +35,37 @@ def sandwich_gradients(
     label_smoothing: float,
     dropout: float,
     dropout_seed: int,
+    threads: Executor | None = None,
 ) -> float:
-    """Adds a step's gradients to the supernet's parameters.
+    """Sets a step's gradients on the supernet's parameters.
 
-    The largest sub-network learns from the labels; the others learn from its logits.
+    The largest sub-network learns from the labels; the others learn from its logits. Once
+    those are known, the sub-networks are independent: they run beside each other on
+    ``threads``, and their gradients are added in a fixed order, so that the result does
+    not depend on how many threads there are.
 
     Returns:
         The largest sub-network's loss.
     """
     supernet.train()
-    with torch.random.fork_rng(devices=[]), supernet.use(largest):
+    parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(dropout_seed)
-        logits = supernet(images, dropout)
+        logits = supernet.forward_as(supernet.space.network_shape(largest), images, dropout)
     loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
     teacher = logits.detach().softmax(1)
-    for genotype in students:
-        with supernet.use(genotype):
-            student = supernet(images)
-        functional.cross_entropy(student, teacher).backward()  # type: ignore[no-untyped-call]
+
+    def teach() -> Gradients:
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    def learn(genotype: IntArray) -> Gradients:
+        student = supernet.forward_as(supernet.space.network_shape(genotype), images)
+        return torch.autograd.grad(functional.cross_entropy(student, teacher), parameters, allow_unused=True)
+
+    # The largest first: what takes longest must not start last.
+    tasks: list[Callable[[], Gradients]] = [teach, *(partial(learn, genotype) for genotype in students)]
+    results = [task() for task in tasks] if threads is None else list(threads.map(lambda task: task(), tasks))
+    for parameter, *gradients in zip(parameters, *results, strict=True):
+        present = [gradient for gradient in gradients if gradient is not None]
+        parameter.grad = reduce(torch.add, present) if present else None
     return loss.item()

@@ -1,8 +1,10 @@
-"""Trains a supernet; stops and resumes exactly, bit for bit on the same machine and thread count."""
+"""Trains a supernet; stops and resumes exactly, bit for bit on the same machine."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +71,8 @@ def train_supernet(
         folder: ``Home.supernets / supernet_id(space, dataset, settings)``.
         on_progress: Called after each step, between steps.
         clock: Seconds, for the time left.
-        threads: Torch's threads while training; None leaves them alone.
+        threads: Threads while training; None takes one a core. The weights do not depend on it as long as
+            torch's own threads inside an operator stay one, which holds up to the sub-networks of a step.
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint.
@@ -85,16 +88,23 @@ def train_supernet(
             raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another place.")
         return record
     keep_freed_memory()
-    with _threads(threads):
-        return _Training(space, dataset, settings, folder, on_progress, clock).run()
+    with _threads(threads or os.cpu_count() or 1, subnets=2 + settings.random_subnets) as executor:
+        return _Training(space, dataset, settings, folder, on_progress, clock, executor).run()
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def _threads(count: int, *, subnets: int) -> Iterator[Executor]:
+    """Threads for a step's sub-networks; what is left over goes to torch's own inside each.
+
+    Whole sub-networks side by side beat torch's threads inside each of their small
+    operators, and do not wait for each other at every operator where the machine is busy.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    beside = min(count, subnets)
+    torch.set_num_threads(max(1, count // beside))
     try:
-        yield
+        with ThreadPoolExecutor(max_workers=beside, thread_name_prefix="subnet") as executor:
+            yield executor
     finally:
         torch.set_num_threads(before)
 
@@ -110,7 +120,9 @@ class _Training:
         folder: Path,
         on_progress: ProgressCallback | None,
         clock: Callable[[], float],
+        threads: Executor,
     ) -> None:
+        self.threads = threads
         self.space, self.dataset, self.settings, self.folder = space, dataset, settings, folder
         self.on_progress, self.clock = on_progress, clock
         self.id = supernet_id(space, dataset, settings)
@@ -170,6 +182,7 @@ class _Training:
             label_smoothing=settings.label_smoothing,
             dropout=settings.dropout,
             dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+            threads=self.threads,
         )
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -61,3 +63,26 @@ def test_dropout_follows_its_seed_and_leaves_the_global_generator_alone():
         )
     assert losses[0] == losses[1] != losses[2]
     assert torch.get_rng_state().equal(before)
+
+
+def test_threads_change_nothing():
+    images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
+    students = list(SPACE.sample(3, np.random.default_rng(0)))
+    gradients = []
+    for workers in (1, 4):
+        supernet = Supernet(SPACE, seed=1)
+        with ThreadPoolExecutor(max_workers=workers) as threads:
+            sandwich_gradients(
+                supernet,
+                images,
+                labels,
+                largest=SPACE.largest(),
+                students=students,
+                label_smoothing=0.1,
+                dropout=0.1,
+                dropout_seed=0,
+                threads=threads,
+            )
+        gradients.append([parameter.grad for parameter in supernet.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        assert (a is None and b is None) or a.equal(b)
