@@ -35,7 +35,7 @@ class FittedAdditive:
 
     def predict(self, features: Features) -> FloatArray:
         """Log milliseconds, shape ``(n,)``."""
-        return np.asarray(np.log(np.maximum(_columns(features) @ self.costs_ms, 1e-9)))
+        return np.asarray(np.log(np.maximum(self.form.columns(features) @ self.costs_ms, 1e-9)))
 
     def spread(self, features: Features) -> FloatArray:
         """Ones: relative error is taken to be even."""
@@ -44,10 +44,6 @@ class FittedAdditive:
     def state(self) -> ModelState:
         """The costs."""
         return ModelState(form=self.form.name, arrays={"costs_ms": self.costs_ms})
-
-
-def _columns(features: Features) -> FloatArray:
-    return np.hstack([features.loads, features.source_loads, np.ones((len(features), 1))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +56,16 @@ class AdditiveForm:
     name: str = "additive"
     min_samples: int = 4
     shrinkages: tuple[float, ...] = (0.003, 0.02, 0.1)
+    with_sources: bool = True
+
+    def columns(self, features: Features) -> FloatArray:
+        """What the costs multiply, shape ``(n, costs)``."""
+        sources = features.source_loads if self.with_sources else features.source_loads[:, :0]
+        return np.hstack([features.loads, sources, np.ones((len(features), 1))])
 
     def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
         """Non-negative least squares with the shrinkage of least left-out error."""
-        relative = _columns(features) / np.exp(target)[:, None]
+        relative = self.columns(features) / np.exp(target)[:, None]
         typical_ms = float(np.exp(target).mean())
         fits = []
         for shrinkage in self.shrinkages:

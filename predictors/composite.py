@@ -11,6 +11,8 @@ from predictors.regression import Fitted, Form, ModelState, fit_reusing
 
 FloatArray = NDArray[np.float64]
 
+_SMALLEST = 1e-4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedResidual:
@@ -72,37 +74,45 @@ class ResidualForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedBlend:
-    """The mean of several models."""
+    """The weighted mean of several models."""
 
     form: "BlendForm"
     members: tuple[Fitted, ...]
+    weights: FloatArray
 
     @property
     def left_out_residuals(self) -> FloatArray:
-        """The members' mean."""
-        return np.asarray(np.mean([member.left_out_residuals for member in self.members], axis=0))
+        """The members' weighted mean."""
+        return self.weights @ np.stack([member.left_out_residuals for member in self.members])
 
     def predict(self, features: Features) -> FloatArray:
-        """The members' mean, shape ``(n,)``."""
-        return np.asarray(np.mean([member.predict(features) for member in self.members], axis=0))
+        """The members' weighted mean, shape ``(n,)``."""
+        return self.weights @ np.stack([member.predict(features) for member in self.members])
 
     def spread(self, features: Features) -> FloatArray:
-        """The members' mean."""
-        return np.asarray(np.mean([member.spread(features) for member in self.members], axis=0))
+        """The members' weighted mean."""
+        return self.weights @ np.stack([member.spread(features) for member in self.members])
 
     def state(self) -> ModelState:
         """The members' states."""
         return ModelState(
-            form=self.form.name, parts={f"member_{n}": member.state() for n, member in enumerate(self.members)}
+            form=self.form.name,
+            arrays={"weights": self.weights},
+            parts={f"member_{n}": member.state() for n, member in enumerate(self.members)},
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendForm:
-    """Fits a :class:`FittedBlend`: models that err differently err less together."""
+    """Fits a :class:`FittedBlend`: models that err differently err less together.
+
+    A member weighs as a power of its mean absolute left-out residual; ``sharpness`` 0
+    gives all the same weight.
+    """
 
     name: str
     parts: tuple[Form, ...]
+    sharpness: float = 0.0
     min_samples: int = 4
 
     def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
@@ -111,9 +121,11 @@ class BlendForm:
 
     def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
         """Joins members that were fitted to the same samples."""
-        return FittedBlend(form=self, members=tuple(parts))
+        errors = np.array([float(np.mean(np.abs(part.left_out_residuals))) for part in parts]) + _SMALLEST
+        weights = (errors.min() / errors) ** self.sharpness
+        return FittedBlend(form=self, members=tuple(parts), weights=weights / weights.sum())
 
     def restore(self, state: ModelState) -> Fitted:
         """The members of a saved state."""
         members = (part.restore(state.parts[f"member_{number}"]) for number, part in enumerate(self.parts))
-        return FittedBlend(form=self, members=tuple(members))
+        return FittedBlend(form=self, members=tuple(members), weights=state.arrays["weights"])

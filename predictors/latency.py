@@ -50,19 +50,33 @@ _TERMS: Final = (
     Term(block="encoding", kind="linear", variance=0.03),
 )
 _SOURCE_TERM: Final = Term(block="sources", kind="linear", variance=0.7)
+_SHARPNESS: Final = 4.0
 _SHRINKAGE_WITH_SOURCES: Final = 0.02
 
 
 def _pool(sources: int) -> tuple[Form, ...]:
     """The forms compared; the first is preferred."""
-    terms = (_SOURCE_TERM, *_TERMS) if sources else _TERMS
-    additive = AdditiveForm(shrinkages=(_SHRINKAGE_WITH_SOURCES,)) if sources else AdditiveForm()
-    process = GaussianProcessForm(name="gaussian_process", terms=terms)
-    corrected = ResidualForm(
-        name="additive+gaussian_process", base=additive, residual=GaussianProcessForm(name="residual", terms=terms)
+    own_base = AdditiveForm(name="own_additive", with_sources=False)
+    own = (
+        own_base,
+        ResidualForm(name="own_additive+gaussian_process", base=own_base, residual=_process("own_residual", _TERMS)),
     )
-    blend = BlendForm(name="blend", parts=(process, additive, corrected))
-    return (blend, process, additive, corrected, RidgeForm())
+    own_process = _process("own_gaussian_process", _TERMS)
+    if not sources:
+        return (BlendForm(name="blend", parts=(own_process, *own)), own_process, *own, RidgeForm())
+    base = AdditiveForm(name="additive", shrinkages=(_SHRINKAGE_WITH_SOURCES,))
+    terms = (_SOURCE_TERM, *_TERMS)
+    informed = (
+        _process("gaussian_process", terms),
+        base,
+        ResidualForm(name="additive+gaussian_process", base=base, residual=_process("residual", terms)),
+    )
+    blend = BlendForm(name="blend", parts=(*informed, *own), sharpness=_SHARPNESS)
+    return (blend, *informed, *own, RidgeForm())
+
+
+def _process(name: str, terms: tuple[Term, ...]) -> GaussianProcessForm:
+    return GaussianProcessForm(name=name, terms=terms)
 
 
 def _log_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
