@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from hw_profiles.measurement_table import MeasurementTable
+from nas.cli import bench_predictors
+from search_spaces.errors import UsageError
+from search_spaces.facts import CostFacts
+from search_spaces.registry import get_space
+
+
+@pytest.fixture
+def table(tmp_path):
+    space = get_space("mnasnet")
+    rng = np.random.default_rng(0)
+    genotypes = np.unique(space.sample(120, rng), axis=0)
+    macs = CostFacts(space).column("macs", genotypes)
+    columns = {
+        name: (macs / speed + 1.0) * rng.lognormal(0, 0.02, len(macs)) for name, speed in (("a", 1e8), ("b", 2e8))
+    }
+    path = tmp_path / "table.csv.gz"
+    MeasurementTable(
+        space="mnasnet",
+        archs=tuple(space.to_strings(genotypes)),
+        latency_ms=columns,
+        accuracy={"top1": 0.5 + 0.02 * np.log(macs / macs.min()) + rng.normal(0, 0.002, len(macs))},
+    ).save(path)
+    return path
+
+
+def _run(command, *arguments):
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_calibration_prints_a_table_and_writes_rows(table, tmp_path):
+    out = tmp_path / "rows.json"
+    arguments = ("--table", table, "--sources", "a", "--targets", "b", "--samples", "10", "--seeds", 2, "--out", out)
+    result = _run(bench_predictors.calibration, *arguments)
+    assert result.exit_code == 0
+    assert "worst b" in result.stdout
+    rows = json.loads(out.read_text())
+    assert [(row["target"], row["samples"], row["seed"]) for row in rows] == [("b", 10, 0), ("b", 10, 1)]
+
+
+def test_accuracy_prints_rows_as_json(table):
+    result = _run(
+        bench_predictors.accuracy, "--table", table, "--task", "top1", "--train-sizes", 40, "--seeds", 1, "--json"
+    )
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)[0]["kendall_tau"] > 0.5
+
+
+@pytest.mark.parametrize("samples", ["ten", "", "10,-5", "10.5"])
+def test_sample_counts_that_are_none(table, samples):
+    with pytest.raises(UsageError, match="whole numbers"):
+        _run(bench_predictors.calibration, "--table", table, "--targets", "b", "--samples", samples)
