@@ -56,12 +56,14 @@ class AdditiveForm:
     name: str = "additive"
     min_samples: int = 4
     shrinkages: tuple[float, ...] = (0.003, 0.02, 0.1)
+    with_loads: bool = True
     with_sources: bool = True
 
     def columns(self, features: Features) -> FloatArray:
         """What the costs multiply, shape ``(n, costs)``."""
+        loads = features.loads if self.with_loads else features.loads[:, :0]
         sources = features.source_loads if self.with_sources else features.source_loads[:, :0]
-        return np.hstack([features.loads, sources, np.ones((len(features), 1))])
+        return np.hstack([loads, sources, np.ones((len(features), 1))])
 
     def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
         """Non-negative least squares with the shrinkage of least left-out error."""
@@ -70,7 +72,7 @@ class AdditiveForm:
         fits = []
         for shrinkage in self.shrinkages:
             strengths = np.full(relative.shape[1], _SOURCE_SHRINKAGE)
-            strengths[: features.loads.shape[1]] = shrinkage
+            strengths[: features.loads.shape[1] if self.with_loads else 0] = shrinkage
             penalty = np.diag(np.sqrt(strengths * len(target)) / typical_ms)
             fits.append(self._robust(relative, penalty))
         costs, residuals = min(fits, key=lambda fit: float(np.abs(fit[1]).sum()))

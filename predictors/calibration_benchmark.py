@@ -93,11 +93,7 @@ def run_calibrations(
         UnknownNameError: for a device that no table has.
         UsageError: for tables or columns that cannot be used.
     """
-    records = join_tables(tables)
-    known = tuple(dict.fromkeys(name for record in records for name in record.table.latency_ms))
-    for name in (*plan.sources, *plan.targets):
-        if name not in known:
-            raise UnknownNameError("device", name, known)
+    records = joined_records(tables, plan)
     rows = []
     for record in records:
         targets = [name for name in plan.targets if name in record.table.latency_ms]
@@ -108,6 +104,21 @@ def run_calibrations(
     return rows
 
 
+def joined_records(tables: Sequence[MeasurementTable], plan: CalibrationPlan) -> tuple[RecordedSpace, ...]:
+    """The tables by space, once every device of the plan is seen to be in them.
+
+    Raises:
+        UnknownNameError: for a device that no table has.
+        UsageError: for tables that cannot be used.
+    """
+    records = join_tables(tables)
+    known = tuple(dict.fromkeys(name for record in records for name in record.table.latency_ms))
+    for name in (*plan.sources, *plan.targets):
+        if name not in known:
+            raise UnknownNameError("device", name, known)
+    return records
+
+
 def _calibrate_record(
     record: RecordedSpace, targets: Sequence[str], plan: CalibrationPlan, seed: int
 ) -> Iterator[CalibrationRow]:
@@ -115,8 +126,7 @@ def _calibrate_record(
     sources = fit_sources(record, learn, plan.sources, seed)
     for target in targets:
         used = [source for name, source in sources.items() if name != target]
-        column = record.table.latencies(target)
-        pool, test = (rows[~np.isnan(column[rows])] for rows in (learn, held_out))
+        pool, test = measured_rows(record, target, learn), measured_rows(record, target, held_out)
         if len(pool) < MIN_SAMPLES or len(test) < _MIN_HELD_OUT:
             raise UsageError(
                 f"device {target!r} has {len(pool)} rows to learn from and {len(test)} held out;"
@@ -125,6 +135,12 @@ def _calibrate_record(
         extractor = FeatureExtractor(record.space, used, record.genotypes[pool])
         for count in plan.samples:
             yield _calibrate(record, target, used, extractor, (pool, test), count, seed)
+
+
+def measured_rows(record: RecordedSpace, device: str, rows: IntArray) -> IntArray:
+    """Those of some rows that a device has measurements of."""
+    measured: IntArray = rows[~np.isnan(record.table.latencies(device)[rows])]
+    return measured
 
 
 def fit_sources(

@@ -49,30 +49,41 @@ _TERMS: Final = (
     Term(block="facts", kind="radial", variance=0.05),
     Term(block="encoding", kind="linear", variance=0.03),
 )
+_TERMS_WITHOUT_FACTS: Final = tuple(term for term in _TERMS if term.block != "facts")
 _SOURCE_TERM: Final = Term(block="sources", kind="linear", variance=0.7)
 _SHARPNESS: Final = 4.0
 _SHRINKAGE_WITH_SOURCES: Final = 0.02
 
 
+def latency_forms(
+    sources: bool, *, base: bool = True, residual: bool = True, physical: bool = True
+) -> tuple[BlendForm, tuple[Form, ...]]:
+    """The blend that is preferred, and its members; what is not wanted of it is left out (for ablations)."""
+    own_terms = _TERMS if physical else _TERMS_WITHOUT_FACTS
+    own_base = AdditiveForm(name="own_additive", with_sources=False, with_loads=physical)
+    own_residual = _process("own_residual", own_terms)
+    own: list[Form] = [own_base] if base else []
+    if base and residual:
+        own.append(ResidualForm(name="own_additive+gaussian_process", base=own_base, residual=own_residual))
+    if not sources:
+        members = (_process("own_gaussian_process", own_terms), *own)
+        return BlendForm(name="blend", parts=members), members
+    terms = (_SOURCE_TERM, *own_terms)
+    informed_base = AdditiveForm(name="additive", shrinkages=(_SHRINKAGE_WITH_SOURCES,), with_loads=physical)
+    informed: list[Form] = [_process("gaussian_process", terms)]
+    if base:
+        informed.append(informed_base)
+    if base and residual:
+        correction = _process("residual", terms)
+        informed.append(ResidualForm(name="additive+gaussian_process", base=informed_base, residual=correction))
+    members = (*informed, *own)
+    return BlendForm(name="blend", parts=members, sharpness=_SHARPNESS), members
+
+
 def _pool(sources: int) -> tuple[Form, ...]:
     """The forms compared; the first is preferred."""
-    own_base = AdditiveForm(name="own_additive", with_sources=False)
-    own = (
-        own_base,
-        ResidualForm(name="own_additive+gaussian_process", base=own_base, residual=_process("own_residual", _TERMS)),
-    )
-    own_process = _process("own_gaussian_process", _TERMS)
-    if not sources:
-        return (BlendForm(name="blend", parts=(own_process, *own)), own_process, *own, RidgeForm())
-    base = AdditiveForm(name="additive", shrinkages=(_SHRINKAGE_WITH_SOURCES,))
-    terms = (_SOURCE_TERM, *_TERMS)
-    informed = (
-        _process("gaussian_process", terms),
-        base,
-        ResidualForm(name="additive+gaussian_process", base=base, residual=_process("residual", terms)),
-    )
-    blend = BlendForm(name="blend", parts=(*informed, *own), sharpness=_SHARPNESS)
-    return (blend, *informed, *own, RidgeForm())
+    blend, members = latency_forms(sources > 0)
+    return (blend, *members, RidgeForm())
 
 
 def _process(name: str, terms: tuple[Term, ...]) -> GaussianProcessForm:

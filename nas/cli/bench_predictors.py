@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Annotated, Any
 
 import typer
@@ -73,6 +73,54 @@ def calibration(
         return
     _print_medians("Calibration, medians over the seeds", done, ("space", "target", "samples"), _CALIBRATION_COLUMNS)
     print_lines(*_worst_lines(done))
+
+
+def ablation(
+    table: Tables,
+    targets: Annotated[str, typer.Option(help="Devices to calibrate to, separated by commas.")],
+    sources: Annotated[str, typer.Option(help="Known devices, separated by commas.")],
+    samples: Annotated[str, typer.Option(help="Numbers of measurements to calibrate with.")] = "10,20,50",
+    seeds: Seeds = 5,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Calibrate with each part left out in turn: base, residual, sources, physical features, active choice.
+
+    The table shows means over the targets of medians over the seeds.
+    """
+    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
+    from predictors.ablation import VARIANTS, AblationRow, run_ablation  # noqa: PLC0415
+    from predictors.calibration_benchmark import CalibrationPlan  # noqa: PLC0415
+
+    plan = CalibrationPlan(
+        sources=_names(sources),
+        targets=_names(targets),
+        samples=_counts(samples, "--samples"),
+        seeds=tuple(range(seeds)),
+    )
+    tables = [MeasurementTable.load(path) for path in table]
+    total = len(plan.targets) * len(plan.samples) * seeds * len(VARIANTS)
+    done: list[dict[str, Any]] = []
+    with TerminalProgress() as progress:
+
+        def report(row: AblationRow) -> None:
+            done.append(row.as_json())
+            progress.update("ablations", len(done), max(total, len(done)), {"target": row.target})
+
+        run_ablation(tables, plan, report)
+    _write(done, out)
+    if as_json:
+        print_json(done)
+        return
+    metrics = ("spearman", "mape_pct", "within_10_pct")
+    cells = []
+    for group, members in _grouped(done, ("space", "samples", "variant")).items():
+        by_target = _grouped(members, ("target",)).values()
+        means = (mean(median(row[metric] for row in runs) for runs in by_target) for metric in metrics)
+        cells.append([*map(str, group), *(f"{value:.4g}" for value in means)])
+    order = list(VARIANTS)
+    cells.sort(key=lambda row: (row[0], int(row[1]), order.index(row[2])))
+    print_table("Ablation, means over the targets", ("space", "samples", "variant", *metrics), cells)
 
 
 def accuracy(
