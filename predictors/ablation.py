@@ -14,6 +14,7 @@ from predictors.features import FeatureExtractor
 from predictors.latency import latency_forms
 from predictors.metrics import mape_pct, spearman, within_pct
 from predictors.samples import MIN_SAMPLES
+from predictors.threads import single_threaded
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
 
@@ -79,6 +80,7 @@ def run_ablation(
     return rows
 
 
+@single_threaded
 def _ablate(
     record: RecordedSpace,
     target: str,

@@ -26,6 +26,7 @@ from predictors.revision import Revision, data_hash, load_revision, save_revisio
 from predictors.ridge import RidgeForm
 from predictors.samples import checked_samples
 from predictors.selection import Choice, Selected, restore_form, select
+from predictors.threads import single_threaded
 from predictors.trained_range import TrainedRange
 from predictors.transfer import TransferForm, quantized_rows
 from search_spaces.space import BoolArray, IntArray, SearchSpace
@@ -91,6 +92,7 @@ class AccuracyPredictor:
     _range: TrainedRange
 
     @classmethod
+    @single_threaded
     def fit(cls, space: SearchSpace, genotypes: IntArray, accuracy: FloatArray, *, seed: int) -> "AccuracyPredictor":
         """Fits to accuracies (fractions) of shape ``(n,)``; deterministic.
 
@@ -138,6 +140,7 @@ class AccuracyPredictor:
             _range=TrainedRange.of(extractor.facts(canonical)),
         )
 
+    @single_threaded
     def predict(self, genotypes: IntArray) -> Prediction:
         """Fractions with 90 % intervals for genotypes of shape ``(n, genes)``.
 

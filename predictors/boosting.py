@@ -22,6 +22,9 @@ _SETTINGS: Final[dict[str, Any]] = {
     "verbosity": 0,
 }
 
+_PREDICTION_THREADS: Final = 1
+"""Training is on one thread, so that it is the same everywhere; predictions do not depend on threads."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeSettings:
@@ -35,7 +38,9 @@ class TreeSettings:
     penalty: float = 1.0
 
 
-def train(columns: FloatArray, target: FloatArray, settings: TreeSettings, seed: int) -> xgboost.Booster:
+def train(
+    columns: FloatArray | NDArray[np.float32], target: FloatArray, settings: TreeSettings, seed: int
+) -> xgboost.Booster:
     """An XGBoost booster of a centred target; deterministic."""
     parameters = {
         **_SETTINGS,
@@ -47,19 +52,21 @@ def train(columns: FloatArray, target: FloatArray, settings: TreeSettings, seed:
         "base_score": 0.0,
         "seed": seed,
     }
-    matrix = xgboost.QuantileDMatrix(columns.astype(np.float32), label=target, nthread=1, max_bin=64)
-    return xgboost.train(parameters, matrix, num_boost_round=settings.rounds)
+    matrix = xgboost.QuantileDMatrix(columns.astype(np.float32, copy=False), label=target, nthread=1, max_bin=64)
+    booster = xgboost.train(parameters, matrix, num_boost_round=settings.rounds)
+    booster.set_param({"nthread": _PREDICTION_THREADS})
+    return booster
 
 
-def booster_predict(booster: xgboost.Booster, columns: FloatArray) -> FloatArray:
+def booster_predict(booster: xgboost.Booster, columns: FloatArray | NDArray[np.float32]) -> FloatArray:
     """A booster's predictions, shape ``(n,)``."""
-    values: FloatArray = booster.inplace_predict(columns.astype(np.float32)).astype(np.float64)
+    values: FloatArray = booster.inplace_predict(columns.astype(np.float32, copy=False)).astype(np.float64)
     return values
 
 
 def load_booster(content: bytes) -> xgboost.Booster:
     """A booster from its UBJSON bytes."""
-    booster = xgboost.Booster({"nthread": 1})
+    booster = xgboost.Booster({"nthread": _PREDICTION_THREADS})
     booster.load_model(bytearray(content))
     return booster
 

@@ -19,6 +19,7 @@ from predictors.intervals import evaluation_rows
 from predictors.latency import LatencyPredictor, check_sources
 from predictors.samples import MIN_SAMPLES
 from predictors.sources import SourceModel
+from predictors.threads import single_threaded
 from search_spaces.space import IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -39,6 +40,7 @@ def network_size(features: Features) -> FloatArray:
     return np.asarray(block.mean(axis=1))
 
 
+@single_threaded
 def choose_samples(features: Features, count: int, *, seed: int, measured: Sequence[int] = ()) -> IntArray:
     """Row numbers of the ``count`` networks to measure next, in order.
 

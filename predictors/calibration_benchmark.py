@@ -15,7 +15,7 @@ from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
 from predictors.samples import MIN_SAMPLES
-from predictors.sources import MIN_ROWS, SourceModel
+from predictors.sources import MIN_ROWS, SourceFeatures, SourceModel
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.space import IntArray
 
@@ -151,7 +151,7 @@ def fit_sources(
     Raises:
         UsageError: where a device has too few or unusable measurements.
     """
-    shared = FeatureExtractor(record.space)
+    shared = SourceFeatures(record.space)
     models: dict[str, Source] = {}
     for name in dict.fromkeys(names):
         if name not in record.table.latency_ms:
@@ -161,7 +161,7 @@ def fit_sources(
         try:
             if len(measured) >= MIN_ROWS:
                 models[name] = SourceModel.fit(
-                    record.space, record.genotypes[measured], column[measured], seed=seed, extractor=shared
+                    record.space, record.genotypes[measured], column[measured], seed=seed, features=shared
                 )
             else:
                 models[name] = LatencyPredictor.fit(

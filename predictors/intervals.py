@@ -32,7 +32,7 @@ _PRIOR_QUANTILE: Final = 2.0
 _PRIOR_ERROR: Final = 0.95
 _MAX_PSEUDO_TARGETS: Final = 24
 _SMALLEST: Final = 1e-4
-_CAUTION: Final = 0.3
+_CAUTION: Final = 0.15
 """Standard deviations of the known devices' ratios by which intervals are wider than the mean asks."""
 _SOURCES_A_RELATIVE: Final = 8
 """Sources for each that is hidden with a pseudo-target as its relative."""

@@ -30,7 +30,8 @@ from predictors.ridge import RidgeForm
 from predictors.samples import checked_latencies
 from predictors.selection import Choice, restore_form, select
 from predictors.sources import KIND as SOURCE_KIND
-from predictors.sources import SourceModel
+from predictors.sources import SourceFeatures, SourceModel
+from predictors.threads import single_threaded
 from predictors.trained_range import TrainedRange
 from search_spaces.space import BoolArray, IntArray, SearchSpace
 
@@ -117,6 +118,7 @@ class LatencyPredictor:
     _range: TrainedRange
 
     @classmethod
+    @single_threaded
     def fit(
         cls,
         space: SearchSpace,
@@ -191,6 +193,7 @@ class LatencyPredictor:
         """The stated error: what the mean absolute relative error on new networks is expected to be."""
         return float(np.expm1(max(self.expected.mean, self.repeatability * _NORMAL_MEAN)) * 100)
 
+    @single_threaded
     def predict(self, genotypes: IntArray) -> Prediction:
         """Milliseconds with 90 % intervals for genotypes of shape ``(n, genes)``.
 
@@ -205,6 +208,7 @@ class LatencyPredictor:
         widening = np.maximum(self._model.spread(features) / self._usual_spread, 1.0)
         return _prediction(self._model.predict(features), self.expected.half_width * widening, self.repeatability)
 
+    @single_threaded
     def log_latency(self, genotypes: IntArray) -> FloatArray:
         """Log milliseconds of canonical genotypes, shape ``(n,)``: this predictor as a source."""
         return self._model.predict(self._extractor.of(genotypes))
@@ -251,7 +255,9 @@ class LatencyPredictor:
         revision = load_revision(folder, KIND, space)
         document = revision.document
         choice = Choice.from_json(document["choice"])
-        sources = tuple(load_source(folder / f"source-{number}", space) for number in range(document["sources"]))
+        shared = SourceFeatures(space)
+        names = [f"source-{number}" for number in range(document["sources"])]
+        sources = tuple(load_source(folder / name, space, shared) for name in names)
         reference = revision.arrays["reference"].astype(np.int64)
         return cls(
             space=space,
@@ -280,8 +286,10 @@ def check_sources(space: SearchSpace, sources: Sequence[LatencySource]) -> None:
             raise UnfitDataError(f"a source predicts for the space {source.space.name!r}, not {space.name!r}.")
 
 
-def load_source(folder: Path, space: SearchSpace) -> LatencyPredictor | SourceModel:
-    """A saved model of a known device, of either kind.
+def load_source(
+    folder: Path, space: SearchSpace, features: SourceFeatures | None = None
+) -> LatencyPredictor | SourceModel:
+    """A saved model of a known device, of either kind; sources that share ``features`` share their work.
 
     Raises:
         RevisionError: where it is damaged or of another kind, space or feature schema.
@@ -290,7 +298,7 @@ def load_source(folder: Path, space: SearchSpace) -> LatencyPredictor | SourceMo
     if kind == KIND:
         return LatencyPredictor.load(folder, space)
     if kind == SOURCE_KIND:
-        return SourceModel.load(folder, space)
+        return SourceModel.load(folder, space, features)
     raise RevisionError(f"{folder} holds a predictor of kind {kind!r}, not one of latency.")
 
 

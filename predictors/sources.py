@@ -6,26 +6,29 @@ is predicted by the model that was not fitted to its fold: what a new device's m
 sees of a source is out of sample for every network, recorded or not.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
 from predictors.boosting import TreeSettings, booster_predict, load_booster, train
-from predictors.features import FeatureExtractor, Features
+from predictors.features import FeatureExtractor
 from predictors.regression import ModelState
 from predictors.revision import Revision, data_hash, load_revision, save_revision
 from predictors.samples import checked_latencies
+from predictors.threads import single_threaded
 from search_spaces.space import IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
 
 KIND: Final = "source"
 _FOLDS: Final = 4
-_TREES: Final = TreeSettings(rounds=150, depth=5, learning_rate=0.05, columns=0.3, min_child=10.0)
+_TREES: Final = TreeSettings(rounds=80, depth=5, learning_rate=0.08, columns=0.3, min_child=10.0)
 _RIDGE: Final = 1e-3
 _LOWEST_SHARE: Final = 0.3
 """Of the fastest measurement: below it the additive base is not believed."""
@@ -43,8 +46,32 @@ def fold_of(genotypes: IntArray) -> IntArray:
     return np.asarray((mixed >> np.uint64(33)) % np.uint64(_FOLDS), dtype=np.int64)
 
 
-def _columns(features: Features) -> FloatArray:
-    return np.hstack([features.loads, features.encoding, features.facts, np.ones((len(features), 1))])
+class _Fold(NamedTuple):
+    """One fold's rows: their numbers, what the additive base multiplies, what the trees see."""
+
+    rows: IntArray
+    linear: FloatArray
+    trees: NDArray[np.float32]
+
+
+class SourceFeatures:
+    """The features of source models of one space; models that share one share its work."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self._extractor = FeatureExtractor(space)
+        self._latest: tuple[bytes, tuple[_Fold, ...]] | None = None
+
+    def folds(self, genotypes: IntArray) -> tuple[_Fold, ...]:
+        """Canonical genotypes by fold; the latest are kept, since all sources ask for the same."""
+        key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
+        if self._latest is None or self._latest[0] != key:
+            features, fold = self._extractor.of(genotypes), fold_of(genotypes)
+            trees = features.columns.astype(np.float32)
+            linear = np.hstack([features.loads, features.columns, np.ones((len(features), 1))])
+            rows = [np.flatnonzero(fold == number) for number in range(_FOLDS)]
+            self._latest = key, tuple(_Fold(at, linear[at], trees[at]) for at in rows)
+        return self._latest[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,29 +80,28 @@ class _FoldModel:
 
     coefficients: FloatArray
     lowest_ms: float
-    trees: xgboost.Booster | None
+    trees: xgboost.Booster
 
     @classmethod
-    def fit(cls, features: Features, log_ms: FloatArray, seed: int) -> "_FoldModel":
-        relative = _columns(features) / np.exp(log_ms)[:, None]
+    def fit(cls, folds: Sequence[_Fold], log_ms: FloatArray, seed: int) -> "_FoldModel":
+        target = np.concatenate([log_ms[fold.rows] for fold in folds])
+        linear = np.concatenate([fold.linear for fold in folds])
+        relative = linear / np.exp(target)[:, None]
         normal = relative.T @ relative
         normal[np.diag_indices(len(normal))] += _RIDGE * np.trace(normal) / len(normal)
         coefficients = np.linalg.solve(normal, relative.sum(axis=0))
-        base = cls(coefficients=coefficients, lowest_ms=_LOWEST_SHARE * float(np.exp(log_ms.min())), trees=None)
-        start = base.base(features)
-        booster = train(np.column_stack([features.columns, start]), log_ms - start, _TREES, seed)
-        return cls(coefficients=coefficients, lowest_ms=base.lowest_ms, trees=booster)
+        lowest_ms = _LOWEST_SHARE * float(np.exp(target.min()))
+        start = _additive(linear, coefficients, lowest_ms)
+        trees = train(np.concatenate([fold.trees for fold in folds]), target - start, _TREES, seed)
+        return cls(coefficients=coefficients, lowest_ms=lowest_ms, trees=trees)
 
-    def base(self, features: Features) -> FloatArray:
-        """Log milliseconds of the additive base."""
-        return np.asarray(np.log(np.maximum(_columns(features) @ self.coefficients, self.lowest_ms)))
-
-    def predict(self, features: Features) -> FloatArray:
+    def predict(self, fold: _Fold) -> FloatArray:
         """Log milliseconds."""
-        start = self.base(features)
-        if self.trees is None:
-            return start
-        return start + booster_predict(self.trees, np.column_stack([features.columns, start]))
+        return _additive(fold.linear, self.coefficients, self.lowest_ms) + booster_predict(self.trees, fold.trees)
+
+
+def _additive(linear: FloatArray, coefficients: FloatArray, lowest_ms: float) -> FloatArray:
+    return np.asarray(np.log(np.maximum(linear @ coefficients, lowest_ms)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,9 +112,10 @@ class SourceModel:
     data_sha256: str
     residuals: FloatArray
     _folds: tuple[_FoldModel, ...]
-    _extractor: FeatureExtractor
+    _features: SourceFeatures
 
     @classmethod
+    @single_threaded
     def fit(
         cls,
         space: SearchSpace,
@@ -96,51 +123,37 @@ class SourceModel:
         latency_ms: FloatArray,
         *,
         seed: int,
-        extractor: FeatureExtractor | None = None,
+        features: SourceFeatures | None = None,
     ) -> "SourceModel":
         """Fits to measurements of shape ``(n, genes)`` and ``(n,)``; deterministic.
 
-        Sources that share an ``extractor`` (made for the space alone) share their work.
+        Sources of one space that share ``features`` share their work.
 
         Raises:
             UnfitDataError: for samples that nothing can be learned from.
             InvalidGenotypeError: where the genotypes are not of the space.
         """
         canonical, values = checked_latencies(space, genotypes, latency_ms)
-        extractor = extractor or FeatureExtractor(space)
-        features, log_ms, folds = extractor.of(canonical), np.log(values), fold_of(canonical)
-        models = []
-        for fold in range(_FOLDS):
-            rows = np.flatnonzero(folds != fold)
-            models.append(_FoldModel.fit(features.take(rows), log_ms[rows], seed))
-        fitted = cls(
-            space=space,
-            data_sha256=data_hash(canonical, values),
-            residuals=np.zeros(0),
-            _folds=tuple(models),
-            _extractor=extractor,
+        features = features or SourceFeatures(space)
+        log_ms, folds = np.log(values), features.folds(canonical)
+        models = tuple(
+            _FoldModel.fit([fold for number, fold in enumerate(folds) if number != left_out], log_ms, seed)
+            for left_out in range(_FOLDS)
         )
-        residuals = log_ms - fitted._predict(features, folds)
+        residuals = log_ms - _predict(models, folds, len(log_ms))
         kept = np.random.default_rng(seed).permutation(len(residuals))[:_KEPT_RESIDUALS]
         return cls(
             space=space,
-            data_sha256=fitted.data_sha256,
+            data_sha256=data_hash(canonical, values),
             residuals=residuals[kept],
-            _folds=fitted._folds,
-            _extractor=extractor,
+            _folds=models,
+            _features=features,
         )
 
+    @single_threaded
     def log_latency(self, genotypes: IntArray) -> FloatArray:
         """Log milliseconds of canonical genotypes, shape ``(n,)``, each by a model that has not seen it."""
-        return self._predict(self._extractor.of(genotypes), fold_of(genotypes))
-
-    def _predict(self, features: Features, folds: IntArray) -> FloatArray:
-        values = np.zeros(len(features))
-        for fold, model in enumerate(self._folds):
-            rows = np.flatnonzero(folds == fold)
-            if len(rows):
-                values[rows] = model.predict(features.take(rows))
-        return values
+        return _predict(self._folds, self._features.folds(genotypes), len(genotypes))
 
     def save(self, folder: Path) -> None:
         """Writes this revision into a new folder.
@@ -153,7 +166,7 @@ class SourceModel:
                 form="fold",
                 settings={"lowest_ms": model.lowest_ms},
                 arrays={"coefficients": model.coefficients},
-                boosters={"trees": bytes(model.trees.save_raw("ubj"))} if model.trees is not None else {},
+                boosters={"trees": bytes(model.trees.save_raw("ubj"))},
             )
             for number, model in enumerate(self._folds)
         }
@@ -166,8 +179,8 @@ class SourceModel:
         save_revision(folder, revision, self.space)
 
     @classmethod
-    def load(cls, folder: Path, space: SearchSpace, extractor: FeatureExtractor | None = None) -> "SourceModel":
-        """Reads a revision; ``extractor`` as in :meth:`fit`.
+    def load(cls, folder: Path, space: SearchSpace, features: SourceFeatures | None = None) -> "SourceModel":
+        """Reads a revision; ``features`` as in :meth:`fit`.
 
         Raises:
             RevisionError: where it is damaged or of another kind, space or feature schema.
@@ -186,5 +199,13 @@ class SourceModel:
             data_sha256=revision.document["data_sha256"],
             residuals=revision.arrays["residuals"],
             _folds=folds,
-            _extractor=extractor or FeatureExtractor(space),
+            _features=features or SourceFeatures(space),
         )
+
+
+def _predict(models: Sequence[_FoldModel], folds: Sequence[_Fold], count: int) -> FloatArray:
+    values = np.zeros(count)
+    for model, fold in zip(models, folds, strict=True):
+        if len(fold.rows):
+            values[fold.rows] = model.predict(fold)
+    return values

@@ -6,7 +6,7 @@ from predictors.errors import UnfitDataError
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
-from predictors.sources import SourceModel
+from predictors.sources import SourceFeatures, SourceModel
 from search_spaces.registry import get_space
 from tests.predictors.synthetic import device_latency_ms
 
@@ -30,11 +30,11 @@ class Device:
 @pytest.fixture(scope="module")
 def sources():
     rng = np.random.default_rng(1)
-    shared = FeatureExtractor(SPACE)
+    shared = SourceFeatures(SPACE)
     laws = ({"integer_speedup": 0.7}, {"integer_speedup": 1.5}, {"integer_speedup": 4.0})
     rows = SPACE.sample(300, rng)
     return tuple(
-        SourceModel.fit(SPACE, rows, device_latency_ms(SPACE, rows, rng, **law), seed=1, extractor=shared)
+        SourceModel.fit(SPACE, rows, device_latency_ms(SPACE, rows, rng, **law), seed=1, features=shared)
         for law in laws
     )
 

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from predictors.errors import RevisionError, UnfitDataError
-from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor, load_source
 from predictors.metrics import mape_pct
-from predictors.sources import SourceModel, fold_of
+from predictors.sources import SourceFeatures, SourceModel, fold_of
 from search_spaces.registry import get_space
 from tests.predictors.synthetic import device_latency_ms
 
@@ -51,8 +50,8 @@ def test_save_and_load_predict_the_same(source, tmp_path):
 
 
 def test_sources_may_share_their_features(source):
-    shared = FeatureExtractor(SPACE)
-    again = SourceModel.fit(SPACE, *_samples(400, 0, noise=0.03), seed=1, extractor=shared)
+    shared = SourceFeatures(SPACE)
+    again = SourceModel.fit(SPACE, *_samples(400, 0, noise=0.03), seed=1, features=shared)
     genotypes, _ = _samples(20, 4)
     assert np.array_equal(again.log_latency(genotypes), source.log_latency(genotypes))
 
