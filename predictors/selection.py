@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from predictors.regression import Fitted, Form, fit_reusing
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
+_STANDARD_ERRORS: Final = 2.0
+_EXTRA_WHERE_FEW: Final = 10.0
+
 Losses = Callable[[FloatArray, FloatArray], FloatArray]
 """Truth and prediction, both in the target's scale, to each sample's loss."""
 
@@ -122,8 +125,8 @@ def select(
     """Compares the bases, then trees on the best base's residual, and fits the winner to all.
 
     The first base is the one known to do well; another form is chosen where its mean loss
-    is lower by more than two standard errors of the samples' paired differences, so that
-    chance does not choose where samples are few. A form that asks for more samples than
+    is lower by more than two standard errors of the samples' paired differences (three at
+    ten samples), so that chance does not choose where samples are few. A form that asks for more samples than
     there are is skipped, and that is recorded.
     """
     validation = _CrossValidation(features, target, seed)
@@ -171,10 +174,11 @@ class _Tried(NamedTuple):
 
 
 def _choose(tried: Sequence[_Tried]) -> _Tried:
-    """The least error, but the first unless it is beaten by more than two standard errors."""
+    """The least error, but the first unless it is beaten by clearly more than chance explains."""
     first, best = tried[0], min(tried, key=lambda entry: entry.error)
     gains = first.losses - best.losses
-    return best if gains.mean() > 2.0 * gains.std() / np.sqrt(len(gains)) else first
+    wanted = _STANDARD_ERRORS + _EXTRA_WHERE_FEW / len(gains)
+    return best if gains.mean() > wanted * gains.std() / np.sqrt(len(gains)) else first
 
 
 def restore_form(name: str, bases: Sequence[Form], trees: TreeSettings) -> Form:

@@ -92,12 +92,18 @@ class _FoldModel:
         coefficients = np.linalg.solve(normal, relative.sum(axis=0))
         lowest_ms = _LOWEST_SHARE * float(np.exp(target.min()))
         start = _additive(linear, coefficients, lowest_ms)
-        trees = train(np.concatenate([fold.trees for fold in folds]), target - start, _TREES, seed)
+        seen = np.concatenate([fold.trees for fold in folds])
+        trees = train(_with_base(seen, start), target - start, _TREES, seed)
         return cls(coefficients=coefficients, lowest_ms=lowest_ms, trees=trees)
 
     def predict(self, fold: _Fold) -> FloatArray:
         """Log milliseconds."""
-        return _additive(fold.linear, self.coefficients, self.lowest_ms) + booster_predict(self.trees, fold.trees)
+        start = _additive(fold.linear, self.coefficients, self.lowest_ms)
+        return start + booster_predict(self.trees, _with_base(fold.trees, start))
+
+
+def _with_base(columns: NDArray[np.float32], base: FloatArray) -> NDArray[np.float32]:
+    return np.column_stack([columns, base.astype(np.float32)])
 
 
 def _additive(linear: FloatArray, coefficients: FloatArray, lowest_ms: float) -> FloatArray:
