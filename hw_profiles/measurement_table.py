@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +117,11 @@ class MeasurementTable:
         try:
             content = path.read_bytes()
             text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-        except (OSError, EOFError, UnicodeDecodeError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise TableError(f"cannot read the measurement table {path}: {error}.") from error
         try:
             return cls.parse(text)
-        except TableError as error:
+        except (TableError, csv.Error) as error:
             raise TableError(f"{path}: {error}") from error
 
     @classmethod

@@ -56,9 +56,11 @@ def test_empty_missing_and_damaged_files(tmp_path):
         MeasurementTable.parse(TEXT.splitlines()[0])
     with pytest.raises(TableError, match="cannot read"):
         MeasurementTable.load(tmp_path / "absent.csv")
-    (tmp_path / "broken.csv.gz").write_bytes(b"not gzip")
-    with pytest.raises(TableError, match="cannot read"):
-        MeasurementTable.load(tmp_path / "broken.csv.gz")
+    whole = MeasurementTable.parse(TEXT).to_bytes(compressed=True)
+    for content in (b"not gzip", whole[:-20], whole[:20] + b"xxxxxxxx" + whole[28:]):
+        (tmp_path / "broken.csv.gz").write_bytes(content)
+        with pytest.raises(TableError, match="cannot read"):
+            MeasurementTable.load(tmp_path / "broken.csv.gz")
 
 
 def test_unknown_names_list_the_known():
