@@ -112,10 +112,13 @@ class PreparationPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None and self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+        self.kill()
 
-    def close(self) -> None:
-        """Ends the processes, killing what still runs."""
+    def kill(self) -> None:
+        """Ends the processes at once, whatever they do; nothing finished is lost."""
         if self._executor is None:
             return
         running = list((self._executor._processes or {}).values())
@@ -154,7 +157,7 @@ class PreparationPool:
             if broken is None:
                 alone = False
                 continue
-            self.close()
+            self.kill()
             if alone or isinstance(broken, TimeoutError):
                 index = waiting.pop(0)
                 outcomes[index] = self._failure(genotypes[index], broken)

@@ -30,9 +30,9 @@ SPACE: Final = "mobilenet_v3:tiny"
 class QuickstartSettings:
     """Budgets of each stage."""
 
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=16, evaluate_every_epochs=4))
     design: int = DEFAULT_DESIGN
-    search: SearchRequest = field(default_factory=lambda: SearchRequest(random_baseline=True))
+    search: SearchRequest = field(default_factory=lambda: SearchRequest(evaluations=30, random_baseline=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
