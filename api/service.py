@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from api.server import serve
+from hw_profiles.detect import detect_profiles
 from nas.home import Home
 from nas.store.store import open_store
 
@@ -31,6 +32,8 @@ def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[
     home = Home.from_environment()
     home.root.mkdir(parents=True, exist_ok=True)
     with open_store(home.database_url) as store:
+        for profile in detect_profiles():
+            store.devices.put(profile)
 
         def ready(url: str) -> None:
             announce(f"hwnas listens on {url} (description: {url}/docs); Ctrl-C ends it.")

@@ -101,14 +101,9 @@ class RealEvaluator:
             )
 
     def _prepare(self, genotypes: Sequence[IntArray]) -> list[Prepared | PreparationFailure]:
-        done = 0
-
-        def report(_row: int, _outcome: Prepared | PreparationFailure) -> None:
-            nonlocal done
-            done += 1
-            self._progress.update("preparing candidates", done, len(genotypes))
-
-        return self._pool.prepare(genotypes, report)
+        return self._pool.prepare(
+            genotypes, lambda done: self._progress.update("preparing candidates", done, len(genotypes))
+        )
 
     def _measure(self, batch: Sequence[Prepared]) -> dict[str, Measurement | MeasurementFailure]:
         """Compiles and times a batch; every outcome is stored as it ends."""

@@ -105,6 +105,15 @@ class PreparationFailure:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InheritedAccuracy:
+    """The validation accuracy of a float network with the supernet's weights."""
+
+    candidate_id: str
+    accuracy_val: float
+    images_val: int
+
+
 class CandidatePreparer:
     """Prepares candidates of one supernet; loads supernet and images once.
 
@@ -132,6 +141,30 @@ class CandidatePreparer:
             return self._make(genotype, candidate_id, folder)
         except (NasError, RuntimeError, ValueError) as error:
             return PreparationFailure(candidate_id=candidate_id, message=" ".join(str(error).split())[:500])
+
+    def inherited_accuracy(self, genotype: IntArray) -> InheritedAccuracy | PreparationFailure:
+        """The candidate's float network on the validation images, without exporting it.
+
+        Args:
+            genotype: canonical, shape ``(genes,)``, unquantized.
+        """
+        import torch  # noqa: PLC0415
+
+        from nas.evaluation.accuracy import evaluate_subnet  # noqa: PLC0415
+
+        images = self._images
+        _, accuracy = evaluate_subnet(
+            self._supernet,
+            genotype,
+            recalibration_images=torch.from_numpy(images.recalibration),
+            images=torch.from_numpy(images.validation),
+            labels=torch.from_numpy(images.validation_labels),
+        )
+        return InheritedAccuracy(
+            candidate_id=self._space.candidate(genotype).id,
+            accuracy_val=accuracy,
+            images_val=len(images.validation),
+        )
 
     def _make(self, genotype: IntArray, candidate_id: str, folder: Path) -> Prepared:
         # torch takes seconds to import; the command line reads records without it.

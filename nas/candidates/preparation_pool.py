@@ -12,10 +12,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from nas.candidates.preparation import (
     CandidatePreparer,
+    InheritedAccuracy,
     PreparationFailure,
     PreparationImages,
     PreparationSettings,
@@ -32,6 +33,8 @@ class ChangedDataError(NasError):
 
 
 PreparationOutcome = Prepared | PreparationFailure
+Outcome = TypeVar("Outcome")
+AccuracyOutcome = InheritedAccuracy | PreparationFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +92,17 @@ def _start(source: PreparerSource, threads: int) -> None:
 
 
 def _prepare(genotype: IntArray) -> PreparationOutcome:
+    return _preparer().prepare(genotype)
+
+
+def _inherited_accuracy(genotype: IntArray) -> AccuracyOutcome:
+    return _preparer().inherited_accuracy(genotype)
+
+
+def _preparer() -> CandidatePreparer:
     if _state.preparer is None:
         raise NasError(_state.start_error)
-    return _state.preparer.prepare(genotype)
+    return _state.preparer
 
 
 class PreparationPool:
@@ -132,19 +143,35 @@ class PreparationPool:
     def prepare(
         self,
         genotypes: Sequence[IntArray],
-        on_done: Callable[[int, PreparationOutcome], None] = lambda _index, _outcome: None,
+        on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[PreparationOutcome]:
-        """One outcome a genotype, in order; ``on_done`` hears of each as its turn comes.
+        """One outcome a genotype, in order; ``on_done`` hears how many are done.
 
         Raises:
             NasError: where no process can load the supernet.
         """
-        outcomes: dict[int, PreparationOutcome] = {}
+        return self._run(_prepare, genotypes, on_done)
+
+    def inherited_accuracies(
+        self,
+        genotypes: Sequence[IntArray],
+        on_done: Callable[[int], None] = lambda _done: None,
+    ) -> list[AccuracyOutcome]:
+        """Validation accuracies of float networks, not exported; otherwise as :meth:`prepare`."""
+        return self._run(_inherited_accuracy, genotypes, on_done)
+
+    def _run(
+        self,
+        task: Callable[[IntArray], Outcome | PreparationFailure],
+        genotypes: Sequence[IntArray],
+        on_done: Callable[[int], None],
+    ) -> list[Outcome | PreparationFailure]:
+        outcomes: dict[int, Outcome | PreparationFailure] = {}
         waiting = list(range(len(genotypes)))
         alone = False
         while waiting:
             batch = waiting[:1] if alone else waiting
-            futures = [(index, self._submit(genotypes[index])) for index in batch]
+            futures = [(index, self._submit(task, genotypes[index])) for index in batch]
             broken = None
             for index, future in futures:
                 try:
@@ -152,7 +179,7 @@ class PreparationPool:
                 except (BrokenProcessPool, TimeoutError) as error:
                     broken = error
                     break
-                on_done(index, outcomes[index])
+                on_done(len(outcomes))
             waiting = [index for index in waiting if index not in outcomes]
             if broken is None:
                 alone = False
@@ -161,12 +188,14 @@ class PreparationPool:
             if alone or isinstance(broken, TimeoutError):
                 index = waiting.pop(0)
                 outcomes[index] = self._failure(genotypes[index], broken)
-                on_done(index, outcomes[index])
+                on_done(len(outcomes))
             # Whose process broke is only known when one candidate runs alone.
             alone = bool(waiting) and isinstance(broken, BrokenProcessPool) and not alone
         return [outcomes[index] for index in range(len(genotypes))]
 
-    def _submit(self, genotype: IntArray) -> "Future[PreparationOutcome]":
+    def _submit(
+        self, task: Callable[[IntArray], Outcome | PreparationFailure], genotype: IntArray
+    ) -> "Future[Outcome | PreparationFailure]":
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 max_workers=self._processes,
@@ -174,7 +203,7 @@ class PreparationPool:
                 initializer=_start,
                 initargs=(self._source, 1),
             )
-        return self._executor.submit(_prepare, genotype)
+        return self._executor.submit(task, genotype)
 
     def _failure(self, genotype: IntArray, error: Exception) -> PreparationFailure:
         reason = (

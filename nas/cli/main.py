@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nas.cli import data, devices, front, measure, quickstart, search, train, worker
+from nas.cli import bench, data, devices, front, measure, quickstart, search, train, worker
 from search_spaces.errors import NasError
 
 app = typer.Typer(
@@ -60,6 +60,7 @@ def register_commands() -> typer.Typer:
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
         app.command(point.name)(point.load())
     app.command("worker")(worker.worker)
+    app.add_typer(bench.app, name="bench")
     return app
 
 

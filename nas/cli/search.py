@@ -18,6 +18,9 @@ def search(
     min_accuracy: Annotated[
         float | None, typer.Option(help="Prefer networks at least this accurate (a fraction).")
     ] = None,
+    survey: Annotated[
+        int, typer.Option(help="Networks evaluated in fp32 with inherited weights beforehand, on no device.", min=0)
+    ] = 60,
     random_baseline: Annotated[
         bool, typer.Option(help="Spend the same budget again on random candidates, to compare with.")
     ] = False,
@@ -42,6 +45,7 @@ def search(
         evaluations=evaluations,
         batch_size=batch,
         seed=seed,
+        survey=survey,
         random_baseline=random_baseline,
         limits=Limits(max_latency_p95_ms=max_latency_p95_ms, max_size_bytes=max_size_bytes, min_accuracy=min_accuracy),
     )

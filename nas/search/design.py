@@ -23,7 +23,7 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
     corners = _corners(space)
     if count <= len(corners):
         return corners[:count]
-    pool = _stratified(space, rng)
+    pool = spread_candidates(space, rng)
     seen = {row.tobytes() for row in corners}
     pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
     places = _embedding(space, np.concatenate([corners, pool]))
@@ -48,8 +48,11 @@ def _corners(space: SearchSpace) -> IntArray:
     return ends[np.sort(first)]
 
 
-def _stratified(space: SearchSpace, rng: np.random.Generator) -> IntArray:
-    """Random genotypes whose genes lean, row by row, to the cheap or the expensive end."""
+def spread_candidates(space: SearchSpace, rng: np.random.Generator) -> IntArray:
+    """Random canonical genotypes of every size and share of quantized units, shape ``(2000, genes)``.
+
+    Genes lean, row by row, to the cheap or the expensive end.
+    """
     lean = rng.uniform(-1.5, 1.5, size=(_POOL, 1))
     places = rng.random((_POOL, len(space.genes))) ** np.exp(lean)
     genotypes = np.minimum((places * space.cardinalities).astype(np.int64), space.cardinalities - 1)

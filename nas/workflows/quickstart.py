@@ -18,6 +18,7 @@ from nas.workflows.exporting import check_export, export_front_file
 from nas.workflows.fitting import FittedPredictors, fit_predictors
 from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
+from nas.workflows.survey import survey
 from nas.workflows.training import train
 from nas.workflows.verification import EXPORTED_RUNTIMES
 from nas.workflows.workspace import Workspace
@@ -96,6 +97,8 @@ def quickstart(
         profiles = _local_profiles(workspace, progress)
     fronts: list[QuickstartFront] = []
     with preparation_pool(workspace, supernet) as pool:
+        with stages.stage("survey the supernet"):
+            survey(workspace, supernet, pool, progress, settings.search.survey)
         for profile in profiles:
             with stages.stage(f"measure a designed set on {profile.id}"):
                 measure_design(workspace, supernet, profile, pool, progress, count=settings.design)

@@ -4,6 +4,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from hw_profiles.profile import DeviceProfile
 from nas.candidates.evaluator import known_latencies
 from nas.candidates.preparation_pool import PreparationPool
@@ -17,6 +19,7 @@ from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.fitting import FIT_SEED, fit_latency, typical_repeatability
+from nas.workflows.survey import DEFAULT_SURVEY, survey
 from nas.workflows.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
@@ -35,6 +38,8 @@ class SearchRequest:
     seed: int = 0
     method: Method = "hwnas"
     limits: Limits = field(default_factory=Limits)
+    survey: int = DEFAULT_SURVEY
+    """Networks whose accuracy in fp32 the predictor knows beforehand; no device is asked for them."""
     random_baseline: bool = False
     """Whether as many random candidates are evaluated, to compare with."""
 
@@ -91,16 +96,21 @@ def search(
         lease=lease,
     )
 
-    def fit_to(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
+    def fit_latency_to(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
         # Of these rows alone, so that a resumed search fits what the interrupted one had fitted.
         known = known_latencies(workspace.store, profile)
         here = [known[candidate_id] for row in rows if (candidate_id := space.candidate(row).id) in known]
         return fit_latency(space, rows, latency_ms, typical_repeatability(here))
 
-    fits = PredictorFits(
-        latency=fit_to,
-        accuracy=lambda rows, accuracy: AccuracyPredictor.fit(space, rows, accuracy, seed=FIT_SEED),
-    )
+    surveyed, inherited = survey(workspace, supernet, pool, progress, request.survey)
+
+    def fit_accuracy_to(rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
+        evaluated = {row.tobytes() for row in rows}
+        new = np.array([row.tobytes() not in evaluated for row in surveyed], dtype=np.bool_)
+        both = np.concatenate([rows, surveyed[new]]), np.concatenate([accuracy, inherited[new]])
+        return AccuracyPredictor.fit(space, *both, seed=FIT_SEED)
+
+    fits = PredictorFits(latency=fit_latency_to, accuracy=fit_accuracy_to)
 
     def report(generation: Generation, done: int) -> None:
         good = [o for o in generation.outcomes if o.succeeded]

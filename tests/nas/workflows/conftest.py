@@ -66,4 +66,4 @@ def supernet(hwnas, small_data):
 def searched(hwnas, supernet):
     """The stored front of a small search on ONNX Runtime, as JSON."""
     assert supernet["supernet"]
-    return hwnas.json("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3)
+    return hwnas.json("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)

@@ -41,6 +41,7 @@ def wait_for(condition, process):
 
 
 @pytest.mark.usefixtures("supernet")
+@pytest.mark.slow
 def test_a_search_outlives_its_worker(hwnas):
     device = "local-cpu/onnxruntime"
     with running_service() as address, open_workspace(Home(hwnas.home)) as workspace:

@@ -68,7 +68,7 @@ def test_a_front_follows_the_contract(searched):
 
 def test_the_same_search_again_is_the_same_front_and_evaluates_nothing(hwnas, searched):
     before = measured_candidates(hwnas.home, "local-cpu/onnxruntime")
-    again = hwnas.json("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3)
+    again = hwnas.json("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)
     assert again == searched
     assert measured_candidates(hwnas.home, "local-cpu/onnxruntime") == before
 
@@ -156,7 +156,7 @@ def test_limits_hold_for_every_member_or_the_nearest_point_is_said(hwnas, search
     fastest = searched["members"][0]["latency_p95_ms"]["measured"]
     slowest = searched["baselines"]["largest_int8"]["latency_p95_ms"]["measured"]
     limit_ms = (fastest * slowest) ** 0.5
-    common = ("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3)
+    common = ("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)
     front = hwnas.json(*common, "--max-latency-p95-ms", limit_ms)
     assert front["members"]
     assert all(member["latency_p95_ms"]["measured"] <= limit_ms for member in front["members"])

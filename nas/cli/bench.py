@@ -1,0 +1,11 @@
+"""``hwnas bench``: how good the parts are, on recorded data."""
+
+import typer
+
+from nas.cli.bench_predictors import accuracy, calibration
+
+app = typer.Typer(
+    help="Benchmark the parts on recorded tables; print a table and write JSON rows.", no_args_is_help=True
+)
+app.command("calibration")(calibration)
+app.command("accuracy")(accuracy)
