@@ -10,136 +10,19 @@ gene), so that an exported file needs no preparation beyond normalization.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.fused_layers import conversion, global_pool, linear, pointwise
+from search_spaces.mobilenet_v3_config import BITS, PRECISIONS, MobileNetV3Config, Precision, round_width, squeeze_width
 from search_spaces.operators import Activation, Operator
 from search_spaces.space import BoolArray, Choice, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
-Precision = Literal["fp32", "int8"]
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
-BITS: Final[dict[str, int]] = {"fp32": 32, "int8": 8}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageConfig:
-    """One stage's choices; every tuple is ordered from cheap to expensive."""
-
-    widths: tuple[int, ...]
-    depths: tuple[int, ...]
-    stride: int
-    squeeze_excite: tuple[bool, ...]
-    activations: tuple[Activation, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MobileNetV3Config:
-    """The numbers that make one MobileNetV3 space.
-
-    ``resolution_scales`` are relative to the data's own size; the scaled sides are
-    rounded to multiples of ``resolution_step_px``.
-    """
-
-    name: str
-    min_side_px: int
-    resolution_scales: tuple[float, ...]
-    resolution_step_px: int
-    stem_width: int
-    first_width: int
-    stages: tuple[StageConfig, ...]
-    kernels: tuple[int, ...]
-    expand_ratios: tuple[int, ...]
-    final_width: int
-    feature_width: int
-    default_task: ImageTask
-
-
-TINY: Final = MobileNetV3Config(
-    name="mobilenet_v3:tiny",
-    min_side_px=24,
-    resolution_scales=(20 / 28, 24 / 28, 1.0),
-    resolution_step_px=4,
-    stem_width=16,
-    first_width=16,
-    stages=(
-        StageConfig(
-            widths=(8, 16),
-            depths=(1, 2),
-            stride=1,
-            squeeze_excite=(False, True),
-            activations=("relu", "hard_swish"),
-        ),
-        StageConfig(
-            widths=(24, 40),
-            depths=(1, 2, 3),
-            stride=2,
-            squeeze_excite=(False, True),
-            activations=("relu", "hard_swish"),
-        ),
-        StageConfig(
-            widths=(48, 80),
-            depths=(1, 2, 3),
-            stride=2,
-            squeeze_excite=(False, True),
-            activations=("relu", "hard_swish"),
-        ),
-    ),
-    kernels=(3, 5, 7),
-    expand_ratios=(2, 3, 4),
-    final_width=160,
-    feature_width=192,
-    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
-)
-"""Small enough to train in minutes on two cores, with every gene of its large sister."""
-
-
-def _ofa_stage(width: int, stride: int, activation: Activation, squeeze_excite: bool) -> StageConfig:
-    return StageConfig(
-        widths=(width,),
-        depths=(2, 3, 4),
-        stride=stride,
-        squeeze_excite=(squeeze_excite,),
-        activations=(activation,),
-    )
-
-
-IMAGENET: Final = MobileNetV3Config(
-    name="mobilenet_v3:imagenet",
-    min_side_px=64,
-    resolution_scales=tuple(side / 224 for side in range(128, 225, 4)),
-    resolution_step_px=4,
-    stem_width=16,
-    first_width=16,
-    stages=(
-        _ofa_stage(24, 2, "relu", False),
-        _ofa_stage(40, 2, "relu", True),
-        _ofa_stage(80, 2, "hard_swish", False),
-        _ofa_stage(112, 1, "hard_swish", True),
-        _ofa_stage(160, 2, "hard_swish", True),
-    ),
-    kernels=(3, 5, 7),
-    expand_ratios=(3, 4, 6),
-    final_width=960,
-    feature_width=1280,
-    default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
-)
-"""The original Once-for-All space at width 1.0."""
-
-
-def round_width(width: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor`` that loses at most a tenth (MobileNet's rule)."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
-
-
-def squeeze_width(width: int) -> int:
-    """Hidden channels of squeeze-excite over ``width`` channels."""
-    return round_width(width / 4)
+_SHORT: Final = {"hard_swish": "hs"}
 
 
 class BlockShape(NamedTuple):
@@ -394,7 +277,7 @@ class MobileNetV3Space(SearchSpace):
                 out_height=height,
                 out_width=width,
             )
-        yield from _conversion(32, bits, task.channels, size)
+        yield from conversion(32, bits, task.channels, size)
         yield Operator(
             kind="convolution",
             in_channels=task.channels,
@@ -412,9 +295,9 @@ class MobileNetV3Space(SearchSpace):
     def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
         out_size = (math.ceil(size[0] / shape.stride), math.ceil(size[1] / shape.stride))
         hidden = shape.hidden_width
-        yield from _conversion(before, bits, shape.in_width, size)
+        yield from conversion(before, bits, shape.in_width, size)
         if shape.expands:
-            yield _pointwise(shape.in_width, hidden, size, bits, shape.activation)
+            yield pointwise(shape.in_width, hidden, size, bits, shape.activation)
         yield Operator(
             kind="depthwise",
             in_channels=hidden,
@@ -430,9 +313,9 @@ class MobileNetV3Space(SearchSpace):
             activation=shape.activation,
         )
         if shape.squeeze_excite:
-            yield _global_pool(hidden, out_size, bits)
-            yield _linear(hidden, squeeze_width(hidden), bits, "relu")
-            yield _linear(squeeze_width(hidden), hidden, bits, "hard_sigmoid")
+            yield global_pool(hidden, out_size, bits)
+            yield linear(hidden, squeeze_width(hidden), bits, "relu")
+            yield linear(squeeze_width(hidden), hidden, bits, "hard_sigmoid")
             yield Operator(
                 kind="elementwise",
                 in_channels=hidden,
@@ -443,16 +326,16 @@ class MobileNetV3Space(SearchSpace):
                 out_width=out_size[1],
                 bits=bits,
             )
-        yield _pointwise(hidden, shape.out_width, out_size, bits, "none", residual=shape.skip)
+        yield pointwise(hidden, shape.out_width, out_size, bits, "none", residual=shape.skip)
 
     def _head_operators(self, size: tuple[int, int], width: int, bits: int, before: int) -> Iterator[Operator]:
         config = self.config
-        yield from _conversion(before, bits, width, size)
-        yield _pointwise(width, config.final_width, size, bits, "hard_swish")
-        yield _global_pool(config.final_width, size, bits)
-        yield _linear(config.final_width, config.feature_width, bits, "hard_swish")
-        yield _linear(config.feature_width, self.task.classes, bits, "none")
-        yield from _conversion(bits, 32, self.task.classes, (1, 1))
+        yield from conversion(before, bits, width, size)
+        yield pointwise(width, config.final_width, size, bits, "hard_swish")
+        yield global_pool(config.final_width, size, bits)
+        yield linear(config.final_width, config.feature_width, bits, "hard_swish")
+        yield linear(config.feature_width, self.task.classes, bits, "none")
+        yield from conversion(bits, 32, self.task.classes, (1, 1))
 
     # --- spelled out ---------------------------------------------------------------
 
@@ -573,64 +456,3 @@ class MobileNetV3Space(SearchSpace):
         if quantized in (0, len(precisions)):
             return precisions[0]
         return f"mixed ({quantized}/{len(precisions)} int8)"
-
-
-_SHORT: Final = {"hard_swish": "hs"}
-
-
-def _conversion(before: int, bits: int, channels: int, size: tuple[int, int]) -> Iterator[Operator]:
-    if before != bits:
-        yield Operator(
-            kind="quantize" if bits < before else "dequantize",
-            in_channels=channels,
-            out_channels=channels,
-            in_height=size[0],
-            in_width=size[1],
-            out_height=size[0],
-            out_width=size[1],
-            bits=8,
-        )
-
-
-def _pointwise(
-    in_channels: int, out_channels: int, size: tuple[int, int], bits: int, act: Activation, residual: bool = False
-) -> Operator:
-    return Operator(
-        kind="convolution",
-        in_channels=in_channels,
-        out_channels=out_channels,
-        in_height=size[0],
-        in_width=size[1],
-        out_height=size[0],
-        out_width=size[1],
-        bits=bits,
-        activation=act,
-        residual=residual,
-    )
-
-
-def _linear(in_channels: int, out_channels: int, bits: int, act: Activation) -> Operator:
-    return Operator(
-        kind="linear",
-        in_channels=in_channels,
-        out_channels=out_channels,
-        in_height=1,
-        in_width=1,
-        out_height=1,
-        out_width=1,
-        bits=bits,
-        activation=act,
-    )
-
-
-def _global_pool(channels: int, size: tuple[int, int], bits: int) -> Operator:
-    return Operator(
-        kind="pool",
-        in_channels=channels,
-        out_channels=channels,
-        in_height=size[0],
-        in_width=size[1],
-        out_height=1,
-        out_width=1,
-        bits=bits,
-    )

@@ -7,7 +7,8 @@ from typing import Final
 from search_spaces.errors import UnknownNameError
 from search_spaces.fbnet import FbnetSpace
 from search_spaces.mnasnet import MnasnetSpace
-from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import IMAGENET, TINY
 from search_spaces.nasbench201 import NasBench201Space
 from search_spaces.space import SearchSpace
 from search_spaces.task import ImageTask

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.supernet.elastic_linear import ElasticLinear
-from search_spaces.mobilenet_v3 import squeeze_width
+from search_spaces.mobilenet_v3_config import squeeze_width
 
 
 class ElasticSqueezeExcite(nn.Module):

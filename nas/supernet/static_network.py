@@ -14,7 +14,8 @@ from nas.home import write_atomically
 from nas.supernet.activation import activation_module
 from nas.supernet.elastic_batch_norm import EPSILON, MOMENTUM
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape, squeeze_width
+from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.mobilenet_v3_config import squeeze_width
 from search_spaces.operators import Activation
 from search_spaces.space import IntArray
 

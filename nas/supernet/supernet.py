@@ -13,7 +13,8 @@ from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
-from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape, round_width
+from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.mobilenet_v3_config import round_width
 from search_spaces.operators import Activation
 from search_spaces.space import IntArray
 

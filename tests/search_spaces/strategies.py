@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import IMAGENET, TINY
 from search_spaces.task import ImageTask
 
 TASKS = (

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
-from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space, round_width
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import IMAGENET, TINY, round_width
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 from tests.search_spaces.strategies import spaces_with_genotypes

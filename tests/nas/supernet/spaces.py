@@ -1,6 +1,7 @@
 """Spaces that the supernet's tests run over."""
 
-from search_spaces.mobilenet_v3 import IMAGENET, TINY, MobileNetV3Space
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import IMAGENET, TINY
 from search_spaces.task import ImageTask
 
 TINY_SPACES = tuple(

@@ -8,7 +8,7 @@ from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
-from search_spaces.mobilenet_v3 import squeeze_width
+from search_spaces.mobilenet_v3_config import squeeze_width
 
 
 def test_convolution_uses_the_first_channels():

@@ -16,7 +16,8 @@ from nas.training.record import load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import train_supernet
 from search_spaces.errors import UnsupportedTaskError
-from search_spaces.mobilenet_v3 import TINY, MobileNetV3Space
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import TINY
 
 CIFAR = Path(__file__).parents[4] / "shared" / "data" / "images" / "unpack_cifar10.py"
 

@@ -22,7 +22,8 @@ from nas.training.record import (
 )
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingDivergedError, TrainingProgress, train_supernet
-from search_spaces.mobilenet_v3 import TINY, MobileNetV3Space
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.mobilenet_v3_config import TINY
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=16, evaluate_every_epochs=1, checkpoint_every_s=1e6)
 

@@ -1,0 +1,131 @@
+"""The numbers that make one MobileNetV3 space, and the spaces that ship.
+
+``TINY`` trains in minutes on two cores; ``IMAGENET`` is the original Once-for-All space
+(Cai et al., ICLR 2020) at width 1.0. They are the same code with other numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from search_spaces.operators import Activation
+from search_spaces.task import ImageTask
+
+Precision = Literal["fp32", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
+BITS: Final[dict[str, int]] = {"fp32": 32, "int8": 8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageConfig:
+    """One stage's choices; every tuple is ordered from cheap to expensive."""
+
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    stride: int
+    squeeze_excite: tuple[bool, ...]
+    activations: tuple[Activation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MobileNetV3Config:
+    """The numbers that make one MobileNetV3 space.
+
+    ``resolution_scales`` are relative to the data's own size; the scaled sides are
+    rounded to multiples of ``resolution_step_px``.
+    """
+
+    name: str
+    min_side_px: int
+    resolution_scales: tuple[float, ...]
+    resolution_step_px: int
+    stem_width: int
+    first_width: int
+    stages: tuple[StageConfig, ...]
+    kernels: tuple[int, ...]
+    expand_ratios: tuple[int, ...]
+    final_width: int
+    feature_width: int
+    default_task: ImageTask
+
+
+TINY: Final = MobileNetV3Config(
+    name="mobilenet_v3:tiny",
+    min_side_px=24,
+    resolution_scales=(20 / 28, 24 / 28, 1.0),
+    resolution_step_px=4,
+    stem_width=16,
+    first_width=16,
+    stages=(
+        StageConfig(
+            widths=(8, 16),
+            depths=(1, 2),
+            stride=1,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+        StageConfig(
+            widths=(24, 40),
+            depths=(1, 2, 3),
+            stride=2,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+        StageConfig(
+            widths=(48, 80),
+            depths=(1, 2, 3),
+            stride=2,
+            squeeze_excite=(False, True),
+            activations=("relu", "hard_swish"),
+        ),
+    ),
+    kernels=(3, 5, 7),
+    expand_ratios=(2, 3, 4),
+    final_width=160,
+    feature_width=192,
+    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
+)
+"""Small enough to train in minutes on two cores, with every gene of its large sister."""
+
+
+def _ofa_stage(width: int, stride: int, activation: Activation, squeeze_excite: bool) -> StageConfig:
+    return StageConfig(
+        widths=(width,),
+        depths=(2, 3, 4),
+        stride=stride,
+        squeeze_excite=(squeeze_excite,),
+        activations=(activation,),
+    )
+
+
+IMAGENET: Final = MobileNetV3Config(
+    name="mobilenet_v3:imagenet",
+    min_side_px=64,
+    resolution_scales=tuple(side / 224 for side in range(128, 225, 4)),
+    resolution_step_px=4,
+    stem_width=16,
+    first_width=16,
+    stages=(
+        _ofa_stage(24, 2, "relu", False),
+        _ofa_stage(40, 2, "relu", True),
+        _ofa_stage(80, 2, "hard_swish", False),
+        _ofa_stage(112, 1, "hard_swish", True),
+        _ofa_stage(160, 2, "hard_swish", True),
+    ),
+    kernels=(3, 5, 7),
+    expand_ratios=(3, 4, 6),
+    final_width=960,
+    feature_width=1280,
+    default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
+)
+"""The original Once-for-All space at width 1.0."""
+
+
+def round_width(width: float, divisor: int = 8) -> int:
+    """The nearest multiple of ``divisor`` that loses at most a tenth (MobileNet's rule)."""
+    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * width else rounded
+
+
+def squeeze_width(width: int) -> int:
+    """Hidden channels of squeeze-excite over ``width`` channels."""
+    return round_width(width / 4)
