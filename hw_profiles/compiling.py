@@ -79,10 +79,18 @@ class CompilePool:
                 idle.put(worker)
 
         outcomes: list[CompileOutcome] = []
-        with ThreadPoolExecutor(max_workers=len(self._workers)) as threads:
+        threads = ThreadPoolExecutor(max_workers=len(self._workers))
+        try:
             for outcome in threads.map(compile_one, batch):
                 outcomes.append(outcome)
                 on_done(len(outcomes))
+        except BaseException:
+            # Ctrl-C must not wait for the rest of the batch.
+            threads.shutdown(wait=False, cancel_futures=True)
+            self.close()
+            raise
+        finally:
+            threads.shutdown()
         return outcomes
 
     def _compile(self, worker: WorkerProcess, files: NetworkFiles) -> CompileOutcome:

@@ -6,6 +6,7 @@ failure of that candidate: the pool is made anew and the rest of the batch goes 
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -81,6 +82,8 @@ _state = _ProcessState()
 
 
 def _start(source: PreparerSource, threads: int) -> None:
+    # Ctrl-C is for the process that owns the pool; it ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - the process that owns the pool need not import it
 
     torch.set_num_threads(threads)

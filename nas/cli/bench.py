@@ -2,10 +2,11 @@
 
 import typer
 
-from nas.cli.bench_predictors import accuracy, calibration
+from nas.cli.bench_predictors import ablation, accuracy, calibration
 
 app = typer.Typer(
     help="Benchmark the parts on recorded tables; print a table and write JSON rows.", no_args_is_help=True
 )
 app.command("calibration")(calibration)
 app.command("accuracy")(accuracy)
+app.command("ablation")(ablation)

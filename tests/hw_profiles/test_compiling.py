@@ -1,0 +1,52 @@
+import dataclasses
+import os
+import signal
+
+import pytest
+
+from hw_profiles.compiling import CompilePool
+from hw_profiles.detect import detect_profiles
+from hw_profiles.measurement import MeasurementFailure
+
+
+@pytest.fixture(params=[profile.runtime for profile in detect_profiles()])
+def profile(request):
+    return next(profile for profile in detect_profiles() if profile.runtime == request.param)
+
+
+@pytest.fixture
+def corrupt(network, tmp_path):
+    onnx, program = tmp_path / "corrupt.onnx", tmp_path / "corrupt.pt2"
+    for path in (onnx, program):
+        path.write_bytes(b"not a network")
+    return dataclasses.replace(network, name="corrupt", onnx=onnx, exported_program=program)
+
+
+def test_artifacts_come_in_the_batchs_order(profile, anchor, network, quantized_network, tmp_path):
+    batch = [network, quantized_network, anchor]
+    heard = []
+    with CompilePool(profile, tmp_path, workers=2) as pool:
+        outcomes = pool.compile(batch, heard.append)
+    assert all(outcome.is_file() for outcome in outcomes)
+    assert len(set(outcomes)) == 3
+    assert heard == [1, 2, 3]
+    assert [files.name in str(path) for files, path in zip(batch, outcomes, strict=True)] == [True] * 3
+
+
+def test_a_corrupt_network_costs_itself_alone(profile, network, corrupt, tmp_path):
+    with CompilePool(profile, tmp_path, workers=1) as pool:
+        failed, compiled = pool.compile([corrupt, network])
+    assert isinstance(failed, MeasurementFailure)
+    assert (failed.candidate_id, failed.stage, failed.profile_id) == ("corrupt", "compile", profile.id)
+    assert compiled.is_file()
+
+
+def test_a_killed_worker_costs_its_candidate_alone(profile, anchor, network, tmp_path):
+    with CompilePool(profile, tmp_path, workers=1) as pool:
+        pool.compile([anchor])
+        (worker,) = pool._workers
+        os.kill(worker.pid, signal.SIGKILL)
+        failed, compiled = pool.compile([network, network])
+    assert isinstance(failed, MeasurementFailure)
+    assert failed.stage == "crash"
+    assert compiled.is_file()
