@@ -20,6 +20,15 @@ from search_spaces.operators import Activation
 from search_spaces.space import IntArray
 
 
+def _pooled(x: Tensor) -> Tensor:
+    """Channel means of ``(n, c, h, w)``, shape ``(n, c)``.
+
+    As a mean, since PyTorch exports its adaptive pooling with a gather behind it, which
+    every device would run.
+    """
+    return x.mean((2, 3))
+
+
 class ConvUnit(nn.Module):
     """Convolution, batch norm (until folded), activation."""
 
@@ -54,7 +63,6 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce = nn.Linear(channels, squeeze_width(channels))
         self.act = nn.ReLU()
         self.restore = nn.Linear(squeeze_width(channels), channels)
@@ -62,7 +70,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scales ``(n, c, h, w)``."""
-        hidden = self.act(self.reduce(self.pool(x).flatten(1)))
+        hidden = self.act(self.reduce(_pooled(x)))
         return x * self.gate(self.restore(hidden))[:, :, None, None]  # type: ignore[no-any-return]
 
 
@@ -112,15 +120,13 @@ class Head(nn.Module):
     def __init__(self, in_width: int, shape: NetworkShape, classes: int) -> None:
         super().__init__()
         self.expand = ConvUnit(in_width, shape.final_width, activation="hard_swish")
-        self.pool = nn.AdaptiveAvgPool2d(1)
         self.feature = nn.Linear(shape.final_width, shape.feature_width)
         self.act = nn.Hardswish()
         self.classifier = nn.Linear(shape.feature_width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
-        pooled = self.pool(self.expand(x)).flatten(1)
-        return self.classifier(self.act(self.feature(pooled)))  # type: ignore[no-any-return]
+        return self.classifier(self.act(self.feature(_pooled(self.expand(x)))))  # type: ignore[no-any-return]
 
 
 class StaticNetwork(nn.Module):
