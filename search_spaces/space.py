@@ -183,6 +183,12 @@ class SearchSpace(ABC):
             out[..., column] = self.genes[column].choices.index(choice)
         return self.canonicalize(np.atleast_2d(out)).reshape(out.shape)
 
+    def unquantized(self, genotypes: IntArray) -> IntArray:
+        """The same architectures with the policy's first choice everywhere, canonical; same shape."""
+        out = np.array(genotypes, dtype=np.int64)
+        out[..., self.policy_columns] = 0
+        return self.canonicalize(np.atleast_2d(out)).reshape(out.shape)
+
     def operators(self, genotype: IntArray) -> tuple[Operator, ...]:
         """All fused operators of one genotype, in order."""
         keys = self.unit_keys(genotype[None])[0]

@@ -19,8 +19,17 @@ def search(
         float | None, typer.Option(help="Prefer networks at least this accurate (a fraction).")
     ] = None,
     survey: Annotated[
-        int, typer.Option(help="Networks evaluated in fp32 with inherited weights beforehand, on no device.", min=0)
+        int,
+        typer.Option(
+            help="Networks evaluated in fp32 with inherited weights beforehand, on no device; 0 for none.", min=0
+        ),
     ] = 60,
+    screen: Annotated[
+        int,
+        typer.Option(
+            help="Architectures evaluated in fp32 with inherited weights before each batch; 0 for none.", min=0
+        ),
+    ] = 32,
     random_baseline: Annotated[
         bool, typer.Option(help="Spend the same budget again on random candidates, to compare with.")
     ] = False,
@@ -46,6 +55,7 @@ def search(
         batch_size=batch,
         seed=seed,
         survey=survey,
+        screen=screen,
         random_baseline=random_baseline,
         limits=Limits(max_latency_p95_ms=max_latency_p95_ms, max_size_bytes=max_size_bytes, min_accuracy=min_accuracy),
     )

@@ -24,11 +24,11 @@ from nas.search.guided_sampler import (
     P95_ATTRIBUTE,
     SIZE_ATTRIBUTE,
     GuidedEvolutionSampler,
-    PredictorFits,
     distributions,
     genotype_of,
 )
 from nas.search.outcome import Evaluator, Limits, Outcome
+from nas.search.proposal import PredictorFits
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray, SearchSpace
 

@@ -12,6 +12,16 @@ from nas.search.pareto import hypervolume_gains
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
+_REFERENCE = 1.1
+"""The reference point's coordinates where the measured objectives span 0 to 1."""
+
+
+def unit_scale(believed: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Both sets of minimized objectives, shape ``(n, m)``, where the measured ones span 0 to 1, and the reference."""
+    low, high = measured.min(axis=0), measured.max(axis=0)
+    width = np.where(high > low, high - low, 1.0)
+    return (believed - low) / width, (measured - low) / width, np.full(measured.shape[1], _REFERENCE)
+
 
 def choose_batch(
     believed: FloatArray,

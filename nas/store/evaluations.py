@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import select
@@ -53,13 +54,15 @@ class Evaluations:
         with self._database.write() as session:
             insert_missing(session, table_of(EvaluationRow), rows)
 
-    def of(self, supernet_id: str, part: Part) -> dict[str, Evaluation]:
-        """All evaluations of one supernet on one part, by candidate, in a fixed order."""
+    def of(self, supernet_id: str, part: Part, *, before: datetime | None = None) -> dict[str, Evaluation]:
+        """All evaluations of one supernet on one part, by candidate, in a fixed order; those ``before`` a time."""
         query = (
             select(EvaluationRow)
             .where(EvaluationRow.supernet_id == supernet_id, EvaluationRow.part == part)
             .order_by(EvaluationRow.candidate_id)
         )
+        if before is not None:
+            query = query.where(EvaluationRow.evaluated_at < before)
         with self._database.read() as session:
             return {row.candidate_id: _stored(row) for row in session.scalars(query)}
 

@@ -2,29 +2,32 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
-
-import numpy as np
+from typing import Final
 
 from hw_profiles.profile import DeviceProfile
 from nas.candidates.evaluator import known_latencies
 from nas.candidates.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.search.design import designed_candidates
-from nas.search.guided_sampler import PredictorFits
 from nas.search.loop import Generation, Method, SearchResult, SearchSettings, run_search
 from nas.search.outcome import Limits
+from nas.search.proposal import PredictorFits, Screening
 from nas.search.store_journal import StoreJournal
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.fitting import FIT_SEED, fit_latency, typical_repeatability
-from nas.workflows.survey import DEFAULT_SURVEY, survey
+from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
 from nas.workflows.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
+from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
+
+_SCREENING_ROUNDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class SearchRequest:
     limits: Limits = field(default_factory=Limits)
     survey: int = DEFAULT_SURVEY
     """Networks whose accuracy in fp32 the predictor knows beforehand; no device is asked for them."""
+    screen: int = 32
+    """Architectures whose accuracy in fp32 is looked up before each batch; 0 for trust in predictions alone."""
     random_baseline: bool = False
     """Whether as many random candidates are evaluated, to compare with."""
 
@@ -102,15 +107,14 @@ def search(
         here = [known[candidate_id] for row in rows if (candidate_id := space.candidate(row).id) in known]
         return fit_latency(space, rows, latency_ms, typical_repeatability(here))
 
-    surveyed, inherited = survey(workspace, supernet, pool, progress, request.survey)
-
     def fit_accuracy_to(rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
-        evaluated = {row.tobytes() for row in rows}
-        new = np.array([row.tobytes() not in evaluated for row in surveyed], dtype=np.bool_)
-        both = np.concatenate([rows, surveyed[new]]), np.concatenate([accuracy, inherited[new]])
-        return AccuracyPredictor.fit(space, *both, seed=FIT_SEED)
+        return AccuracyPredictor.fit(space, rows, accuracy, seed=FIT_SEED)
 
-    fits = PredictorFits(latency=fit_latency_to, accuracy=fit_accuracy_to)
+    fits = PredictorFits(
+        latency=fit_latency_to,
+        accuracy=fit_accuracy_to,
+        screening=_screening(workspace, supernet, pool, progress, request, search_id),
+    )
 
     def report(generation: Generation, done: int) -> None:
         good = [o for o in generation.outcomes if o.succeeded]
@@ -133,3 +137,32 @@ def search(
             settings,
             on_generation=report,
         )
+
+
+def _screening(
+    workspace: Workspace,
+    supernet: StoredSupernet,
+    pool: PreparationPool,
+    progress: Progress,
+    request: SearchRequest,
+    search_id: str,
+) -> Screening | None:
+    """What a search knows beforehand, and learns on the way, of accuracies; None where no survey is asked for.
+
+    All that was evaluated before it began counts, on whatever device: what came later must not, or a
+    resumed search would go another way than the interrupted one.
+    """
+    if not request.survey or not request.screen:
+        return None
+
+    def evaluate(genotypes: IntArray) -> KnownAccuracies:
+        return float_accuracies(workspace, supernet, pool, progress, genotypes, task="screening architectures")
+
+    begun_at = workspace.store.searches.get(search_id).created_at
+    known = survey(workspace, supernet, pool, progress, request.survey)
+    return Screening(
+        known=known.joined(evaluated_accuracies(workspace, supernet, before=begun_at)),
+        evaluate=evaluate,
+        size=math.ceil(request.screen / _SCREENING_ROUNDS),
+        rounds=_SCREENING_ROUNDS,
+    )

@@ -1,58 +1,79 @@
-"""What the accuracy predictor learns before any device is asked: a survey of the supernet.
+"""Float accuracies of architectures with a supernet's weights, before any device is asked.
 
-Networks across the space are evaluated with inherited weights on the validation images,
-in fp32 and without exporting them. Accuracy does not depend on the device, so one
-survey serves every device and every search of a supernet.
+Networks are evaluated on the validation images, in fp32 and without exporting them.
+Accuracy does not depend on the device, so what is known serves every device and every
+search of a supernet.
 """
+
+from datetime import datetime
+from typing import Final
 
 import numpy as np
 
 from nas.candidates.preparation import InheritedAccuracy
 from nas.candidates.preparation_pool import PreparationPool
 from nas.progress import Progress
-from nas.search.design import spread_candidates
+from nas.search.design import designed_candidates, spread_candidates
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
+from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED
 from nas.workflows.workspace import Workspace, space_of
+from predictors.known_accuracy import KnownAccuracies
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
-DEFAULT_SURVEY = 60
-SURVEY_SEED = 1
-
-
-def survey_candidates(space: SearchSpace, count: int) -> IntArray:
-    """The survey's unquantized genotypes, shape ``(count, genes)``: the same for every search."""
-    rows = spread_candidates(space, np.random.default_rng(SURVEY_SEED))
-    if len(space.policy_columns):
-        rows = space.with_policy(rows, space.genes[int(space.policy_columns[0])].choices[0])
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows[np.sort(first)][:count]
+DEFAULT_SURVEY: Final = 60
+SURVEY_SEED: Final = 1
 
 
 def survey(
     workspace: Workspace, supernet: StoredSupernet, pool: PreparationPool, progress: Progress, count: int
-) -> tuple[IntArray, FloatArray]:
-    """Genotypes and accuracies of the survey; what is in the store is not evaluated again.
+) -> KnownAccuracies:
+    """The architectures of the designed set and a spread over the space: the same for every search."""
+    return float_accuracies(
+        workspace,
+        supernet,
+        pool,
+        progress,
+        survey_architectures(space_of(supernet), count),
+        task="surveying the supernet",
+    )
 
-    Returns:
-        Rows of shape ``(n, genes)`` and fractions of shape ``(n,)``; candidates that failed
-        are told to ``progress`` and left out.
+
+def survey_architectures(space: SearchSpace, count: int) -> IntArray:
+    """The survey's distinct unquantized genotypes, shape ``(count, genes)``.
+
+    The designed set's come first: measured in both precisions, they show what a policy costs.
+    """
+    designed = designed_candidates(space, DEFAULT_DESIGN, DESIGN_SEED)
+    rows = space.unquantized(np.concatenate([designed, spread_candidates(space, np.random.default_rng(SURVEY_SEED))]))
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return rows[np.sort(first)][:count]
+
+
+def float_accuracies(
+    workspace: Workspace,
+    supernet: StoredSupernet,
+    pool: PreparationPool,
+    progress: Progress,
+    genotypes: IntArray,
+    *,
+    task: str,
+) -> KnownAccuracies:
+    """Accuracies of unquantized genotypes, shape ``(n, genes)``; what is in the store is not evaluated again.
+
+    Candidates that fail are told to ``progress`` and left out.
     """
     space = space_of(supernet)
-    genotypes = survey_candidates(space, count)
-    if not len(genotypes):
-        return genotypes, np.empty(0)
-    ids = workspace.store.candidates.put(space, genotypes)
-    known = workspace.store.evaluations.of(supernet.id, "val")
-    missing = [row for row, candidate_id in enumerate(ids) if candidate_id not in known]
+    ids = workspace.store.candidates.put(space, genotypes) if len(genotypes) else []
+    stored = workspace.store.evaluations.of(supernet.id, "val")
+    missing = [row for row, candidate_id in enumerate(ids) if candidate_id not in stored]
     outcomes = pool.inherited_accuracies(
-        [genotypes[row] for row in missing],
-        lambda done: progress.update("surveying the supernet", done, len(missing)),
+        [genotypes[row] for row in missing], lambda done: progress.update(task, done, len(missing))
     )
     for outcome in outcomes:
         if not isinstance(outcome, InheritedAccuracy):
-            progress.say(f"candidate {outcome.candidate_id[:12]} left out of the survey: {outcome.message}")
+            progress.say(f"candidate {outcome.candidate_id[:12]} could not be evaluated in fp32: {outcome.message}")
     workspace.store.evaluations.put(
         [
             Evaluation(
@@ -66,6 +87,19 @@ def survey(
             if isinstance(outcome, InheritedAccuracy)
         ]
     )
-    known = workspace.store.evaluations.of(supernet.id, "val")
-    kept = [row for row, candidate_id in enumerate(ids) if candidate_id in known]
-    return genotypes[kept], np.array([known[ids[row]].accuracy for row in kept])
+    stored = workspace.store.evaluations.of(supernet.id, "val")
+    kept = [row for row, candidate_id in enumerate(ids) if candidate_id in stored]
+    accuracy: FloatArray = np.array([stored[ids[row]].accuracy for row in kept], dtype=np.float64)
+    return KnownAccuracies(space=space, genotypes=genotypes[kept], accuracy=accuracy)
+
+
+def evaluated_accuracies(workspace: Workspace, supernet: StoredSupernet, *, before: datetime) -> KnownAccuracies:
+    """All candidates of a supernet whose validation accuracy was known at a time, quantized ones too."""
+    space = space_of(supernet)
+    known = workspace.store.evaluations.of(supernet.id, "val", before=before)
+    stored = workspace.store.candidates.get_many(tuple(known))
+    return KnownAccuracies(
+        space=space,
+        genotypes=np.array([one.genotype for one in stored], dtype=np.int64).reshape(len(stored), len(space.genes)),
+        accuracy=np.array([known[one.id].accuracy for one in stored], dtype=np.float64),
+    )

@@ -7,10 +7,10 @@ import pytest
 
 from nas.search.design import designed_candidates
 from nas.search.evolution import EvolutionSettings
-from nas.search.guided_sampler import PredictorFits
 from nas.search.loop import Generation, SearchSettings, run_search
 from nas.search.outcome import Limits, Outcome, objectives
 from nas.search.pareto import hypervolume
+from nas.search.proposal import PredictorFits
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import NasError, UsageError
