@@ -10,8 +10,9 @@ from nas.search.evolution import EvolutionSettings
 from nas.search.loop import Generation, SearchSettings, run_search
 from nas.search.outcome import Limits, Outcome, objectives
 from nas.search.pareto import hypervolume
-from nas.search.proposal import PredictorFits
+from nas.search.proposal import PredictorFits, Screening
 from predictors.accuracy import AccuracyPredictor
+from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import NasError, UsageError
 from search_spaces.facts import CostFacts
@@ -69,6 +70,26 @@ class Rows:
         self.written.append(generation)
 
 
+class Screened:
+    """Fits that may look at the landscape's float accuracies."""
+
+    def __init__(self, size=12, rounds=2):
+        self.seen = []
+        start = SPACE.unquantized(DESIGN)
+        self.fits = PredictorFits(
+            latency=FITS.latency,
+            accuracy=FITS.accuracy,
+            screening=Screening(
+                known=self.known(np.unique(start, axis=0)), evaluate=self.known, size=size, rounds=rounds
+            ),
+        )
+
+    def known(self, genotypes):
+        self.seen += [row.tobytes() for row in genotypes]
+        accuracy = np.array([outcome.accuracy_val for outcome in Landscape().evaluate(genotypes)])
+        return KnownAccuracies(space=SPACE, genotypes=genotypes, accuracy=accuracy)
+
+
 def settings(**changes):
     return SearchSettings(**({"evaluations": 28, "batch_size": 8, "seed": 1, "evolution": QUICK} | changes))
 
@@ -106,6 +127,23 @@ def test_guidance_beats_random_with_the_same_budget():
         for method in ("hwnas", "random")
     }
     assert min(volumes["hwnas"]) > max(volumes["random"])
+
+
+def test_only_screened_architectures_are_evaluated_for_real():
+    screened, rows = Screened(), Rows()
+    run_search(SPACE, DESIGN, Landscape(), rows, screened.fits, settings())
+    assert len(set(screened.seen)) == len(screened.seen) > len(DESIGN)
+    proposed = np.concatenate([generation.genotypes for generation in rows.written[1:]])
+    assert len(proposed) == 16
+    assert {row.tobytes() for row in SPACE.unquantized(proposed)} <= set(screened.seen)
+
+
+def test_a_resumed_search_screens_the_same():
+    whole = run_search(SPACE, DESIGN, Landscape(), Rows(), Screened().fits, settings())
+    rows = Rows()
+    run_search(SPACE, DESIGN, Landscape(), rows, Screened().fits, settings(evaluations=20))
+    resumed = run_search(SPACE, DESIGN, Landscape(), rows, Screened().fits, settings())
+    assert np.array_equal(whole.genotypes, resumed.genotypes)
 
 
 @pytest.mark.parametrize("method", ["nsga2", "random"])
