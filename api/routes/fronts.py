@@ -37,7 +37,7 @@ def pareto(request: Request, device_id: str, query: Annotated[ParetoQuery, Query
     Without limits: the stored bytes, with a strong ETag. With limits: the same document
     holding only the members that satisfy all of them. `min_accuracy` is compared with
     `accuracy_val`: test accuracy chooses nothing. Paths of artifacts in the document are
-    those of the front file; `GET /v1/candidates/{id}` gives each file's address here.
+    relative to `/v1/`: `artifacts/{sha256}`.
 
     Problems: `unknown-device` (404), `no-front` (404), and `limits-not-met` (409), which carries
     `nearest`, the member with the least violation (`null` where the front is empty), and `unmet`: each
