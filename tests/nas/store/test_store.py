@@ -127,6 +127,19 @@ def test_evaluations_are_kept_once(store: Store) -> None:
     assert store.evaluations.of_candidate(two) == (evaluation(two, 0.25),)
 
 
+def test_evaluations_from_before_a_time_are_told_apart(store: Store, clock: SteppedClock) -> None:
+    put_supernet(store)
+    early, late = put_candidates(store, 2)
+    for candidate_id in (early, late):
+        store.evaluations.put(
+            [Evaluation(supernet_id=SUPERNET_ID, candidate_id=candidate_id, part="val", accuracy=0.5, images=1000)]
+        )
+        clock.forward(60)
+    between = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+    assert set(store.evaluations.of(SUPERNET_ID, "val", before=between)) == {early}
+    assert set(store.evaluations.of(SUPERNET_ID, "val")) == {early, late}
+
+
 @pytest.mark.parametrize("accuracy", [-0.1, 1.5, float("nan"), float("inf")])
 def test_an_accuracy_that_is_no_fraction_is_refused_with_its_batch(store: Store, accuracy: float) -> None:
     put_supernet(store)
