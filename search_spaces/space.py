@@ -31,6 +31,9 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Choice = int | float | str | bool
 
+_MOST_LEAN = 1.5
+"""Log of the exponent at which a row of :meth:`SearchSpace.sample_spread` is all but one end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gene:
@@ -165,6 +168,23 @@ class SearchSpace(ABC):
         """Canonical genotypes, each gene uniform; shape ``(count, genes)``."""
         draws = rng.integers(0, self.cardinalities, size=(count, len(self.genes)), dtype=np.int64)
         return self.canonicalize(draws)
+
+    def sample_spread(self, count: int, rng: np.random.Generator) -> IntArray:
+        """Canonical genotypes of every size and share of quantized units, shape ``(count, genes)``.
+
+        Uniform draws crowd around the middle of a space. Here the genes of a row lean together
+        to the cheap or the expensive end, as they do along a Pareto front (compare the sampling
+        of AttentiveNAS, Wang et al., CVPR 2021).
+        """
+        lean = rng.uniform(-_MOST_LEAN, _MOST_LEAN, size=(count, 1))
+        places = rng.random((count, len(self.genes))) ** np.exp(lean)
+        genotypes = np.minimum((places * self.cardinalities).astype(np.int64), self.cardinalities - 1)
+        columns = self.policy_columns
+        if len(columns):
+            share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0), size=(count, 1))
+            quantized = rng.random((count, len(columns))) < share
+            genotypes[:, columns] = np.where(quantized, self.cardinalities[columns] - 1, 0)
+        return self.canonicalize(genotypes)
 
     def smallest(self) -> IntArray:
         """The genotype of every gene's first choice, shape ``(genes,)``; policy all first."""

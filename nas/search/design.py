@@ -2,8 +2,7 @@
 
 The corners are the smallest and the largest network in each precision. The rest are
 chosen one after another, farthest (in the encoding and in log cost) from what is
-already in, among random candidates drawn so that every share of quantized units and
-every size occurs: plain uniform draws crowd around the middle of a space.
+already in, among random candidates of every size and share of quantized units.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
     corners = _corners(space)
     if count <= len(corners):
         return corners[:count]
-    pool = spread_candidates(space, rng)
+    pool = space.sample_spread(_POOL, rng)
     seen = {row.tobytes() for row in corners}
     pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
     places = _embedding(space, np.concatenate([corners, pool]))
@@ -46,22 +45,6 @@ def _corners(space: SearchSpace) -> IntArray:
         ends = np.concatenate([space.with_policy(ends, choice) for choice in choices])
     _, first = np.unique(ends, axis=0, return_index=True)
     return ends[np.sort(first)]
-
-
-def spread_candidates(space: SearchSpace, rng: np.random.Generator) -> IntArray:
-    """Random canonical genotypes of every size and share of quantized units, shape ``(2000, genes)``.
-
-    Genes lean, row by row, to the cheap or the expensive end.
-    """
-    lean = rng.uniform(-1.5, 1.5, size=(_POOL, 1))
-    places = rng.random((_POOL, len(space.genes))) ** np.exp(lean)
-    genotypes = np.minimum((places * space.cardinalities).astype(np.int64), space.cardinalities - 1)
-    columns = space.policy_columns
-    if len(columns):
-        share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0), size=(_POOL, 1))
-        quantized = rng.random((_POOL, len(columns))) < share
-        genotypes[:, columns] = np.where(quantized, space.cardinalities[columns] - 1, 0)
-    return space.canonicalize(genotypes)
 
 
 def _embedding(space: SearchSpace, genotypes: IntArray) -> FloatArray:

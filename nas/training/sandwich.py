@@ -17,9 +17,9 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def step_subnets(space: SearchSpace, settings: TrainingSettings, step: int) -> list[IntArray]:
-    """The students of a step: the smallest and random ones, drawn from (seed, step, index)."""
+    """The students of a step: the smallest and random ones of every size, drawn from (seed, step, index)."""
     drawn = [
-        space.sample(1, generator(settings.seed, Purpose.SUBNET, step, index))[0]
+        space.sample_spread(1, generator(settings.seed, Purpose.SUBNET, step, index))[0]
         for index in range(settings.random_subnets)
     ]
     return [space.smallest(), *drawn]

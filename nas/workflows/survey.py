@@ -13,7 +13,7 @@ import numpy as np
 from nas.candidates.preparation import InheritedAccuracy
 from nas.candidates.preparation_pool import PreparationPool
 from nas.progress import Progress
-from nas.search.design import designed_candidates, spread_candidates
+from nas.search.design import designed_candidates
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED
@@ -24,6 +24,8 @@ from search_spaces.space import IntArray, SearchSpace
 
 DEFAULT_SURVEY: Final = 60
 SURVEY_SEED: Final = 1
+_SPREAD: Final = 2000
+"""Drawn at once, so that a smaller survey is the beginning of a larger one."""
 
 
 def survey(
@@ -46,7 +48,9 @@ def survey_architectures(space: SearchSpace, count: int) -> IntArray:
     The designed set's come first: measured in both precisions, they show what a policy costs.
     """
     designed = designed_candidates(space, DEFAULT_DESIGN, DESIGN_SEED)
-    rows = space.unquantized(np.concatenate([designed, spread_candidates(space, np.random.default_rng(SURVEY_SEED))]))
+    rows = space.unquantized(
+        np.concatenate([designed, space.sample_spread(_SPREAD, np.random.default_rng(SURVEY_SEED))])
+    )
     _, first = np.unique(rows, axis=0, return_index=True)
     return rows[np.sort(first)][:count]
 
