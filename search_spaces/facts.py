@@ -83,11 +83,11 @@ def operator_facts(op: Operator) -> list[float]:
 
 
 class CostFacts:
-    """Facts of one space's networks; keeps the tables it has computed."""
+    """Facts of one space's networks; what is computed is kept with the space, for all its facts."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self._tables: list[dict[int, FloatArray]] = [{} for _ in space.units]
+        self._tables = space.fact_tables
 
     def of(self, genotypes: IntArray) -> FloatArray:
         """Facts of canonical genotypes, shape ``(n, len(FACTS))``; exact counts as floats."""

@@ -114,6 +114,11 @@ class SearchSpace(ABC):
     # --- what follows from it ----------------------------------------------------
 
     @cached_property
+    def fact_tables(self) -> list[dict[int, NDArray[np.float64]]]:
+        """A dictionary a unit from its keys to their cost facts; :mod:`search_spaces.facts` fills them."""
+        return [{} for _ in self.units]
+
+    @cached_property
     def cardinalities(self) -> IntArray:
         """Choices a gene, shape ``(genes,)``."""
         return np.array([len(gene.choices) for gene in self.genes], dtype=np.int64)

@@ -171,7 +171,7 @@ class CandidatePreparer:
         import torch  # noqa: PLC0415
 
         from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.quantization.onnx_export import export_onnx  # noqa: PLC0415
+        from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
         from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
         from nas.supernet.extraction import extract  # noqa: PLC0415
         from nas.supernet.static_network import save_network  # noqa: PLC0415
@@ -183,17 +183,16 @@ class CandidatePreparer:
         network.eval()
         save_network(network, folder / "weights.safetensors")
         deployed = network.deploy()
-        example = torch.from_numpy(images.reference[:1])
         with torch.no_grad():
             outputs = deployed(torch.from_numpy(images.reference)).numpy()
         _save_npz(folder / "reference.npz", input=images.reference, output=outputs)
+        program = capture(deployed, torch.from_numpy(images.reference[:1]))
         float_path = folder / "float.onnx"
-        export_onnx(deployed, example, tuple(precisions), float_path)
+        export_onnx(program, tuple(precisions), float_path)
         quantized = "int8" in precisions.values()
         if quantized:
             quantize_onnx(float_path, precisions, images.calibration, folder / "quantized.onnx")
         else:
-            program = torch.export.export(deployed, (example,))
             write_atomically(folder / "network.pt2", lambda path: _save_program(program, path))
         onnx_path = folder / ("quantized.onnx" if quantized else "float.onnx")
         prepared = Prepared(

@@ -1,4 +1,4 @@
-"""Float ONNX files whose nodes know which unit of the network they belong to.
+"""Captured networks, and float ONNX files whose nodes know which unit of the network they belong to.
 
 A node is named ``UNIT/OPERATOR_NUMBER``, so that a quantization policy, a profile or a
 reader can tell what it came from.
@@ -15,6 +15,7 @@ from typing import ClassVar
 import onnx
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from nas.home import write_atomically
 from search_spaces.errors import NasError
@@ -26,17 +27,32 @@ _OUTSIDE = "network"
 
 
 class ExportError(NasError):
-    """A network that cannot be written as ONNX."""
+    """A network that cannot be captured or written as ONNX."""
 
     code: ClassVar[str] = "export-failed"
 
 
-def export_onnx(network: nn.Module, example: torch.Tensor, units: Sequence[str], path: Path) -> None:
-    """Writes a network in evaluation mode as one ONNX file with static shapes.
+def capture(network: nn.Module, example: torch.Tensor) -> ExportedProgram:
+    """The network as a program with static shapes: what TVM compiles, and what is written as ONNX.
 
     Args:
-        network: takes float32 images (1, C, H, W), returns logits (1, classes).
+        network: in evaluation mode; takes float32 images (1, C, H, W), returns logits (1, classes).
         example: one such input.
+
+    Raises:
+        ExportError: where PyTorch cannot capture it.
+    """
+    try:
+        return torch.export.export(network, (example,))
+    except (RuntimeError, torch._dynamo.exc.TorchDynamoException) as error:
+        raise ExportError(f"PyTorch could not export the network: {error}") from error
+
+
+def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path) -> None:
+    """Writes an exported network as one ONNX file with static shapes.
+
+    Args:
+        program: by :func:`capture`.
         units: module paths of the units, for example ``stage1.block2``.
         path: the file; written whole or not at all.
 
@@ -45,9 +61,8 @@ def export_onnx(network: nn.Module, example: torch.Tensor, units: Sequence[str],
     """
     try:
         with _quiet():
-            program = torch.onnx.export(
-                network,
-                (example,),
+            onnx_program = torch.onnx.export(
+                program,
                 dynamo=True,
                 external_data=False,
                 verbose=False,
@@ -56,9 +71,9 @@ def export_onnx(network: nn.Module, example: torch.Tensor, units: Sequence[str],
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ExportError(f"PyTorch could not export the network to ONNX: {error}") from error
-    if program is None:
+    if onnx_program is None:
         raise ExportError("PyTorch's exporter returned no ONNX program.")
-    model = program.model_proto
+    model = onnx_program.model_proto
     name_nodes_by_unit(model, units)
     write_atomically(path, lambda temporary: onnx.save(model, temporary))
 

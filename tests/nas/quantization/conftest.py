@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.quantization.onnx_export import export_onnx
+from nas.quantization.onnx_export import capture, export_onnx
 from nas.supernet.static_network import StaticNetwork
 from search_spaces.registry import get_space
 
@@ -25,5 +25,5 @@ def images():
 @pytest.fixture(scope="package")
 def float_onnx(network, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "float.onnx"
-    export_onnx(network, torch.from_numpy(images[:1]), network.units, path)
+    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, path)
     return path

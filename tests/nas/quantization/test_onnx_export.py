@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
-from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME, ExportError, export_onnx, unit_of
+from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME, ExportError, capture, export_onnx, unit_of
 
 
 def test_the_graph_says_what_pytorch_says(network, images, float_onnx):
@@ -36,7 +36,20 @@ class Undecided(nn.Module):
         return x if x.sum() > 0 else x * 2
 
 
-def test_a_network_that_cannot_be_exported_leaves_no_file(tmp_path):
+class ComplexSpectrum(nn.Module):
+    """ONNX has no complex inverse transform of this kind."""
+
+    def forward(self, x):
+        return torch.linalg.eigvals(x).real
+
+
+def test_a_network_that_cannot_be_captured_is_refused():
     with pytest.raises(ExportError, match="could not export"):
-        export_onnx(Undecided(), torch.zeros(1, 1, 4, 4), (), tmp_path / "x.onnx")
+        capture(Undecided(), torch.zeros(1, 1, 4, 4))
+
+
+def test_a_network_that_cannot_be_written_leaves_no_file(tmp_path):
+    program = capture(ComplexSpectrum(), torch.zeros(1, 1, 4, 4))
+    with pytest.raises(ExportError, match="could not export"):
+        export_onnx(program, (), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
