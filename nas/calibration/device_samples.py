@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from hw_profiles.measurement import Measurement
+from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.profile import DeviceProfile
+from nas.candidates.evaluator import LASTING_FAILURES
 from nas.home import Home, write_bytes
 from nas.store.store import Store
 from search_spaces.errors import NasError
@@ -34,6 +35,10 @@ class DeviceSamples:
     """The median over a candidate's measurements of their median invocation."""
     repeatability: float
     """Median relative standard deviation of the measurements; 0 where there are none."""
+    failed: frozenset[str]
+    """Candidates that do not compile or compute something else: measuring them again would say the same."""
+    last_measurement: int
+    """The number of the device's newest measurement, of whatever space; 0 where there is none."""
 
     def __len__(self) -> int:
         return len(self.candidate_ids)
@@ -50,15 +55,20 @@ def device_folder(home: Home, profile: DeviceProfile) -> Path:
 
 def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSpace) -> DeviceSamples:
     """All that counts of a device and space, in the order of first measurement."""
-    after = drifted_at(home, profile)
+    after, last = drifted_at(home, profile), 0
     found: dict[str, list[Measurement]] = defaultdict(list)
-    for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint, space=space.name):
-        if isinstance(stored.outcome, Measurement) and stored.number > after:
-            found[stored.outcome.candidate_id].append(stored.outcome)
+    failed: set[str] = set()
+    for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint):
+        last = max(last, stored.number)
+        outcome = stored.outcome
+        if isinstance(outcome, MeasurementFailure):
+            failed |= {outcome.candidate_id} if outcome.stage in LASTING_FAILURES else set()
+        elif stored.number > after:
+            found[outcome.candidate_id].append(outcome)
     candidates = [
         stored
         for stored in store.candidates.get_many(tuple(found))
-        if dict(stored.candidate.task) == space.task.as_json()
+        if stored.candidate.space == space.name and dict(stored.candidate.task) == space.task.as_json()
     ]
     measured = [found[candidate.id] for candidate in candidates]
     genotypes = np.array([candidate.genotype for candidate in candidates], dtype=np.int64)
@@ -68,6 +78,8 @@ def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSp
         genotypes=genotypes.reshape(len(candidates), len(space.genes)),
         latency_ms=np.array([float(np.median([one.latency_p50_ms for one in group])) for group in measured]),
         repeatability=float(np.median(spreads)) if spreads else 0.0,
+        failed=frozenset(failed - found.keys()),
+        last_measurement=last,
     )
 
 
@@ -86,8 +98,7 @@ def drifted_at(home: Home, profile: DeviceProfile) -> int:
         raise NasError(f"{path} is damaged; delete it, and the next calibration looks for drift again.") from error
 
 
-def note_drift(home: Home, store: Store, profile: DeviceProfile) -> None:
-    """From now on, what was measured so far on the device does not count."""
-    numbers = [stored.number for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint)]
-    note = json.dumps({"last_measurement": max(numbers, default=0)})
+def note_drift(home: Home, profile: DeviceProfile, last_measurement: int) -> None:
+    """From now on, measurements of the device up to this number do not count."""
+    note = json.dumps({"last_measurement": last_measurement})
     write_bytes(device_folder(home, profile) / _DRIFT_FILE, note.encode())

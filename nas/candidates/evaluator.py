@@ -22,7 +22,7 @@ from nas.store.store import Store
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
 
-_LASTING_FAILURES: Final = frozenset({"compile", "check"})
+LASTING_FAILURES: Final = frozenset({"compile", "check"})
 """Failures of the candidate itself; a crash, a timeout or a failed run is tried again."""
 
 
@@ -160,13 +160,19 @@ def prepare_anchor(space: SearchSpace, pool: PreparationPool) -> NetworkFiles:
 
 
 def known_latencies(store: Store, profile: DeviceProfile) -> dict[str, Measurement | MeasurementFailure]:
-    """The newest usable outcome of each candidate on this very device; passing failures are left out."""
+    """The newest usable outcome of each candidate on this very device; passing failures are left out.
+
+    Those of calibrations are left out, too: their artifacts hold no trained weights, and what is
+    evaluated may be shipped.
+    """
     known: dict[str, Measurement | MeasurementFailure] = {}
     for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint):
         outcome = stored.outcome
+        if stored.supernet_id is None:
+            continue
         if isinstance(outcome, Measurement):
             known[outcome.candidate_id] = outcome
-        elif outcome.stage in _LASTING_FAILURES:
+        elif outcome.stage in LASTING_FAILURES:
             known.setdefault(outcome.candidate_id, outcome)
     return known
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nas.cli import bench, data, devices, front, measure, measurements, quickstart, search, train, worker
+from nas.cli import bench, calibrate, data, devices, front, measure, measurements, quickstart, search, train, worker
 from search_spaces.errors import NasError
 
 app = typer.Typer(
@@ -55,6 +55,7 @@ def register_commands() -> typer.Typer:
     app.command("measure")(measure.measure)
     app.command("fit")(measure.fit)
     app.add_typer(measurements.app, name="measurements")
+    app.command("calibrate")(calibrate.calibrate)
     app.command("search")(search.search)
     app.add_typer(front.app, name="front")
     app.command("export")(front.export)

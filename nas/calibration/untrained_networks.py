@@ -1,0 +1,137 @@
+"""Networks with seeded random weights as files: what a latency can be measured of without training.
+
+Latency depends on shapes and precisions, not on weights, as long as activations keep
+a usual size: values that die out become denormal numbers, which processors handle
+slowly. So batch norm is set from random images before it is folded.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_profiles.network_files import NetworkFiles
+from nas.candidates.preparation import PreparationFailure
+from nas.home import sha256_of, write_atomically, write_bytes
+from search_spaces.errors import NasError, UsageError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray, SearchSpace
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+_RECORD: Final = "untrained.json"
+_REFERENCE_IMAGES: Final = 4
+_RANGE_IMAGES: Final = 8
+"""Images that activation ranges are taken from."""
+_NORM_IMAGES: Final = 16
+_SEED: Final = 0
+
+UntrainedOutcome = NetworkFiles | PreparationFailure
+
+
+def buildable(space: SearchSpace) -> MobileNetV3Space:
+    """The space, where its networks can be built here.
+
+    Raises:
+        UsageError: where they cannot.
+    """
+    if not isinstance(space, MobileNetV3Space):
+        raise UsageError(
+            f"networks of {space.name} cannot be built here, so that no device can measure them; its recorded devices"
+            " are for `hwnas bench calibration`. Spaces that can be measured: mobilenet_v3:tiny, mobilenet_v3:imagenet."
+        )
+    return space
+
+
+class UntrainedPreparer:
+    """Writes networks of one space into ``cache``, one folder a candidate; the same ones on every run."""
+
+    def __init__(self, space: MobileNetV3Space, cache: Path) -> None:
+        self._space = space
+        self._cache = cache
+
+    def prepare(self, genotype: IntArray) -> UntrainedOutcome:
+        """The candidate's files; made unless they are there. Expected failures are values.
+
+        Args:
+            genotype: canonical, shape ``(genes,)``.
+        """
+        candidate_id = self._space.candidate(genotype).id
+        folder = self._cache / candidate_id[:2] / candidate_id
+        quantized = "int8" in self._space.network_shape(genotype).precisions.values()
+        files = NetworkFiles(
+            name=candidate_id,
+            onnx=folder / ("quantized.onnx" if quantized else "float.onnx"),
+            exported_program=None if quantized else folder / "network.pt2",
+            quantized=quantized,
+            reference=folder / "reference.npz",
+        )
+        try:
+            if not _is_complete(files):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._make(genotype, files)
+        except (NasError, RuntimeError, ValueError) as error:
+            return PreparationFailure(candidate_id=candidate_id, message=" ".join(str(error).split())[:500])
+        return files
+
+    def _make(self, genotype: IntArray, files: NetworkFiles) -> None:
+        # torch takes seconds to import; the process that owns the pool does without.
+        import torch  # noqa: PLC0415
+
+        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
+        from nas.quantization.onnx_export import export_onnx  # noqa: PLC0415
+        from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
+        from nas.supernet.static_network import StaticNetwork  # noqa: PLC0415
+
+        precisions = self._space.network_shape(genotype).precisions
+        rng = np.random.default_rng(_SEED)
+
+        def images(count: int) -> NDArray[np.float32]:
+            return rng.standard_normal((count, *self._space.task.shape), dtype=np.float32)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            network = StaticNetwork.from_shape(self._space, genotype)
+        recalibrate_batch_norm(network, torch.from_numpy(images(_NORM_IMAGES)))
+        deployed = network.deploy()
+        reference = images(_REFERENCE_IMAGES)
+        with torch.no_grad():
+            outputs = deployed(torch.from_numpy(reference)).numpy()
+        _write_reference(files.reference, reference, outputs)
+        example = torch.from_numpy(reference[:1])
+        float_path = files.onnx.with_name("float.onnx")
+        export_onnx(deployed, example, tuple(precisions), float_path)
+        if files.quantized:
+            quantize_onnx(float_path, precisions, images(_RANGE_IMAGES), files.onnx)
+        if files.exported_program is not None:
+            program = torch.export.export(deployed, (example,))
+            write_atomically(files.exported_program, lambda path: _write_program(program, path))
+        record = {"onnx_sha256": sha256_of(files.onnx)}
+        write_bytes(files.onnx.with_name(_RECORD), json.dumps(record).encode())
+
+
+def _is_complete(files: NetworkFiles) -> bool:
+    """Whether the record, which is written last, is there and speaks of this graph."""
+    try:
+        record = json.loads(files.onnx.with_name(_RECORD).read_text("utf-8"))
+        return bool(sha256_of(files.onnx) == record["onnx_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_reference(path: Path, images: NDArray[np.float32], outputs: NDArray[np.float32]) -> None:
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, input=images, output=outputs)
+
+    write_atomically(path, fill)
+
+
+def _write_program(program: "ExportedProgram", path: Path) -> None:
+    from torch.export import save  # noqa: PLC0415
+
+    with path.open("wb") as file:
+        save(program, file)
