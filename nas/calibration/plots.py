@@ -18,6 +18,8 @@ _OTHER: Final = "#c1440e"
 
 def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
     """Each measured network against its prediction by a model that was not fitted to it, with 90 % intervals."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+
     predictor, measured_ms = calibration.predictor, calibration.latency_ms
     predicted_ms = measured_ms * np.exp(-predictor.residuals)
     half = predictor.expected.half_width
@@ -41,6 +43,10 @@ def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
             )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("measured p50, ms")
     axes.set_ylabel("predicted without it (cross-validation), ms, 90 % interval")
     axes.set_title(title)
@@ -49,7 +55,10 @@ def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
 
 def plot_history(calibration: Calibration, title: str, path: Path) -> None:
     """The stated and the cross-validated error after each batch of samples, and the device's repeatability."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+
     figure, axes = _axes()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     samples = [step.samples for step in calibration.history]
     axes.plot(samples, [step.expected_mape_pct for step in calibration.history], "o-", color=_COLOR, label="stated")
     axes.plot(samples, [step.held_out_mape_pct for step in calibration.history], "s--", color=_OTHER, label="held out")

@@ -3,13 +3,14 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from nas.calibration.untrained_networks import UntrainedOutcome, UntrainedPreparer
 from nas.candidates.preparation import PreparationFailure
@@ -18,6 +19,8 @@ from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.space import IntArray
 from search_spaces.task import ImageTask
+
+_GRACE_S: Final = 2.0
 
 
 @dataclass(slots=True)
@@ -74,14 +77,16 @@ class UntrainedPool:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the processes at once; what they finished is in the cache."""
+        """Ends the processes, whatever they do; what they finished is in the cache."""
         if self._executor is None:
             return
-        running = list((self._executor._processes or {}).values())
+        processes = list((self._executor._processes or {}).values())
         self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in running:
+        # Idle ones end by themselves, and tidy up; the others are not waited for.
+        until_s = time.monotonic() + _GRACE_S
+        for process in processes:
+            process.join(max(0.0, until_s - time.monotonic()))
             process.kill()
-        for process in running:
             process.join()
         self._executor = None
 

@@ -39,6 +39,8 @@ def options(
     context.obj = {"debug": debug}
 
 
+_INTERRUPTED = 130
+_CONTINUE = "interrupted; run the same command again to continue."
 COMMAND_GROUP = "hwnas.commands"
 """Entry points that add commands: packages above this one, which it cannot import, bring theirs."""
 
@@ -78,13 +80,16 @@ def run(arguments: list[str]) -> int:
     arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
     try:
         outcome = register_commands()(args=arguments, prog_name="hwnas", standalone_mode=False)
+        # Ctrl-C comes back as this code, without a word.
+        if outcome == _INTERRUPTED:
+            return _fail(_CONTINUE, "interrupted", _INTERRUPTED, arguments)
         return outcome if isinstance(outcome, int) else 0
     except TyperException as error:
         # Without arguments the help is printed, and the message is empty.
         message = " ".join(error.format_message().split())
         return _fail(f"{message} See --help.", "usage", error.exit_code, arguments) if message else error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; run the same command again to continue.", "interrupted", 130, arguments)
+        return _fail(_CONTINUE, "interrupted", _INTERRUPTED, arguments)
     except NasError as error:
         if debug:
             raise
