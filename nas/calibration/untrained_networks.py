@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hw_profiles.network_files import NetworkFiles
 from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of, write_atomically, write_bytes
-from search_spaces.errors import NasError, UsageError
+from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray, SearchSpace
+from search_spaces.space import IntArray
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -30,20 +30,6 @@ _NORM_IMAGES: Final = 16
 _SEED: Final = 0
 
 UntrainedOutcome = NetworkFiles | PreparationFailure
-
-
-def buildable(space: SearchSpace) -> MobileNetV3Space:
-    """The space, where its networks can be built here.
-
-    Raises:
-        UsageError: where they cannot.
-    """
-    if not isinstance(space, MobileNetV3Space):
-        raise UsageError(
-            f"networks of {space.name} cannot be built here, so that no device can measure them; its recorded devices"
-            " are for `hwnas bench calibration`. Spaces that can be measured: mobilenet_v3:tiny, mobilenet_v3:imagenet."
-        )
-    return space
 
 
 class UntrainedPreparer:

@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nas.cli import bench, calibrate, data, devices, front, measure, measurements, quickstart, search, train, worker
+from nas.cli import (
+    bench,
+    calibrate,
+    data,
+    devices,
+    front,
+    measure,
+    measurements,
+    predict,
+    quickstart,
+    search,
+    train,
+    worker,
+)
 from search_spaces.errors import NasError
 
 app = typer.Typer(
@@ -21,7 +34,8 @@ app = typer.Typer(
     help=(
         "Finds the network, in which precision, that is best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "front, export, serve. State lives under HWNAS_HOME; every command continues where it was interrupted."
+        "front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under HWNAS_HOME; "
+        "every command continues where it was interrupted."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -58,6 +72,7 @@ def register_commands() -> typer.Typer:
     app.command("fit")(measure.fit)
     app.add_typer(measurements.app, name="measurements")
     app.command("calibrate")(calibrate.calibrate)
+    app.command("predict")(predict.predict)
     app.command("search")(search.search)
     app.add_typer(front.app, name="front")
     app.command("export")(front.export)

@@ -10,13 +10,13 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
+from nas.calibration.buildable_spaces import buildable
 from nas.calibration.device_samples import DeviceSamples, device_folder, note_drift, samples_of
 from nas.calibration.drift import MIN_KNOWN, DriftCheck, check_drift
 from nas.calibration.known_devices import KnownDevices, known_devices
 from nas.calibration.network_measurer import NetworkMeasurer, network_measurer
 from nas.calibration.plots import plot_history, plot_predictions
 from nas.calibration.population import Precisions, population
-from nas.calibration.untrained_networks import buildable
 from nas.progress import Progress
 from nas.store.leases import Lease
 from nas.workflows.predictor_revisions import store_revision

@@ -40,14 +40,24 @@ def fit_predictors(workspace: Workspace, supernet: StoredSupernet, profile: Devi
     space = space_of(supernet)
     rows, latency_ms, repeatability = latency_samples(workspace, supernet, profile)
     latency = fit_latency(space, rows, latency_ms, repeatability)
-    accuracy_rows, accuracies = accuracy_samples(workspace, supernet)
-    accuracy = AccuracyPredictor.fit(space, accuracy_rows, accuracies, seed=FIT_SEED)
+    accuracy, accuracy_revision = fit_accuracy(workspace, supernet)
     return FittedPredictors(
         latency=latency,
         latency_revision=store_revision(workspace, latency, profile_id=profile.id, supernet_id=supernet.id),
         accuracy=accuracy,
-        accuracy_revision=store_revision(workspace, accuracy, profile_id=None, supernet_id=supernet.id),
+        accuracy_revision=accuracy_revision,
     )
+
+
+def fit_accuracy(workspace: Workspace, supernet: StoredSupernet) -> tuple[AccuracyPredictor, str]:
+    """Fits and stores the accuracy predictor of a supernet; gives its revision too.
+
+    Raises:
+        NasError: where the samples are too few or say nothing.
+    """
+    rows, accuracies = accuracy_samples(workspace, supernet)
+    predictor = AccuracyPredictor.fit(space_of(supernet), rows, accuracies, seed=FIT_SEED)
+    return predictor, store_revision(workspace, predictor, profile_id=None, supernet_id=supernet.id)
 
 
 def fit_latency(

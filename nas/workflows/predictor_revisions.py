@@ -83,6 +83,13 @@ def load_latency(home: Home, stored: StoredPredictor) -> LatencyPredictor:
     return LatencyPredictor.load(home.predictors / stored.folder, revision_space(home, stored))
 
 
+def load_predictor(home: Home, stored: StoredPredictor) -> LatencyPredictor | AccuracyPredictor:
+    """A stored predictor of either kind; errors as :func:`load_latency`."""
+    if stored.kind == "latency":
+        return load_latency(home, stored)
+    return AccuracyPredictor.load(home.predictors / stored.folder, revision_space(home, stored))
+
+
 def _folder_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
-from nas.calibration.untrained_networks import UntrainedPreparer, buildable
+from nas.calibration.buildable_spaces import buildable
+from nas.calibration.untrained_networks import UntrainedPreparer
 from nas.calibration.untrained_pool import UntrainedPool
 from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of
