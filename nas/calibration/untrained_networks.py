@@ -45,23 +45,31 @@ class UntrainedPreparer:
         Args:
             genotype: canonical, shape ``(genes,)``.
         """
+        files = self._files(genotype)
+        try:
+            if not _is_complete(files):
+                files.onnx.parent.mkdir(parents=True, exist_ok=True)
+                self._make(genotype, files)
+        except (NasError, RuntimeError, ValueError) as error:
+            return PreparationFailure(candidate_id=files.name, message=" ".join(str(error).split())[:500])
+        return files
+
+    def find(self, genotype: IntArray) -> NetworkFiles | None:
+        """The candidate's files where they are there already; needs no torch."""
+        files = self._files(genotype)
+        return files if _is_complete(files) else None
+
+    def _files(self, genotype: IntArray) -> NetworkFiles:
         candidate_id = self._space.candidate(genotype).id
         folder = self._cache / candidate_id[:2] / candidate_id
         quantized = "int8" in self._space.network_shape(genotype).precisions.values()
-        files = NetworkFiles(
+        return NetworkFiles(
             name=candidate_id,
             onnx=folder / ("quantized.onnx" if quantized else "float.onnx"),
             exported_program=None if quantized else folder / "network.pt2",
             quantized=quantized,
             reference=folder / "reference.npz",
         )
-        try:
-            if not _is_complete(files):
-                folder.mkdir(parents=True, exist_ok=True)
-                self._make(genotype, files)
-        except (NasError, RuntimeError, ValueError) as error:
-            return PreparationFailure(candidate_id=candidate_id, message=" ".join(str(error).split())[:500])
-        return files
 
     def _make(self, genotype: IntArray, files: NetworkFiles) -> None:
         # torch takes seconds to import; the process that owns the pool does without.

@@ -51,7 +51,7 @@ def _prepare(genotype: IntArray) -> UntrainedOutcome:
 
 
 class UntrainedPool:
-    """A context manager over the processes; they start with the first batch.
+    """A context manager over the processes; they start with the first network that is not there yet.
 
     A candidate that kills or hangs its process is a failure of that candidate; the rest go on.
     """
@@ -94,8 +94,12 @@ class UntrainedPool:
         self, genotypes: Sequence[IntArray], on_done: Callable[[int], None] = lambda _done: None
     ) -> list[UntrainedOutcome]:
         """One outcome a genotype, in order; ``on_done`` hears how many are done."""
-        outcomes: dict[int, UntrainedOutcome] = {}
-        together = [(index, self._submit(genotype)) for index, genotype in enumerate(genotypes)]
+        at_hand = UntrainedPreparer(self._space, self._cache)
+        outcomes: dict[int, UntrainedOutcome] = {
+            index: files for index, genotype in enumerate(genotypes) if (files := at_hand.find(genotype)) is not None
+        }
+        missing = [index for index in range(len(genotypes)) if index not in outcomes]
+        together = [(index, self._submit(genotypes[index])) for index in missing]
         for index, future in together:
             outcome = self._result(future)
             if not isinstance(outcome, NasError):

@@ -323,7 +323,7 @@ def _bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNet
 
 def _sources_sentence(known: KnownDevices) -> str:
     if not known.devices:
-        return "no other device is known in this space: the predictor rests on this device's own measurements alone."
+        return "no other device is used as a source: the predictor rests on this device's own measurements alone."
     names = ", ".join(f"{device.name} ({device.origin}, {device.samples})" for device in known.devices)
     return f"learning from {len(known.devices)} known devices: {names}."
 

@@ -136,9 +136,10 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
         for candidate_id in sorted(known) * 3:
             store.measurements.add(dataclasses.replace(measurement(candidate_id, 700.0, 800.0), **own))
     last = stored_numbers(hwnas.home)[-1]
-    code, out, err = hwnas(*ARGUMENTS)
+    code, out, err = hwnas(*ARGUMENTS, "--sources", "none")
     assert code == 0
     assert "has drifted" in err
+    assert "no other device is used as a source" in err
     assert "must be calibrated anew" in err
     assert "drifted: 3 networks" in out
     assert "0 taken now" not in out
