@@ -8,6 +8,7 @@ from nas.cli.console import TerminalProgress, print_json, print_lines
 from search_spaces.errors import UsageError
 
 if TYPE_CHECKING:
+    from nas.calibration.population import Precisions
     from nas.workflows.calibrating import CalibrationReport
 
 _STOPPED = {
@@ -57,8 +58,6 @@ def calibrate(
     from nas.workflows.calibrating import CalibrationRequest, calibrate_device  # noqa: PLC0415
     from nas.workflows.workspace import open_workspace  # noqa: PLC0415
 
-    if precision not in ("all", "fp32"):
-        raise UsageError(f"--precision is {precision!r}; give 'all' or 'fp32'.")
     if target_mape is not None and not 0 < target_mape < float("inf"):
         raise UsageError(f"--target-mape is {target_mape}; give percent above 0.")
     request = CalibrationRequest(
@@ -66,7 +65,7 @@ def calibrate(
         budget=budget,
         target_mape_pct=target_mape,
         sources=source_names(sources),
-        precisions="fp32" if precision == "fp32" else "all",
+        precisions=precisions_of(precision),
         seed=seed,
         supernet=supernet,
     )
@@ -76,6 +75,15 @@ def calibrate(
         print_json(report.as_json())
     else:
         print_lines(*report_lines(report))
+
+
+def precisions_of(text: str) -> "Precisions":
+    """``--precision`` as what it may be."""
+    if text == "all":
+        return "all"
+    if text == "fp32":
+        return "fp32"
+    raise UsageError(f"--precision is {text!r}; give 'all' or 'fp32'.")
 
 
 def source_names(text: str | None) -> tuple[str, ...] | None:

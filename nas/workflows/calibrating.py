@@ -116,7 +116,7 @@ def calibrate_device(
         NasError: where measuring is impossible.
     """
     profile = measurable_profile(workspace, device)
-    space = _bound_space(workspace, request)
+    space = bound_space(workspace, request)
     pool = population(space, request.seed, request.precisions)
     check_budget(request.budget, len(pool))
     known = known_devices(workspace, space, profile.id, request.sources, progress)
@@ -246,16 +246,16 @@ class CalibrationRun:
         known: KnownDevices,
         progress: Progress,
         *,
-        held_out: frozenset[str] = frozenset(),
+        alone: bool = False,
     ) -> Calibration:
-        """Calibrates on chosen networks of the pool; ``held_out`` candidates are neither chosen nor known."""
+        """Calibrates on chosen networks of the pool; ``alone``, what else was measured before does not join."""
         earlier = self._earlier
-        usable = np.array([one not in held_out for one in earlier.candidate_ids], dtype=np.bool_)
+        joining = slice(0, 0) if alone else slice(None)
         name = f"calibrating {self._profile.id}"
         progress.update(name, 0, request.budget)
 
         def measure(rows: IntArray) -> FloatArray:
-            values = self._values_of(rows, lambda done: progress.update(name, done, request.budget))
+            values = self.values_of(rows, lambda done: progress.update(name, done, request.budget))
             self.failed += int(np.isnan(values).sum())
             return values
 
@@ -271,7 +271,7 @@ class CalibrationRun:
             seed=request.seed,
             sources=[device.model for device in known.devices],
             target_mape_pct=request.target_mape_pct,
-            known=(earlier.genotypes[usable], earlier.latency_ms[usable]),
+            known=(earlier.genotypes[joining], earlier.latency_ms[joining]),
             repeatability=self._repeatability,
             on_step=report,
         )
@@ -280,7 +280,11 @@ class CalibrationRun:
     def _done(self) -> int:
         return self.measured + self.reused
 
-    def _values_of(self, rows: IntArray, on_done: Callable[[int], None]) -> FloatArray:
+    def values_of(self, rows: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
+        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN where one failed.
+
+        ``on_done`` hears how many this run has the values of.
+        """
         stored = self._earlier.by_id()
         values = np.full(len(rows), np.nan)
         missing = []
@@ -301,7 +305,7 @@ class CalibrationRun:
         return samples_of(self._workspace.home, self._workspace.store, self._profile, self._space).repeatability
 
 
-def _bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNetV3Space:
+def bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNetV3Space:
     """The space with the images and classes that the request means.
 
     Raises:
