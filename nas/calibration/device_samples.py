@@ -37,8 +37,6 @@ class DeviceSamples:
     """Median relative standard deviation of the measurements; 0 where there are none."""
     failed: frozenset[str]
     """Candidates that do not compile or compute something else: measuring them again would say the same."""
-    last_measurement: int
-    """The number of the device's newest measurement, of whatever space; 0 where there is none."""
 
     def __len__(self) -> int:
         return len(self.candidate_ids)
@@ -55,11 +53,10 @@ def device_folder(home: Home, profile: DeviceProfile) -> Path:
 
 def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSpace) -> DeviceSamples:
     """All that counts of a device and space, in the order of first measurement."""
-    after, last = drifted_at(home, profile), 0
+    after = drifted_at(home, profile)
     found: dict[str, list[Measurement]] = defaultdict(list)
     failed: set[str] = set()
-    for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint):
-        last = max(last, stored.number)
+    for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint, space=space.name):
         outcome = stored.outcome
         if isinstance(outcome, MeasurementFailure):
             failed |= {outcome.candidate_id} if outcome.stage in LASTING_FAILURES else set()
@@ -68,7 +65,7 @@ def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSp
     candidates = [
         stored
         for stored in store.candidates.get_many(tuple(found))
-        if stored.candidate.space == space.name and dict(stored.candidate.task) == space.task.as_json()
+        if dict(stored.candidate.task) == space.task.as_json()
     ]
     measured = [found[candidate.id] for candidate in candidates]
     genotypes = np.array([candidate.genotype for candidate in candidates], dtype=np.int64)
@@ -79,7 +76,6 @@ def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSp
         latency_ms=np.array([float(np.median([one.latency_p50_ms for one in group])) for group in measured]),
         repeatability=float(np.median(spreads)) if spreads else 0.0,
         failed=frozenset(failed - found.keys()),
-        last_measurement=last,
     )
 
 

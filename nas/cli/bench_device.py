@@ -20,7 +20,7 @@ def device(
     sources: Annotated[
         str | None,
         typer.Option(
-            help="Known devices to learn from, separated by commas; 'none' for none. [default: all in the space]"
+            help="Known devices to learn from, separated by commas; 'none' for none. Default: all in the space."
         ),
     ] = None,
     precision: Annotated[str, typer.Option(help="'all' for fp32, mixed and int8 networks; 'fp32' for those.")] = "all",

@@ -28,7 +28,7 @@ def calibrate(
     sources: Annotated[
         str | None,
         typer.Option(
-            help="Known devices to learn from, separated by commas; 'none' for none. [default: all in the space]"
+            help="Known devices to learn from, separated by commas; 'none' for none. Default: all in the space."
         ),
     ] = None,
     precision: Annotated[
@@ -39,7 +39,7 @@ def calibrate(
         str | None,
         typer.Option(
             help="Calibrate for the images and classes of this supernet (first digits of its id)."
-            " [default: the newest of the space, or the task that the space was published with]"
+            " Default: the newest of the space, or what the space was published with."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,

@@ -17,7 +17,7 @@ def predict(
         typer.Argument(metavar="[CANDIDATE]...", help="Canonical strings, or first digits of candidates' ids."),
     ] = None,
     space: Annotated[
-        str | None, typer.Option("--space", help="The candidates' space. [default: the only one with a predictor]")
+        str | None, typer.Option("--space", help="The candidates' space. Default: the only one with a predictor.")
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="A file with one candidate a line; '-' reads standard input.")

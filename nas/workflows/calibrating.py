@@ -210,9 +210,10 @@ def look_for_drift(
     """Measures a few earlier networks again; where they changed, what came before stops to count."""
     if len(earlier) < MIN_KNOWN:
         return None
+    last = workspace.store.measurements.last_number()
     check = check_drift(earlier, measurer.measure)
     if check.drifted:
-        note_drift(workspace.home, profile, earlier.last_measurement)
+        note_drift(workspace.home, profile, last)
         progress.say(
             f"{profile.id} has drifted: {check.checked} networks measured before now take {check.change_pct:+.1f} %"
             f" (its repeatability explains {check.allowed_pct:.1f} %). It must be calibrated anew, which happens now;"
@@ -263,7 +264,7 @@ class CalibrationRun:
             figures = {"samples": str(step.samples), "stated error": f"{step.expected_mape_pct:.1f} %"}
             progress.update(name, self._done, request.budget, figures)
 
-        return calibrate(
+        found = calibrate(
             self._space,
             pool,
             measure,
@@ -275,6 +276,8 @@ class CalibrationRun:
             repeatability=self._repeatability,
             on_step=report,
         )
+        progress.update(name, self._done, self._done)
+        return found
 
     @property
     def _done(self) -> int:

@@ -17,7 +17,6 @@ def earlier(repeatability=0.02):
         latency_ms=np.linspace(1.0, 3.0, 9),
         repeatability=repeatability,
         failed=frozenset(),
-        last_measurement=9,
     )
 
 
@@ -47,7 +46,9 @@ def test_what_came_before_a_drift_does_not_count(tmp_path):
     with open_store(tmp_path / "hwnas.db") as store:
         put_device(store)
         ids = put_candidates(store, 3)
-        last = [store.measurements.add(measurement(one, 1.0, 2.0)) for one in ids][-1]
+        for one in ids:
+            store.measurements.add(measurement(one, 1.0, 2.0))
+        last = store.measurements.last_number()
         assert len(samples_of(home, store, PROFILE, SPACE)) == 3
         note_drift(home, PROFILE, last)
         assert drifted_at(home, PROFILE) == last
