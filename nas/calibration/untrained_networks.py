@@ -27,6 +27,8 @@ _REFERENCE_IMAGES: Final = 4
 _RANGE_IMAGES: Final = 8
 """Images that activation ranges are taken from."""
 _NORM_IMAGES: Final = 16
+_QUANTIZED_TOLERANCE: Final = 0.3
+"""An untrained network says nearly the same of every image, so that rounding weighs more in what it says."""
 _SEED: Final = 0
 
 UntrainedOutcome = NetworkFiles | PreparationFailure
@@ -69,6 +71,7 @@ class UntrainedPreparer:
             exported_program=None if quantized else folder / "network.pt2",
             quantized=quantized,
             reference=folder / "reference.npz",
+            quantized_tolerance=_QUANTIZED_TOLERANCE,
         )
 
     def _make(self, genotype: IntArray, files: NetworkFiles) -> None:
