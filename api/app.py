@@ -7,8 +7,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from api.body_limit import BodyLimit
+from api.loaded_predictors import LoadedPredictors
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
-from api.routes import artifacts, calibrations, candidates, devices, fronts, health, search_spaces, searches
+from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
 from nas.home import Home
 from nas.store import Store
 
@@ -32,9 +33,10 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     )
     app.state.store = store
     app.state.home = home
+    app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit)
-    for module in (health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations):
+    for module in (health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors):
         app.include_router(module.router)
     app.openapi = _with_problem_media_type(app.openapi)  # type: ignore[method-assign]
     return app

@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
 from nas.home import Home
 from nas.jobs.queue import JobQueue
@@ -16,6 +17,10 @@ def _store(request: Request) -> Store:
 
 def _home(request: Request) -> Home:
     return cast("Home", request.app.state.home)
+
+
+def _predictors(request: Request) -> LoadedPredictors:
+    return cast("LoadedPredictors", request.app.state.predictors)
 
 
 def _queue(request: Request) -> JobQueue:
@@ -54,4 +59,5 @@ def refuse_repeated_parameters(request: Request) -> None:
 
 StoreDep = Annotated[Store, Depends(_store)]
 HomeDep = Annotated[Home, Depends(_home)]
+PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]

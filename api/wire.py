@@ -16,6 +16,10 @@ SizeLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER, description="Bytes of the
 AccuracyLimit = Annotated[
     float, Field(ge=0, le=1, allow_inf_nan=False, description="A fraction, compared with accuracy_val.")
 ]
+SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
+MAX_PREDICTIONS = 1000
+"""Candidates a request."""
+CandidateText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=1000)]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -52,12 +56,29 @@ class CalibrationRequest(_Request):
     """How to calibrate a device's latency predictor."""
 
     space: SpaceName
-    supernet: Hash | None = Field(None, description="Default: the newest supernet of the space.")
-    budget: int = Field(20, ge=3, le=10_000, description="Measurements at most.")
+    budget: int = Field(20, ge=5, le=10_000, description="Measurements at most.")
     target_mape_pct: float | None = Field(
         None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."
     )
+    sources: Annotated[list[SourceName], Field(max_length=1000)] | None = Field(
+        None, description="Known devices to learn from. Default: all that are known in the space; empty: none."
+    )
+    precisions: Literal["all", "fp32"] = Field("all", description="Which networks are measured.")
     seed: Seed = 0
+    supernet: Hash | None = Field(
+        None,
+        description="Also evaluates a designed set with this supernet, as large as the budget, and fits its accuracy "
+        "predictor; its images and classes are meant. Default: the latency predictor alone, for the images and "
+        "classes of the newest supernet of the space or, where there is none, those that it was published with.",
+    )
+
+
+class PredictRequest(_Request):
+    """Candidates to predict, all of the predictor's space."""
+
+    candidates: Annotated[list[CandidateText], Field(min_length=1, max_length=MAX_PREDICTIONS)] = Field(
+        description="Canonical strings, or ids of stored candidates (first 6 digits at least)."
+    )
 
 
 class DeviceOut(BaseModel):
@@ -176,6 +197,48 @@ class SearchOut(JobOut):
     """Real evaluations done."""
     front: str | None
     """Address of the search's front, once it has one."""
+
+
+class PredictorOut(BaseModel):
+    """An immutable revision of a predictor."""
+
+    id: str
+    kind: Literal["latency", "accuracy"]
+    device: str | None
+    """Of a latency predictor."""
+    space: str
+    supernet: str | None
+    """Whose evaluations it rests on, where it does."""
+    schema_version: str
+    """Of its features."""
+    data_sha256: str
+    """Hash of the samples that it was fitted to."""
+    metrics: dict[str, Any]
+    """On held-out samples, by cross-validation."""
+    provenance: dict[str, Any] | None
+    """Where its samples came from, for calibrations: request, device fingerprint, known devices, stated error."""
+    created_at: datetime
+
+
+class PredictionOut(BaseModel):
+    """One candidate's prediction."""
+
+    candidate: str
+    arch: str
+    predicted: float
+    interval_90: tuple[float, float]
+    outside: bool
+    """Whether it lies outside what the predictor was trained on."""
+
+
+class PredictionsOut(BaseModel):
+    """Predictions in the order asked."""
+
+    predictor: str
+    device: str | None
+    space: str
+    quantity: Literal["latency_p50_ms", "accuracy_val"]
+    predictions: list[PredictionOut]
 
 
 class HealthOut(BaseModel):

@@ -61,6 +61,16 @@ class Home:
         return self.root / "predictors"
 
     @property
+    def measurement_tables(self) -> Path:
+        """Imported measurement tables, one file each, named by the SHA-256 of its content."""
+        return self.root / "measurement_tables"
+
+    @property
+    def calibrations(self) -> Path:
+        """Plots of calibrations and what they know of a device's drift, one folder a device and space."""
+        return self.root / "calibrations"
+
+    @property
     def cache(self) -> Path:
         """What can be deleted at any time and is made again."""
         return self.root / "cache"

@@ -27,10 +27,10 @@ class RecordedSpace:
 
 
 def join_tables(tables: Sequence[MeasurementTable]) -> tuple[RecordedSpace, ...]:
-    """One record a space; rows of one string are one row.
+    """One record a space; a string's n-th rows in each table are one row.
 
     Raises:
-        UsageError: where two tables measured one device or task for the same row.
+        UsageError: where two tables hold different measurements of one device or task for the same row.
         TableError: where a string does not parse; names the row.
         UnknownNameError: where a table is of an unknown space.
     """
@@ -40,30 +40,49 @@ def join_tables(tables: Sequence[MeasurementTable]) -> tuple[RecordedSpace, ...]
     records = []
     for name, group in by_space.items():
         space = get_space(name)
-        parsed = [table.genotypes(space) for table in group]
-        joined = group[0] if len(group) == 1 else _joined(group)
-        first = {
-            arch: row for t, rows in zip(group, parsed, strict=True) for arch, row in zip(t.archs, rows, strict=True)
-        }
-        genotypes = parsed[0] if len(group) == 1 else np.array([first[arch] for arch in joined.archs])
-        records.append(RecordedSpace(space=space, genotypes=genotypes, table=joined))
+        joined = group[0] if len(group) == 1 else join_rows(group)
+        if len(group) > 1:
+            for table in group:
+                table.genotypes(space)  # an error names the row of its own table
+        records.append(RecordedSpace(space=space, genotypes=joined.genotypes(space), table=joined))
     return tuple(records)
 
 
-def _joined(tables: Sequence[MeasurementTable]) -> MeasurementTable:
-    row_of = {arch: row for row, arch in enumerate(dict.fromkeys(arch for table in tables for arch in table.archs))}
+def join_rows(tables: Sequence[MeasurementTable]) -> MeasurementTable:
+    """Tables of one space as one, under the first one's name of the space; rows in the order met.
+
+    Raises:
+        UsageError: where two tables hold different measurements of one device or task for the same row.
+    """
+    keys = [_row_keys(table.archs) for table in tables]
+    row_of = {key: row for row, key in enumerate(dict.fromkeys(key for group in keys for key in group))}
     latency_ms: dict[str, FloatArray] = {}
     accuracy: dict[str, FloatArray] = {}
-    for table in tables:
-        rows = np.array([row_of[arch] for arch in table.archs])
+    for table, group in zip(tables, keys, strict=True):
+        rows = np.array([row_of[key] for key in group])
         for columns, joined in ((table.latency_ms, latency_ms), (table.accuracy, accuracy)):
             for name, column in columns.items():
                 target = joined.setdefault(name, np.full(len(row_of), np.nan))
                 measured = ~np.isnan(column)
-                if (~np.isnan(target[rows[measured]])).any():
-                    raise UsageError(f"two tables hold {name!r} for the same row; give each measurement once.")
+                known = target[rows[measured]]
+                if (~np.isnan(known) & (known != column[measured])).any():
+                    raise UsageError(
+                        f"two tables hold different values of {name!r} for the same row; give each measurement once,"
+                        " or give one of the devices another name."
+                    )
                 target[rows[measured]] = column[measured]
-    return MeasurementTable(space=tables[0].space, archs=tuple(row_of), latency_ms=latency_ms, accuracy=accuracy)
+    archs = tuple(arch for arch, _ in row_of)
+    return MeasurementTable(space=tables[0].space, archs=archs, latency_ms=latency_ms, accuracy=accuracy)
+
+
+def _row_keys(archs: Sequence[str]) -> list[tuple[str, int]]:
+    """Each row's string and how often it was there before: tables may measure a network twice."""
+    seen: dict[str, int] = {}
+    keys = []
+    for arch in archs:
+        keys.append((arch, seen.get(arch, 0)))
+        seen[arch] = keys[-1][1] + 1
+    return keys
 
 
 def split_rows(count: int, seed: int) -> tuple[IntArray, IntArray]:

@@ -115,12 +115,16 @@ def calibrate(
     seed: int,
     sources: Sequence[LatencyPredictor | SourceModel] = (),
     target_mape_pct: float | None = None,
-    repeatability: float = 0.0,
+    known: tuple[IntArray, FloatArray] | None = None,
+    repeatability: Callable[[], float] = lambda: 0.0,
     on_step: Callable[[CalibrationStep], None] = lambda _: None,
 ) -> Calibration:
     """Measures chosen networks of a population until the stated error is met or the budget spent.
 
-    A failed measurement (NaN) costs its place in the budget and is left out.
+    A failed measurement (NaN) costs its place in the budget and is left out. What is ``known``
+    of the device already (genotypes and milliseconds) joins every fit and costs nothing; it does
+    not change which networks are chosen, so that a calibration that was interrupted chooses the
+    same ones again. ``repeatability`` is asked at each fit.
 
     Raises:
         UnfitDataError: where the budget is too small, a source is of another space, or too
@@ -132,6 +136,8 @@ def calibrate(
     pool = np.unique(space.canonicalize(space.validate(population)), axis=0)
     extractor = FeatureExtractor(space, sources, pool)
     features = extractor.of(pool)
+    known_rows, known_ms = known or (pool[:0], np.zeros(0))
+    known_rows = space.canonicalize(space.validate(known_rows))
     tried: list[int] = []
     values: list[float] = []
     history: list[CalibrationStep] = []
@@ -144,15 +150,15 @@ def calibrate(
         latency_ms = np.array(values)
         succeeded = np.isfinite(latency_ms)
         spent, exhausted = len(tried) >= budget, len(tried) == len(pool) or not len(rows)
-        if succeeded.sum() < MIN_SAMPLES and not (spent or exhausted):
+        genotypes, latency_ms = _with_known(pool[tried][succeeded], latency_ms[succeeded], known_rows, known_ms)
+        if len(genotypes) < MIN_SAMPLES and not (spent or exhausted):
             continue
-        genotypes = pool[tried][succeeded]
         predictor = LatencyPredictor.fit(
             space,
             genotypes,
-            latency_ms[succeeded],
+            latency_ms,
             seed=seed,
-            repeatability=repeatability,
+            repeatability=repeatability(),
             sources=sources,
             extractor=extractor,
         )
@@ -168,7 +174,16 @@ def calibrate(
             return Calibration(
                 predictor=predictor,
                 genotypes=genotypes,
-                latency_ms=latency_ms[succeeded],
+                latency_ms=latency_ms,
                 history=tuple(history),
                 stopped="target" if met else "budget" if spent else "exhausted",
             )
+
+
+def _with_known(
+    measured: IntArray, measured_ms: FloatArray, known: IntArray, known_ms: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """The measured networks, then those known ones that are not among them."""
+    seen = {row.tobytes() for row in measured}
+    new = np.array([row.tobytes() not in seen for row in known], dtype=np.bool_)
+    return np.concatenate([measured, known[new]]), np.concatenate([measured_ms, known_ms[new]])

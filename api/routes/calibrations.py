@@ -5,8 +5,11 @@ from fastapi import APIRouter, Depends, Response
 from api.dependencies import QueueDep, StoreDep, refuse_parameters
 from api.job_states import job_out
 from api.lookups import device_of_path, is_id, space_of_field, supernet_of_body
-from api.problems import not_found
+from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
+from nas.calibration.buildable_spaces import buildable
+from search_spaces.errors import UsageError
+from search_spaces.registry import get_space
 
 router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameters)])
 
@@ -15,11 +18,21 @@ router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameter
 def start_calibration(
     device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, queue: QueueDep
 ) -> JobOut:
-    """Queues a calibration; Location says where its state is."""
+    """Queues a calibration; Location says where its state is.
+
+    The worker measures chosen networks on the device (none needs training), learns from the devices in
+    `sources`, and stores a predictor: the job's result names it as `latency_predictor`, beside its stated
+    error, and `POST /v1/predictors/{id}:predict` asks it.
+    """
     device = device_of_path(store, device_id)
     space = space_of_field("body", asked.space)
-    supernet = supernet_of_body(store, space, asked.supernet)
-    fixed = {"device": device.profile.id, "space": space, "supernet": supernet.id}
+    try:
+        buildable(get_space(space))
+    except UsageError as error:
+        raise invalid_field("body", "space", str(error).rstrip(".")) from error
+    fixed: dict[str, str] = {"device": device.profile.id, "space": space}
+    if asked.supernet is not None:
+        fixed["supernet"] = supernet_of_body(store, space, asked.supernet).id
     job = queue.enqueue("calibration", asked.model_dump(mode="json") | fixed)
     url = f"/v1/calibrations/{job.id}"
     response.headers["Location"] = url

@@ -22,7 +22,7 @@ from nas.store.store import Store
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
 
-_LASTING_FAILURES: Final = frozenset({"compile", "check"})
+LASTING_FAILURES: Final = frozenset({"compile", "check"})
 """Failures of the candidate itself; a crash, a timeout or a failed run is tried again."""
 
 
@@ -65,7 +65,7 @@ class RealEvaluator:
         """See :class:`nas.search.outcome.Evaluator`."""
         ids = self._store.candidates.put(self._space, genotypes)
         accuracies = self._store.evaluations.of(self._supernet_id, "val")
-        latencies = known_latencies(self._store, self._profile)
+        latencies = known_latencies(self._store, self._profile, supernet_id=self._supernet_id)
         outcomes: dict[str, Outcome] = {}
         for candidate_id in ids:
             accuracy, latency = accuracies.get(candidate_id), latencies.get(candidate_id)
@@ -159,14 +159,22 @@ def prepare_anchor(space: SearchSpace, pool: PreparationPool) -> NetworkFiles:
     return prepared.network_files
 
 
-def known_latencies(store: Store, profile: DeviceProfile) -> dict[str, Measurement | MeasurementFailure]:
-    """The newest usable outcome of each candidate on this very device; passing failures are left out."""
+def known_latencies(
+    store: Store, profile: DeviceProfile, *, supernet_id: str | None = None
+) -> dict[str, Measurement | MeasurementFailure]:
+    """The newest usable outcome of each candidate on this very device; passing failures are left out.
+
+    Those of calibrations are left out, too: their artifacts hold no trained weights. Where artifacts
+    may be shipped, name the supernet whose weights they must hold.
+    """
     known: dict[str, Measurement | MeasurementFailure] = {}
     for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint):
         outcome = stored.outcome
+        if stored.supernet_id is None or supernet_id not in (None, stored.supernet_id):
+            continue
         if isinstance(outcome, Measurement):
             known[outcome.candidate_id] = outcome
-        elif outcome.stage in _LASTING_FAILURES:
+        elif outcome.stage in LASTING_FAILURES:
             known.setdefault(outcome.candidate_id, outcome)
     return known
 

@@ -19,13 +19,20 @@ from nas.home import write_bytes
 class LocalBench:
     """Compiles in several workers, times in one. A context manager; workers start when needed.
 
-    The anchor's reference latency is kept in ``folder``, so that all sessions of a device
-    speak of the same clock.
+    The anchor's reference latency is kept in ``references`` (default: ``folder``), so that
+    all sessions of a device speak of the same clock.
     """
 
-    def __init__(self, profile: DeviceProfile, folder: Path, on_compiled: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        folder: Path,
+        on_compiled: Callable[[int, int], None],
+        references: Path | None = None,
+    ) -> None:
         self._profile = profile
         self._folder = folder
+        self._references = references or folder
         self._on_compiled = on_compiled
         self._open = ExitStack()
         self._compilers: CompilePool | None = None
@@ -54,7 +61,7 @@ class LocalBench:
         """
         if self._session is not None:
             return
-        reference = self._folder / f"anchor-{anchor.name}.json"
+        reference = self._references / f"anchor-{anchor.name}.json"
         self._session = self._open.enter_context(
             MeasuringSession(
                 profile=self._profile,

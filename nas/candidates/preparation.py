@@ -16,19 +16,17 @@ from numpy.typing import NDArray
 
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from nas.candidates.deployed_files import FloatImages, deployed_files, write_deployed_files
 from nas.evaluation.artifact_accuracy import artifact_accuracy
-from nas.home import sha256_of, write_atomically, write_bytes
+from nas.home import sha256_of, write_bytes
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.space import IntArray
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
-
     from nas.supernet.supernet import Supernet
     from nas.training.prepared_data import PreparedData
 
-FloatImages = NDArray[np.float32]
 _RECORD: Final = "prepared.json"
 _REFERENCE_IMAGES: Final = 8
 Part = Literal["val", "test"]
@@ -56,7 +54,7 @@ class Prepared:
     @property
     def onnx(self) -> Path:
         """The graph that would ship: float, or integer where the policy says so."""
-        return self.folder / ("quantized.onnx" if self.quantized else "float.onnx")
+        return self.network_files.onnx
 
     @property
     def weights(self) -> Path:
@@ -66,13 +64,7 @@ class Prepared:
     @property
     def network_files(self) -> NetworkFiles:
         """What a runtime compiles."""
-        return NetworkFiles(
-            name=self.candidate_id,
-            onnx=self.onnx,
-            exported_program=None if self.quantized else self.folder / "network.pt2",
-            quantized=self.quantized,
-            reference=self.folder / "reference.npz",
-        )
+        return deployed_files(self.folder, self.candidate_id, quantized=self.quantized)
 
     def save(self) -> None:
         """Writes the record that makes the folder complete."""
@@ -171,37 +163,24 @@ class CandidatePreparer:
         import torch  # noqa: PLC0415
 
         from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
-        from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
         from nas.supernet.extraction import extract  # noqa: PLC0415
         from nas.supernet.static_network import save_network  # noqa: PLC0415
 
         images = self._images
-        precisions = self._space.network_shape(genotype).precisions
         network = extract(self._supernet, genotype)
         recalibrate_batch_norm(network, torch.from_numpy(images.recalibration))
         network.eval()
         save_network(network, folder / "weights.safetensors")
-        deployed = network.deploy()
-        with torch.no_grad():
-            outputs = deployed(torch.from_numpy(images.reference)).numpy()
-        _save_npz(folder / "reference.npz", input=images.reference, output=outputs)
-        program = capture(deployed, torch.from_numpy(images.reference[:1]))
-        float_path = folder / "float.onnx"
-        export_onnx(program, tuple(precisions), float_path)
-        quantized = "int8" in precisions.values()
-        if quantized:
-            quantize_onnx(float_path, precisions, images.calibration, folder / "quantized.onnx")
-        else:
-            write_atomically(folder / "network.pt2", lambda path: _save_program(program, path))
-        onnx_path = folder / ("quantized.onnx" if quantized else "float.onnx")
+        quantized = "int8" in self._space.network_shape(genotype).precisions.values()
+        files = deployed_files(folder, candidate_id, quantized=quantized)
+        write_deployed_files(network.deploy(), files, reference=images.reference, calibration=images.calibration)
         prepared = Prepared(
             candidate_id=candidate_id,
             folder=folder,
             quantized=quantized,
-            accuracy_val=artifact_accuracy(load_onnx(onnx_path), images.validation, images.validation_labels),
+            accuracy_val=artifact_accuracy(load_onnx(files.onnx), images.validation, images.validation_labels),
             images_val=len(images.validation),
-            onnx_sha256=sha256_of(onnx_path),
+            onnx_sha256=sha256_of(files.onnx),
         )
         prepared.save()
         return prepared
@@ -228,18 +207,3 @@ class PreparationImages:
             validation=data.validation_images.numpy(),
             validation_labels=data.validation_labels.numpy(),
         )
-
-
-def _save_npz(path: Path, **arrays: FloatImages) -> None:
-    def fill(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, fill)
-
-
-def _save_program(program: "ExportedProgram", path: Path) -> None:
-    from torch.export import save  # noqa: PLC0415
-
-    with path.open("wb") as file:
-        save(program, file)

@@ -67,7 +67,7 @@ def calibration(
             progress.update("calibrations", len(done), max(total, len(done)), {"target": row.target})
 
         run_calibrations(tables, plan, report)
-    _write(done, out)
+    write_rows(done, out)
     if as_json:
         print_json(done)
         return
@@ -108,7 +108,7 @@ def ablation(
             progress.update("ablations", len(done), max(total, len(done)), {"target": row.target})
 
         run_ablation(tables, plan, report)
-    _write(done, out)
+    write_rows(done, out)
     if as_json:
         print_json(done)
         return
@@ -149,7 +149,7 @@ def accuracy(
             progress.update("fits", len(done), max(len(sizes) * seeds, len(done)))
 
         run_accuracies(tables, task, sizes, tuple(range(seeds)), report)
-    _write(done, out)
+    write_rows(done, out)
     if as_json:
         print_json(done)
         return
@@ -169,7 +169,8 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _write(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+def write_rows(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
+    """One JSON row a line, where a file is asked for."""
     if out is not None:
         lines = ",\n".join(json.dumps(row) for row in rows)
         write_bytes(out, f"[\n{lines}\n]\n".encode())

@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from nas.cli import bench, data, devices, front, measure, quickstart, search, train, worker
+from nas.cli import (
+    bench,
+    calibrate,
+    data,
+    devices,
+    front,
+    measure,
+    measurements,
+    predict,
+    quickstart,
+    search,
+    train,
+    worker,
+)
 from search_spaces.errors import NasError
 
 app = typer.Typer(
@@ -21,7 +34,8 @@ app = typer.Typer(
     help=(
         "Finds the network, in which precision, that is best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "front, export, serve. State lives under HWNAS_HOME; every command continues where it was interrupted."
+        "front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under HWNAS_HOME; "
+        "every command continues where it was interrupted."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -39,6 +53,8 @@ def options(
     context.obj = {"debug": debug}
 
 
+_INTERRUPTED = 130
+_CONTINUE = "interrupted; run the same command again to continue."
 COMMAND_GROUP = "hwnas.commands"
 """Entry points that add commands: packages above this one, which it cannot import, bring theirs."""
 
@@ -54,6 +70,9 @@ def register_commands() -> typer.Typer:
     app.command("train")(train.train)
     app.command("measure")(measure.measure)
     app.command("fit")(measure.fit)
+    app.add_typer(measurements.app, name="measurements")
+    app.command("calibrate")(calibrate.calibrate)
+    app.command("predict")(predict.predict)
     app.command("search")(search.search)
     app.add_typer(front.app, name="front")
     app.command("export")(front.export)
@@ -76,13 +95,16 @@ def run(arguments: list[str]) -> int:
     arguments = (["--debug"] if debug else []) + [word for word in arguments if word != "--debug"]
     try:
         outcome = register_commands()(args=arguments, prog_name="hwnas", standalone_mode=False)
+        # Ctrl-C comes back as this code, without a word.
+        if outcome == _INTERRUPTED:
+            return _fail(_CONTINUE, "interrupted", _INTERRUPTED, arguments)
         return outcome if isinstance(outcome, int) else 0
     except TyperException as error:
         # Without arguments the help is printed, and the message is empty.
         message = " ".join(error.format_message().split())
         return _fail(f"{message} See --help.", "usage", error.exit_code, arguments) if message else error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted; run the same command again to continue.", "interrupted", 130, arguments)
+        return _fail(_CONTINUE, "interrupted", _INTERRUPTED, arguments)
     except NasError as error:
         if debug:
             raise

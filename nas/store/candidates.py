@@ -63,6 +63,12 @@ class Candidates:
             row = session.get(CandidateRow, candidate_id)
             return None if row is None else _stored(row)
 
+    def beginning_with(self, start: str) -> tuple[StoredCandidate, ...]:
+        """Two at most of the candidates whose id begins with these hexadecimal digits."""
+        query = select(CandidateRow).where(CandidateRow.id.startswith(start, autoescape=True)).limit(2)
+        with self._database.read() as session:
+            return tuple(_stored(row) for row in session.scalars(query))
+
     def get(self, candidate_id: str) -> StoredCandidate:
         """The candidate.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from nas.store import leases
@@ -74,6 +74,11 @@ class Measurements:
             query = query.join(CandidateRow).where(CandidateRow.space == space)
         with self._database.read() as session:
             return tuple(_stored(row) for row in session.scalars(query))
+
+    def last_number(self) -> int:
+        """The number of the newest outcome of all; 0 where there is none."""
+        with self._database.read() as session:
+            return session.scalar(select(func.max(MeasurementRow.number))) or 0
 
     def of_candidate(self, candidate_id: str) -> tuple[StoredMeasurement, ...]:
         """Outcomes of one candidate under every profile, oldest first."""

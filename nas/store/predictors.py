@@ -80,11 +80,22 @@ class Predictors:
         Raises:
             NotStoredError: where there is none of this id.
         """
+        found = self.find(revision)
+        if found is None:
+            raise NotStoredError("predictor", revision)
+        return found
+
+    def find(self, revision: str) -> StoredPredictor | None:
+        """The revision, or None."""
         with self._database.read() as session:
             row = session.get(PredictorRow, revision)
-            if row is None:
-                raise NotStoredError("predictor", revision)
-            return _stored(row)
+            return None if row is None else _stored(row)
+
+    def spaces(self, profile_id: str) -> tuple[str, ...]:
+        """Spaces that a profile has latency revisions for, sorted."""
+        query = select(PredictorRow.space).where(PredictorRow.profile_id == profile_id).distinct()
+        with self._database.read() as session:
+            return tuple(sorted(session.scalars(query)))
 
     def latest(
         self, *, kind: PredictorKind, space: str, profile_id: str | None = None, supernet_id: str | None = None

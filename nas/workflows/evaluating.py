@@ -49,7 +49,7 @@ def evaluator(
 ) -> Iterator[RealEvaluator]:
     """A real evaluator of one device profile; its worker process ends with the context."""
     workspace.store.devices.put(profile)
-    with local_bench(workspace, profile, progress) as bench:
+    with local_bench(workspace, supernet, profile, progress) as bench:
         yield RealEvaluator(
             space_of(supernet),
             workspace.store,
@@ -62,12 +62,20 @@ def evaluator(
         )
 
 
-def local_bench(workspace: Workspace, profile: DeviceProfile, progress: Progress) -> LocalBench:
-    """This machine's bench for a profile; a context manager."""
+def local_bench(
+    workspace: Workspace, supernet: StoredSupernet, profile: DeviceProfile, progress: Progress
+) -> LocalBench:
+    """This machine's bench for a profile; a context manager.
+
+    Each supernet's candidates are compiled in a folder of their own: equal candidates of two
+    supernets hold different weights. The anchor's reference is the device's.
+    """
+    folder = workspace.measuring_folder(profile)
     return LocalBench(
         profile,
-        workspace.measuring_folder(profile),
+        folder / supernet.id[:16],
         lambda done, total: progress.update(f"compiling for {profile.id}", done, total),
+        references=folder,
     )
 
 

@@ -1,22 +1,17 @@
 """Predictors from everything that was evaluated so far; each fit is an immutable revision."""
 
-import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.profile import DeviceProfile
 from nas.candidates.evaluator import known_latencies
-from nas.home import Home, sha256_of
 from nas.store.supernets import StoredSupernet
+from nas.workflows.predictor_revisions import store_revision
 from nas.workflows.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
-from predictors.features import SCHEMA
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
@@ -45,14 +40,24 @@ def fit_predictors(workspace: Workspace, supernet: StoredSupernet, profile: Devi
     space = space_of(supernet)
     rows, latency_ms, repeatability = latency_samples(workspace, supernet, profile)
     latency = fit_latency(space, rows, latency_ms, repeatability)
-    accuracy_rows, accuracies = accuracy_samples(workspace, supernet)
-    accuracy = AccuracyPredictor.fit(space, accuracy_rows, accuracies, seed=FIT_SEED)
+    accuracy, accuracy_revision = fit_accuracy(workspace, supernet)
     return FittedPredictors(
         latency=latency,
-        latency_revision=_store(workspace, supernet, latency, profile.id),
+        latency_revision=store_revision(workspace, latency, profile_id=profile.id, supernet_id=supernet.id),
         accuracy=accuracy,
-        accuracy_revision=_store(workspace, supernet, accuracy, None),
+        accuracy_revision=accuracy_revision,
     )
+
+
+def fit_accuracy(workspace: Workspace, supernet: StoredSupernet) -> tuple[AccuracyPredictor, str]:
+    """Fits and stores the accuracy predictor of a supernet; gives its revision too.
+
+    Raises:
+        NasError: where the samples are too few or say nothing.
+    """
+    rows, accuracies = accuracy_samples(workspace, supernet)
+    predictor = AccuracyPredictor.fit(space_of(supernet), rows, accuracies, seed=FIT_SEED)
+    return predictor, store_revision(workspace, predictor, profile_id=None, supernet_id=supernet.id)
 
 
 def fit_latency(
@@ -102,39 +107,3 @@ def _of_space(
         for stored in workspace.store.candidates.get_many(candidate_ids)
         if stored.candidate.space == space.name and dict(stored.candidate.task) == space.task.as_json()
     ]
-
-
-def _store(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    predictor: LatencyPredictor | AccuracyPredictor,
-    profile_id: str | None,
-) -> str:
-    """Saves a revision under the hash of its files and notes it in the store; again is harmless."""
-    home: Home = workspace.home
-    home.predictors.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.predictors, prefix=".new-") as scratch:
-        folder = Path(scratch) / "revision"
-        predictor.save(folder)
-        revision = _folder_hash(folder)
-        if not (home.predictors / revision).exists():
-            shutil.move(folder, home.predictors / revision)
-    workspace.store.predictors.put(
-        revision=revision,
-        kind="accuracy" if profile_id is None else "latency",
-        profile_id=profile_id,
-        space=supernet.space,
-        supernet_id=supernet.id,
-        data_sha256=predictor.data_sha256,
-        schema_version=str(SCHEMA),
-        metrics=predictor.held_out.as_json(),
-        folder=revision,
-    )
-    return revision
-
-
-def _folder_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()

@@ -4,11 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from hw_profiles.profile import DeviceProfile
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
 from nas.search.outcome import Limits
+from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
-from nas.workflows.fitting import fit_predictors
+from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
 from nas.workflows.workspace import Workspace
@@ -72,19 +74,34 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
 
     def run_calibration(context: JobContext) -> Mapping[str, Any]:
         asked = context.request
-        supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
-        profile = workspace.profile(asked["device"])
         progress = JobProgress(context)
-        with preparation_pool(workspace, supernet) as pool:
-            measured = measure_design(workspace, supernet, profile, pool, progress, count=asked["budget"])
-        fitted = fit_predictors(workspace, supernet, profile)
+        request = CalibrationRequest(
+            space=asked["space"],
+            budget=asked["budget"],
+            target_mape_pct=asked.get("target_mape_pct"),
+            sources=None if asked.get("sources") is None else tuple(asked["sources"]),
+            precisions=asked.get("precisions", "all"),
+            seed=asked.get("seed", 0),
+            supernet=asked.get("supernet"),
+        )
+        profile = measurable_profile(workspace, asked["device"])
+        # The designed set comes first: what it measures joins the calibration.
+        evaluated = {} if request.supernet is None else evaluate_design(context, request.supernet, profile, progress)
+        report = calibrate_device(workspace, profile.id, request, progress, context.lease)
         return {
-            "latency_predictor": fitted.latency_revision,
-            "accuracy_predictor": fitted.accuracy_revision,
-            "measured": len(measured.outcomes) - measured.failures,
-            "failed": measured.failures,
-            "latency": fitted.latency.held_out.as_json(),
-            "accuracy": fitted.accuracy.held_out.as_json(),
+            "latency_predictor": report.revision,
+            "latency": report.calibration.predictor.held_out.as_json(),
+            **report.as_json(),
+            **evaluated,
         }
+
+    def evaluate_design(
+        context: JobContext, supernet_id: str, profile: DeviceProfile, progress: JobProgress
+    ) -> dict[str, Any]:
+        supernet = workspace.supernet(supernet_id)
+        with preparation_pool(workspace, supernet) as pool:
+            measure_design(workspace, supernet, profile, pool, progress, count=context.request["budget"])
+        accuracy, revision = fit_accuracy(workspace, supernet)
+        return {"accuracy_predictor": revision, "accuracy": accuracy.held_out.as_json()}
 
     return {"search": run_search, "calibration": run_calibration}

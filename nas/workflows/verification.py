@@ -73,7 +73,7 @@ def verify(
     prepared = {outcome.candidate_id: outcome for outcome in pool.prepare(genotypes)}
     libraries = _libraries(workspace, supernet, genotypes, pool, progress, lease)
     verified: dict[str, Verified] = {}
-    with local_bench(workspace, profile, progress) as bench:
+    with local_bench(workspace, supernet, profile, progress) as bench:
         bench.open(prepare_anchor(space, pool))
         for number, genotype in enumerate(genotypes, start=1):
             candidate_id = space.candidate(genotype).id
@@ -113,7 +113,7 @@ def _libraries(
     tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
     with evaluator(workspace, supernet, tvm, pool, progress, lease) as real:
         real.evaluate(np.stack(genotypes))
-        known = known_latencies(workspace.store, tvm)
+        known = known_latencies(workspace.store, tvm, supernet_id=supernet.id)
         return {
             candidate_id: outcome.artifact
             for candidate_id, outcome in known.items()

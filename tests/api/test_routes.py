@@ -134,9 +134,11 @@ def test_a_calibration_is_queued_and_followed(service: Service) -> None:
         assert job.request == {
             "device": PROFILE.id,
             "space": SPACE.name,
-            "supernet": SUPERNET_ID,
+            "supernet": None,
             "budget": 10,
             "target_mape_pct": 5,
+            "sources": None,
+            "precisions": "all",
             "seed": 0,
         }
         problem_of(service.client.get(f"/v1/searches/{job.id}"), 404, "unknown-search")
@@ -190,7 +192,12 @@ def test_a_wrong_field_of_a_search_is_named_and_nothing_is_queued(
     ("change", "field"),
     [
         ({"space": "resnet"}, "space"),
-        ({"budget": 2}, "budget"),
+        ({"space": "nasbench201"}, "space"),
+        ({"budget": 4}, "budget"),
+        ({"sources": "a"}, "sources"),
+        ({"sources": ["a", ""]}, "sources.1"),
+        ({"precisions": "int4"}, "precisions"),
+        ({"supernet": "0" * 64}, "supernet"),
         ({"target_mape_pct": 0}, "target_mape_pct"),
         ({"target_mape_pct": float("nan")}, "target_mape_pct"),
         ({"device": PROFILE.id}, "device"),
@@ -279,6 +286,8 @@ def test_the_description_is_openapi_3_1_with_problems(service: Service) -> None:
         "/v1/candidates/{candidate_id}",
         "/v1/artifacts/{sha256}",
         "/v1/fronts/{front_id}",
+        "/v1/predictors/{predictor_id}",
+        "/v1/predictors/{predictor_id}:predict",
         "/v1/searches",
         "/v1/searches/{search_id}",
     }

@@ -85,6 +85,28 @@ def test_failed_measurements_are_left_out_and_a_small_population_ends():
     assert np.isfinite(result.latency_ms).all()
 
 
+def test_what_is_known_joins_the_fit_and_changes_no_choice(sources):
+    alone, informed = Device(), Device()
+    rows = np.concatenate([SPACE.sample(12, np.random.default_rng(7)), POPULATION[:1]])
+    known = rows, device_latency_ms(SPACE, rows, np.random.default_rng(8))
+    first = calibrate(SPACE, POPULATION, alone.measure, budget=10, seed=1, sources=sources)
+    second = calibrate(SPACE, POPULATION, informed.measure, budget=10, seed=1, sources=sources, known=known)
+    assert informed.asked == alone.asked
+    assert len(first.genotypes) == 10
+    assert len(second.genotypes) == len(np.unique(np.concatenate([first.genotypes, SPACE.canonicalize(rows)]), axis=0))
+    assert second.predictor.repeatability == 0
+
+
+def test_known_networks_alone_are_enough_where_every_measurement_fails():
+    rows = SPACE.sample(12, np.random.default_rng(7))
+    known = rows, device_latency_ms(SPACE, rows, np.random.default_rng(8))
+    result = calibrate(
+        SPACE, POPULATION, Device(failing=100).measure, budget=5, seed=1, known=known, repeatability=lambda: 0.03
+    )
+    assert len(result.genotypes) == 12
+    assert result.predictor.repeatability == 0.03
+
+
 def test_refuses_a_budget_too_small_or_a_device_that_always_fails():
     with pytest.raises(UnfitDataError, match="budget of 3"):
         calibrate(SPACE, POPULATION, Device().measure, budget=3, seed=1)

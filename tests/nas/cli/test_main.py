@@ -6,7 +6,20 @@ import pytest
 
 from nas.cli.main import run
 
-COMMANDS = ("quickstart", "data", "devices", "train", "measure", "fit", "search", "front", "export", "serve", "worker")
+COMMANDS = (
+    "quickstart",
+    "data",
+    "devices",
+    "train",
+    "measure",
+    "fit",
+    "measurements",
+    "search",
+    "front",
+    "export",
+    "serve",
+    "worker",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

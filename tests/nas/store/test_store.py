@@ -94,6 +94,14 @@ def test_candidates_keep_identity_genotype_and_order(store: Store) -> None:
         assert entry.candidate.id == entry.id
 
 
+def test_candidates_are_found_by_the_beginning_of_their_id(store: Store) -> None:
+    ids = put_candidates(store, 40)
+    (found,) = store.candidates.beginning_with(ids[0])
+    assert found == store.candidates.get(ids[0])
+    assert len(store.candidates.beginning_with("")) == 2
+    assert store.candidates.beginning_with("%") == store.candidates.beginning_with("_") == ()
+
+
 def test_equal_networks_are_one_candidate(store: Store) -> None:
     genotype = SPACE.smallest()
     inactive = np.flatnonzero(~SPACE.active(genotype[None])[0])
@@ -151,6 +159,13 @@ def test_an_accuracy_that_is_no_fraction_is_refused_with_its_batch(store: Store,
     with pytest.raises(StoreError):
         store.evaluations.put(rows)
     assert store.evaluations.of(SUPERNET_ID, "val") == {}
+
+
+def test_the_newest_measurement_has_the_last_number(store: Store) -> None:
+    put_device(store)
+    assert store.measurements.last_number() == 0
+    numbers = [store.measurements.add(measurement(one)) for one in put_candidates(store, 3)]
+    assert store.measurements.last_number() == numbers[-1] == max(numbers)
 
 
 def test_measurements_and_failures_come_back_in_order(store: Store) -> None:
@@ -246,6 +261,9 @@ def test_the_latest_predictor_is_of_the_asked_kind(store: Store, clock: SteppedC
     accuracy = store.predictors.latest(kind="accuracy", space=SPACE.name)
     assert accuracy == store.predictors.get("r3")
     assert store.predictors.latest(kind="latency", space=SPACE.name, profile_id="phone") is None
+    assert store.predictors.spaces(PROFILE.id) == (SPACE.name,)
+    assert store.predictors.spaces("phone") == ()
+    assert store.predictors.find("x") is None
     with pytest.raises(StoreConflictError):
         put("r4", "latency", None)
 

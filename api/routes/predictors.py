@@ -1,0 +1,89 @@
+"""Predictors: what they are worth, and what they say of candidates."""
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Depends
+
+from api.dependencies import PredictorsDep, StoreDep, refuse_parameters
+from api.lookups import is_hash
+from api.problems import ProblemError, invalid_field, not_found
+from api.wire import PredictionOut, PredictionsOut, PredictorOut, PredictRequest
+from nas.store import Store
+from nas.store.predictors import StoredPredictor
+
+if TYPE_CHECKING:
+    from nas.workflows.predicting import PredictedCandidate
+    from predictors.accuracy import AccuracyPredictor
+    from predictors.latency import LatencyPredictor
+
+router = APIRouter(tags=["predictors"], dependencies=[Depends(refuse_parameters)])
+
+
+@router.get("/v1/predictors/{predictor_id}")
+def get_predictor(predictor_id: str, store: StoreDep) -> PredictorOut:
+    """One revision: its error on held-out samples, what it was fitted to and where that came from."""
+    stored = _find(store, predictor_id)
+    return PredictorOut(
+        id=stored.id,
+        kind=stored.kind,
+        device=stored.profile_id,
+        space=stored.space,
+        supernet=stored.supernet_id,
+        schema_version=stored.schema_version,
+        data_sha256=stored.data_sha256,
+        metrics={name: value for name, value in stored.metrics.items() if name != "provenance"},
+        provenance=stored.metrics.get("provenance"),
+        created_at=stored.created_at,
+    )
+
+
+@router.post("/v1/predictors/{predictor_id}:predict")
+def predict(predictor_id: str, asked: PredictRequest, store: StoreDep, predictors: PredictorsDep) -> PredictionsOut:
+    """Predictions, with 90 % intervals, of 1 to 1,000 candidates of the predictor's space.
+
+    `quantity` says of what: p50 latency in milliseconds, or validation accuracy as a fraction. A candidate
+    that is none of the space is a wrong field, `candidates.N`, counted from 0. Problems besides:
+    `unknown-predictor` (404) and `predictor-gone` (410), where its files are gone or of another version.
+    """
+    from nas.workflows.predicting import (  # noqa: PLC0415 - brings XGBoost, which other routes do without
+        CandidateTextError,
+        candidate_genotypes,
+        predicted_candidates,
+    )
+    from predictors.errors import RevisionError  # noqa: PLC0415
+
+    stored = _find(store, predictor_id)
+
+    def question(predictor: "LatencyPredictor | AccuracyPredictor") -> "tuple[PredictedCandidate, ...]":
+        return predicted_candidates(predictor, candidate_genotypes(store, predictor.space, asked.candidates))
+
+    try:
+        predicted = predictors.ask(stored, question)
+    except CandidateTextError as error:
+        raise invalid_field("body", f"candidates.{error.row}", error.reason.rstrip(".")) from error
+    except RevisionError as error:
+        raise ProblemError(HTTPStatus.GONE, "predictor-gone", str(error)) from error
+    return PredictionsOut(
+        predictor=stored.id,
+        device=stored.profile_id,
+        space=stored.space,
+        quantity="latency_p50_ms" if stored.kind == "latency" else "accuracy_val",
+        predictions=[
+            PredictionOut(
+                candidate=one.candidate_id,
+                arch=one.canonical,
+                predicted=one.predicted,
+                interval_90=one.interval_90,
+                outside=one.outside,
+            )
+            for one in predicted
+        ],
+    )
+
+
+def _find(store: Store, predictor_id: str) -> StoredPredictor:
+    stored = store.predictors.find(predictor_id) if is_hash(predictor_id) else None
+    if stored is None:
+        raise not_found("unknown-predictor", f"no predictor {predictor_id!r} is stored.")
+    return stored

@@ -1,0 +1,61 @@
+"""``hwnas bench device``: a calibration of a device of this machine against held-out measurements."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.bench_predictors import write_rows
+from nas.cli.calibrate import precisions_of, source_names
+from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+
+_COLUMNS = ("spearman", "mape_pct", "within_10_pct", "coverage_90_pct", "interval_width_pct", "expected_mape_pct")
+
+
+def device(
+    name: Annotated[str, typer.Option("--device", "-d", help="A device that can be measured here.")],
+    space: Annotated[str, typer.Option("--space", help="A search space whose networks can be built here.")],
+    budget: Annotated[int, typer.Option(help="Measurements to calibrate with.")] = 20,
+    held_out: Annotated[int, typer.Option("--held-out", help="Networks measured to compare with.")] = 100,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            help="Known devices to learn from, separated by commas; 'none' for none. Default: all in the space."
+        ),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="'all' for fp32, mixed and int8 networks; 'fp32' for those.")] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the networks, held out or not.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row a variant to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
+) -> None:
+    """Measure random held-out networks on a device here, calibrate on others, and compare.
+
+    For a device as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`; recorded
+    ones come by `hwnas measurements import`. The rows are the calibration, and the same samples without
+    sources. A measurement takes seconds, most of them for building and compiling the network; what was
+    measured before is not measured again, so that Ctrl-C and the same command go on.
+    """
+    from nas.workflows.calibrating import CalibrationRequest  # noqa: PLC0415
+    from nas.workflows.device_benchmark import benchmark_device  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    request = CalibrationRequest(
+        space=space, budget=budget, sources=source_names(sources), precisions=precisions_of(precision), seed=seed
+    )
+    with open_workspace() as workspace, TerminalProgress() as progress:
+        found = benchmark_device(workspace, name, request, held_out, progress)
+    rows = [row.as_json() for row in found]
+    write_rows(rows, out)
+    if as_json:
+        print_json(rows)
+        return
+    first = found[0]
+    print_table(
+        f"{name}, {first.space}: {first.samples_used} samples against {first.metrics.n} held-out networks",
+        ("variant", "sources", *_COLUMNS),
+        [
+            [row.variant, str(len(row.sources)), *(f"{flat[column]:.4g}" for column in _COLUMNS)]
+            for row, flat in zip(found, rows, strict=True)
+        ],
+    )
+    print_lines(f"the device repeats within {first.repeatability_pct:.1f} %: no predictor gets below.")

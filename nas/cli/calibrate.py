@@ -1,0 +1,119 @@
+"""``hwnas calibrate``: a latency predictor for a device from a few measurements."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.console import TerminalProgress, print_json, print_lines
+from search_spaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from nas.calibration.population import Precisions
+    from nas.workflows.calibrating import CalibrationReport
+
+_STOPPED = {
+    "target": "the stated error met the target",
+    "budget": "the budget is spent",
+    "exhausted": "every network to choose from is measured",
+}
+
+
+def calibrate(
+    device: Annotated[str, typer.Argument(help="A device that can be measured here; `hwnas devices` lists them.")],
+    space: Annotated[str, typer.Option("--space", help="A search space whose networks can be built here.")],
+    budget: Annotated[int, typer.Option(help="Measurements at most.")] = 20,
+    target_mape: Annotated[
+        float | None, typer.Option("--target-mape", help="Stop once the stated error, in percent, is at most this.")
+    ] = None,
+    sources: Annotated[
+        str | None,
+        typer.Option(
+            help="Known devices to learn from, separated by commas; 'none' for none. Default: all in the space."
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="'all' to choose from fp32, mixed and int8 networks; 'fp32' for those alone.")
+    ] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed chooses the same networks.")] = 0,
+    supernet: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibrate for the images and classes of this supernet (first digits of its id)."
+            " Default: the newest of the space, or what the space was published with."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+) -> None:
+    """Calibrate a latency predictor to a device from a few measurements, and say how wrong it will be.
+
+    Networks with random weights are built, compiled and timed: latency does not depend on training. The
+    ones that tell most about all others are measured first; known devices (recorded tables, other devices
+    measured here) say what they can. It ends at the budget, or earlier where the stated error meets
+    --target-mape. Measurements are kept as they are taken: after Ctrl-C the same command goes on, and later
+    calibrations use them too, after measuring a few again to see that the device has not drifted.
+
+    Prints the error stated for new networks, the cross-validated one, and the device's own repeatability,
+    below which no predictor gets; leaves two plots and an immutable revision for `hwnas predict`.
+    """
+    from nas.workflows.calibrating import CalibrationRequest, calibrate_device  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    if target_mape is not None and not 0 < target_mape < float("inf"):
+        raise UsageError(f"--target-mape is {target_mape}; give percent above 0.")
+    request = CalibrationRequest(
+        space=space,
+        budget=budget,
+        target_mape_pct=target_mape,
+        sources=source_names(sources),
+        precisions=precisions_of(precision),
+        seed=seed,
+        supernet=supernet,
+    )
+    with open_workspace() as workspace, TerminalProgress() as progress:
+        report = calibrate_device(workspace, device, request, progress)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print_lines(*report_lines(report))
+
+
+def precisions_of(text: str) -> "Precisions":
+    """``--precision`` as what it may be."""
+    if text == "all":
+        return "all"
+    if text == "fp32":
+        return "fp32"
+    raise UsageError(f"--precision is {text!r}; give 'all' or 'fp32'.")
+
+
+def source_names(text: str | None) -> tuple[str, ...] | None:
+    """``--sources`` as names: None for all, empty for ``none``."""
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("--sources is empty; name devices, or 'none'.")
+    return () if names == ("none",) else names
+
+
+def report_lines(report: "CalibrationReport") -> list[str]:
+    """A calibration in lines to read."""
+    predictor, held_out = report.calibration.predictor, report.calibration.predictor.held_out
+    lines = [
+        f"{report.device}, {report.space}: {len(report.calibration.latency_ms)} measurements"
+        f" ({report.measured} taken now, {report.reused} of the chosen ones known, {report.failed} failed);"
+        f" stopped as {_STOPPED[report.calibration.stopped]}.",
+        f"stated error on new networks {predictor.expected_mape_pct:.1f} %; cross-validated {held_out.mape_pct:.1f} %,"
+        f" Spearman {held_out.spearman:.3f}, {held_out.within_10_pct:.0f} % within ±10 %;"
+        f" the device repeats within {predictor.repeatability * 100:.1f} %.",
+        f"model: {predictor.choice.form}, {len(report.known.devices)} known devices as sources.",
+    ]
+    if report.drift is not None:
+        word = "drifted" if report.drift.drifted else "no drift"
+        lines.append(
+            f"{word}: {report.drift.checked} networks measured again changed by {report.drift.change_pct:+.1f} %"
+            f" (repeatability explains {report.drift.allowed_pct:.1f} %)."
+        )
+    lines += [f"plot: {path}" for path in report.plots]
+    lines.append(f"predictor {report.revision[:12]}; use it: hwnas predict {report.device} --space {report.space} …")
+    return lines

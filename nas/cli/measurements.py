@@ -1,0 +1,124 @@
+"""``hwnas measurements``: tables of measurements in and out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli.console import print_json, print_lines, print_table, show
+
+app = typer.Typer(
+    help=(
+        "Import, list and export measurement tables: what networks took on which device.\n\n"
+        "A table is CSV (.csv or .csv.gz), one row an architecture, with the columns space, arch (the space's "
+        "canonical string), latency_ms:DEVICE and accuracy:TASK; an empty cell was not measured. Recorded devices "
+        "inform `hwnas calibrate` about the device at hand."
+    ),
+    no_args_is_help=True,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+@app.command("import")
+def import_tables(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Tables, .csv or .csv.gz.")],
+    as_json: Json = False,
+) -> None:
+    """Import recorded tables; all of them or, where one is wrong, none.
+
+    Importing a table again changes nothing. Tables of one space are used together, so they may hold
+    the same rows for different devices; two different values for one row and device are refused.
+    """
+    from nas.recorded_tables import RecordedTables  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        added = RecordedTables(workspace.home).add(files)
+    document = [
+        {
+            "table": recorded.id,
+            "file": str(path),
+            "space": recorded.space,
+            "rows": len(recorded.table),
+            "devices": list(recorded.table.latency_ms),
+            "tasks": list(recorded.table.accuracy),
+            "new": new,
+        }
+        for path, (recorded, new) in zip(files, added, strict=True)
+    ]
+    lines = [
+        f"{'imported' if row['new'] else 'known already:'} {row['file']}: {row['rows']} rows of {row['space']},"
+        f" {len(row['devices'])} devices, {len(row['tasks'])} tasks (table {str(row['table'])[:12]})"  # type: ignore[arg-type]
+        for row in document
+    ]
+    show(document, as_json=as_json, lines=lines)
+
+
+@app.command("list")
+def list_known(as_json: Json = False) -> None:
+    """List the devices and tasks that measurements are known of, recorded or taken here."""
+    from nas.workflows.measurement_tables import list_measurements  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        known = list_measurements(workspace)
+    if as_json:
+        print_json(
+            [
+                {
+                    "space": row.space,
+                    "kind": row.kind,
+                    "name": row.name,
+                    "rows": row.rows,
+                    "origin": row.origin,
+                    "file": row.file_name,
+                }
+                for row in known
+            ]
+        )
+        return
+    if not known:
+        print_lines("no measurements yet; `hwnas calibrate` takes some, `hwnas measurements import` brings some.")
+        return
+    print_table(
+        "Measurements",
+        ("space", "kind", "device or task", "rows", "from"),
+        [(row.space, row.kind, row.name, str(row.rows), row.file_name or "measured here") for row in known],
+    )
+
+
+@app.command("export")
+def export(
+    space: Annotated[str, typer.Argument(help="A search space, for example mobilenet_v3:tiny.")],
+    file: Annotated[Path, typer.Argument(help="The table to write; compressed where it ends in .gz.")],
+    device: Annotated[
+        list[str] | None, typer.Option("--device", "-d", help="Only this device; give it again for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write all measurements of a space as one table: imported ones, and those of devices here.
+
+    Values are written exactly, so that `hwnas measurements import` elsewhere gives the same table. What
+    was measured here for other images or classes than the space was published with is left out, since
+    the table could not say so.
+    """
+    from nas.workflows.measurement_tables import export_measurements  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        table = export_measurements(workspace, space, file, device or ())
+    show(
+        {
+            "file": str(file),
+            "space": table.space,
+            "rows": len(table),
+            "devices": list(table.latency_ms),
+            "tasks": list(table.accuracy),
+        },
+        as_json=as_json,
+        lines=[
+            f"wrote {file}: {len(table)} rows of {table.space}, {len(table.latency_ms)} devices,"
+            f" {len(table.accuracy)} tasks."
+        ],
+    )

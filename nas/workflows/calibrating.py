@@ -1,0 +1,345 @@
+"""Calibrating a device of this machine: measures what tells most, fits, says how wrong it will be."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hw_profiles.detect import detect_profiles
+from hw_profiles.profile import DeviceProfile
+from nas.calibration.buildable_spaces import buildable
+from nas.calibration.device_samples import DeviceSamples, device_folder, note_drift, samples_of
+from nas.calibration.drift import MIN_KNOWN, DriftCheck, check_drift
+from nas.calibration.known_devices import KnownDevices, known_devices
+from nas.calibration.network_measurer import NetworkMeasurer, network_measurer
+from nas.calibration.plots import plot_history, plot_predictions
+from nas.calibration.population import Precisions, population
+from nas.progress import Progress
+from nas.store.leases import Lease
+from nas.workflows.predictor_revisions import store_revision
+from nas.workflows.workspace import Workspace
+from predictors.calibration import Calibration, CalibrationStep, calibrate
+from predictors.errors import UnfitDataError
+from predictors.samples import MIN_SAMPLES
+from search_spaces.errors import UsageError
+from search_spaces.facts import FloatArray
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.registry import canonical_name, get_space
+from search_spaces.space import IntArray
+
+DEFAULT_BUDGET: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationRequest:
+    """How to calibrate; the same request on the same measurements chooses the same networks."""
+
+    space: str
+    budget: int = DEFAULT_BUDGET
+    """Measurements at most, those of an interrupted run of the same request among them."""
+    target_mape_pct: float | None = None
+    """Stop where the stated error is at most this."""
+    sources: tuple[str, ...] | None = None
+    """Known devices to learn from; None takes all that are known in the space, an empty tuple none."""
+    precisions: Precisions = "all"
+    seed: int = 0
+    supernet: str | None = None
+    """First digits of a supernet whose images and classes are meant.
+
+    Default: the newest supernet of the space, or what the space was published with.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CalibrationReport:
+    """What a calibration found, and where it is kept."""
+
+    device: str
+    space: str
+    task: dict[str, int]
+    revision: str
+    calibration: Calibration
+    known: KnownDevices
+    drift: DriftCheck | None
+    """None where there was too little to compare with."""
+    measured: int
+    """Networks measured in this run, the drift check's not among them."""
+    reused: int
+    """Chosen networks that had been measured before."""
+    failed: int
+    """Chosen networks that could not be measured."""
+    plots: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """One JSON object."""
+        predictor = self.calibration.predictor
+        return {
+            "device": self.device,
+            "space": self.space,
+            "task": self.task,
+            "predictor": self.revision,
+            "stopped": self.calibration.stopped,
+            "samples": len(self.calibration.latency_ms),
+            "measured": self.measured,
+            "reused": self.reused,
+            "failed": self.failed,
+            "expected_mape_pct": predictor.expected_mape_pct,
+            "repeatability_pct": predictor.repeatability * 100,
+            "held_out": predictor.held_out.as_json(),
+            "form": predictor.choice.as_json(),
+            **_origins(self.known, self.drift),
+            "history": [asdict(step) for step in self.calibration.history],
+            "plots": [str(path) for path in self.plots],
+        }
+
+
+def calibrate_device(
+    workspace: Workspace,
+    device: str,
+    request: CalibrationRequest,
+    progress: Progress,
+    lease: Lease | None = None,
+) -> CalibrationReport:
+    """Measures, fits, plots and stores a new revision of the device's latency predictor.
+
+    Chosen networks that were measured before under the same fingerprint are not measured again;
+    whatever else was measured of the space there joins the fit. Where a few of the earlier
+    measurements disagree with fresh ones, all earlier ones are dropped.
+
+    Raises:
+        UsageError: where the device cannot be measured here, the space's networks cannot be built, or
+            the request contradicts itself.
+        UnfitDataError: where too few measurements succeed, or they say nothing.
+        NasError: where measuring is impossible.
+    """
+    profile = measurable_profile(workspace, device)
+    space = bound_space(workspace, request)
+    pool = population(space, request.seed, request.precisions)
+    check_budget(request.budget, len(pool))
+    known = known_devices(workspace, space, profile.id, request.sources, progress)
+    for sentence in (*known.left_out, _sources_sentence(known)):
+        progress.say(sentence)
+    with network_measurer(workspace, space, profile, progress, lease) as measurer:
+        earlier = samples_of(workspace.home, workspace.store, profile, space)
+        drift = look_for_drift(workspace, profile, earlier, measurer, progress)
+        if drift is not None:
+            earlier = samples_of(workspace.home, workspace.store, profile, space)
+        run = CalibrationRun(workspace, space, profile, earlier, measurer)
+        found = run.calibrate(pool, request, known, progress)
+    folder = device_folder(workspace.home, profile)
+    revision = store_revision(
+        workspace,
+        found.predictor,
+        profile_id=profile.id,
+        supernet_id=None,
+        provenance={
+            "fingerprint": profile.fingerprint,
+            "task": space.task.as_json(),
+            "request": asdict(request) | {"space": space.name},
+            "stopped": found.stopped,
+            "samples": len(found.latency_ms),
+            "expected_mape_pct": found.predictor.expected_mape_pct,
+            "repeatability_pct": found.predictor.repeatability * 100,
+            "form": found.predictor.choice.form,
+            **_origins(known, drift),
+            "history": [asdict(step) for step in found.history],
+            "hwnas": version("hwnas"),
+        },
+    )
+    title = f"{profile.id}, {space.name}: {len(found.latency_ms)} measurements"
+    plots = tuple(folder / f"{revision[:12]}-{name}.png" for name in ("predicted", "error"))
+    plot_predictions(found, title, plots[0])
+    plot_history(found, title, plots[1])
+    return CalibrationReport(
+        device=profile.id,
+        space=space.name,
+        task=space.task.as_json(),
+        revision=revision,
+        calibration=found,
+        known=known,
+        drift=drift,
+        measured=run.measured,
+        reused=run.reused,
+        failed=run.failed,
+        plots=plots,
+    )
+
+
+def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
+    """A device that this machine can measure.
+
+    Raises:
+        UsageError: for any other; it names those that can be.
+    """
+    here = {profile.id: profile for profile in detect_profiles()}
+    if device not in here:
+        raise UsageError(
+            f"device {device!r} cannot be measured here, and a calibration measures; devices here:"
+            f" {', '.join(sorted(here))}. Devices of recorded tables are sources, and targets of"
+            " `hwnas bench calibration`."
+        )
+    workspace.store.devices.put(here[device])
+    return here[device]
+
+
+def check_budget(budget: int, available: int) -> None:
+    """A budget must be enough to fit to and not above what there is.
+
+    Raises:
+        UnfitDataError: where it is too small.
+        UsageError: where it is too large.
+    """
+    if budget < MIN_SAMPLES:
+        raise UnfitDataError(f"a budget of {budget} measurements is too small; give at least {MIN_SAMPLES}, better 20.")
+    if budget > available:
+        raise UsageError(
+            f"a budget of {budget} measurements is larger than the {available} networks to choose from; give less."
+        )
+
+
+def look_for_drift(
+    workspace: Workspace,
+    profile: DeviceProfile,
+    earlier: DeviceSamples,
+    measurer: NetworkMeasurer,
+    progress: Progress,
+) -> DriftCheck | None:
+    """Measures a few earlier networks again; where they changed, what came before stops to count."""
+    if len(earlier) < MIN_KNOWN:
+        return None
+    last = workspace.store.measurements.last_number()
+    check = check_drift(earlier, measurer.measure)
+    if check.drifted:
+        note_drift(workspace.home, profile, last)
+        progress.say(
+            f"{profile.id} has drifted: {check.checked} networks measured before now take {check.change_pct:+.1f} %"
+            f" (its repeatability explains {check.allowed_pct:.1f} %). It must be calibrated anew, which happens now;"
+            f" its {len(earlier)} earlier measurements are not used."
+        )
+    return check
+
+
+class CalibrationRun:
+    """One run of the engine on a device: what is stored is taken from there, the rest is measured."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        space: MobileNetV3Space,
+        profile: DeviceProfile,
+        earlier: DeviceSamples,
+        measurer: NetworkMeasurer,
+    ) -> None:
+        self._workspace = workspace
+        self._space = space
+        self._profile = profile
+        self._earlier = earlier
+        self._measurer = measurer
+        self.measured = self.reused = self.failed = 0
+
+    def calibrate(
+        self,
+        pool: IntArray,
+        request: CalibrationRequest,
+        known: KnownDevices,
+        progress: Progress,
+        *,
+        alone: bool = False,
+    ) -> Calibration:
+        """Calibrates on chosen networks of the pool; ``alone``, what else was measured before does not join."""
+        earlier = self._earlier
+        joining = slice(0, 0) if alone else slice(None)
+        name = f"calibrating {self._profile.id}"
+        progress.update(name, 0, request.budget)
+
+        def measure(rows: IntArray) -> FloatArray:
+            values = self.values_of(rows, lambda done: progress.update(name, done, request.budget))
+            self.failed += int(np.isnan(values).sum())
+            return values
+
+        def report(step: CalibrationStep) -> None:
+            figures = {"samples": str(step.samples), "stated error": f"{step.expected_mape_pct:.1f} %"}
+            progress.update(name, self._done, request.budget, figures)
+
+        found = calibrate(
+            self._space,
+            pool,
+            measure,
+            budget=request.budget,
+            seed=request.seed,
+            sources=[device.model for device in known.devices],
+            target_mape_pct=request.target_mape_pct,
+            known=(earlier.genotypes[joining], earlier.latency_ms[joining]),
+            repeatability=self._repeatability,
+            on_step=report,
+        )
+        progress.update(name, self._done, self._done)
+        return found
+
+    @property
+    def _done(self) -> int:
+        return self.measured + self.reused
+
+    def values_of(self, rows: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
+        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN where one failed.
+
+        ``on_done`` hears how many this run has the values of.
+        """
+        stored = self._earlier.by_id()
+        values = np.full(len(rows), np.nan)
+        missing = []
+        for number, row in enumerate(rows):
+            candidate_id = self._space.candidate(row).id
+            if candidate_id in stored:
+                values[number] = stored[candidate_id]
+            elif candidate_id not in self._earlier.failed:
+                missing.append(number)
+        self.reused += len(rows) - len(missing)
+        before = self._done
+        on_done(before)
+        values[missing] = self._measurer.measure(rows[missing], lambda timed: on_done(before + timed))
+        self.measured += len(missing)
+        return values
+
+    def _repeatability(self) -> float:
+        return samples_of(self._workspace.home, self._workspace.store, self._profile, self._space).repeatability
+
+
+def bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNetV3Space:
+    """The space with the images and classes that the request means.
+
+    Raises:
+        UsageError: where its networks cannot be built here, or there is no such supernet.
+    """
+    name = canonical_name(request.space)
+    space = buildable(get_space(name))
+    if request.supernet is not None:
+        supernet = workspace.supernet(request.supernet)
+        if supernet.space != name:
+            raise UsageError(f"supernet {supernet.id[:12]} is of {supernet.space}, not of {name}.")
+    else:
+        newest = workspace.store.supernets.latest(space=name)
+        if newest is None:
+            return space
+        supernet = newest
+    return buildable(get_space(name, supernet.task))
+
+
+def _sources_sentence(known: KnownDevices) -> str:
+    if not known.devices:
+        return "no other device is used as a source: the predictor rests on this device's own measurements alone."
+    names = ", ".join(f"{device.name} ({device.origin}, {device.samples})" for device in known.devices)
+    return f"learning from {len(known.devices)} known devices: {names}."
+
+
+def _origins(known: KnownDevices, drift: DriftCheck | None) -> dict[str, Any]:
+    return {
+        "sources": [
+            {"name": device.name, "origin": device.origin, "samples": device.samples} for device in known.devices
+        ],
+        "left_out": list(known.left_out),
+        "drift": None if drift is None else asdict(drift) | {"drifted": drift.drifted},
+    }
