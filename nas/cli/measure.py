@@ -8,7 +8,7 @@ from nas.cli.console import TerminalProgress, print_json, print_lines, print_tab
 
 Device = Annotated[str, typer.Option("--device", "-d", help="A device profile; `hwnas devices` lists them.")]
 Supernet = Annotated[
-    str | None, typer.Option("--supernet", help="The first digits of a supernet's id. [default: the newest]")
+    str | None, typer.Option("--supernet", help="The first digits of a supernet's id. Default: the newest.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def quickstart(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where results go. [default: quickstart/ in HWNAS_HOME]")
+        Path | None, typer.Option("--out", help="Where results go. Default: quickstart/ in HWNAS_HOME.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:

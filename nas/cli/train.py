@@ -15,7 +15,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     validation: Annotated[float | None, typer.Option(help="Share of the training images that validate.")] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads to train with. [default: all cores]", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Train a supernet: every network of the space with one set of weights.
