@@ -26,11 +26,13 @@ from search_spaces.task import ImageTask
 
 FloatArray = NDArray[np.float32]
 
-_CHECK_IMAGES = 4
+_CHECK_IMAGES = 16
 _TOLERANCE = 2e-3
 """Largest difference between runtimes, as a fraction of the largest output."""
 _QUANTIZED_TOLERANCE = 0.05
-"""The same of an integer graph: a value on a rounding boundary may flip, and the flip travels on."""
+"""The same of an integer graph, on most images: a value on a rounding boundary may flip, and the flip travels on."""
+_FLIPPED_TOLERANCE = 0.25
+"""What a flip may do to single images; another network's outputs differ by more."""
 
 
 class ExportCheckError(NasError):
@@ -139,9 +141,9 @@ def _check_member(member: Member, folder: Path) -> int:
         "weights": _run_weights(paths["weights"], manifest, task, images),
     }
     exact = member.precision == "fp32"
-    _compare(member, "TVM library", outputs["tvm"], outputs["onnx"], _TOLERANCE if exact else _QUANTIZED_TOLERANCE)
+    _compare(member, "TVM library", outputs["tvm"], outputs["onnx"], exact=exact)
     if exact:
-        _compare(member, "weights file", outputs["weights"], outputs["onnx"], _TOLERANCE)
+        _compare(member, "weights file", outputs["weights"], outputs["onnx"], exact=True)
     return len(paths)
 
 
@@ -166,10 +168,25 @@ def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, image
     return outputs
 
 
-def _compare(member: Member, what: str, found: FloatArray, expected: FloatArray, tolerance: float) -> None:
-    error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-9)
-    if not error <= tolerance:
-        raise ExportCheckError(
-            f"the {what} of candidate {member.candidate[:12]} differs from its ONNX graph by {error:.2%} of the"
-            f" largest output ({tolerance:.2%} is allowed); do not ship it, and report it."
-        )
+def _compare(member: Member, what: str, found: FloatArray, expected: FloatArray, *, exact: bool) -> None:
+    """Compares outputs ``(images, classes)``.
+
+    Raises:
+        ExportCheckError: where they disagree.
+    """
+    largest = max(float(np.abs(expected).max()), 1e-9)
+    errors = np.abs(found - expected).max(axis=1) / largest
+    limits = (
+        [("any image", float(errors.max()), _TOLERANCE)]
+        if exact
+        else [
+            ("half of the images", float(np.median(errors)), _QUANTIZED_TOLERANCE),
+            ("one image", float(errors.max()), _FLIPPED_TOLERANCE),
+        ]
+    )
+    for where, error, tolerance in limits:
+        if not error <= tolerance:
+            raise ExportCheckError(
+                f"the {what} of candidate {member.candidate[:12]} differs from its ONNX graph on {where} by {error:.2%}"
+                f" of the largest output ({tolerance:.2%} is allowed); do not ship it, and report it."
+            )

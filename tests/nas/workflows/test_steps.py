@@ -1,6 +1,7 @@
 """Each step from the command line on real images, compilers, runtimes, files and HTTP."""
 
 import json
+import shutil
 
 import httpx
 import numpy as np
@@ -8,8 +9,10 @@ import onnxruntime
 import pytest
 
 from nas.cli.service_query import ask_front, running_service
-from nas.fronts.manifest import feed
+from nas.fronts.front import Front
+from nas.fronts.manifest import ManifestError, feed
 from nas.home import Home, sha256_of
+from nas.workflows.exporting import ExportCheckError, check_export
 from nas.workflows.workspace import open_workspace
 
 MEMBER_KEYS = {
@@ -92,6 +95,24 @@ def test_exported_models_work_without_hwnas(hwnas, searched, small_data, tmp_pat
         name = manifest["input"]["name"]
         guesses = [int(session.run(None, {name: image[None]})[0].argmax()) for image in images]
         assert np.mean(np.array(guesses) == data["y_test"]) == pytest.approx(member["accuracy_test"])
+
+
+def test_an_exported_library_of_another_network_is_seen(hwnas, searched, tmp_path):
+    hwnas.json("export", searched["front"], "--out", tmp_path / "right")
+    # A copy: the libraries of the first folder are loaded already.
+    folder = shutil.copytree(tmp_path / "right", tmp_path / "wrong")
+    front = Front.from_bytes((folder / "front.json").read_bytes())
+    members = {member.candidate: member for member in (*front.members, *front.baselines.members)}.values()
+    right, wrong = list(members)[:2]
+    shutil.copy(folder / wrong.artifacts["tvm"], folder / right.artifacts["tvm"])
+    with pytest.raises(ManifestError, match="not the file that its manifest describes"):
+        check_export(front, folder)
+    manifest_file = folder / right.artifacts["manifest"]
+    manifest = json.loads(manifest_file.read_text())
+    manifest["hashes"]["tvm"] = sha256_of(folder / right.artifacts["tvm"])
+    manifest_file.write_text(json.dumps(manifest))
+    with pytest.raises(ExportCheckError, match="the TVM library of candidate"):
+        check_export(front, folder)
 
 
 def test_the_front_file_is_what_is_stored(hwnas, searched, tmp_path):
