@@ -12,8 +12,9 @@ from nas.search.pareto import hypervolume_gains
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
-_REFERENCE = 1.1
-"""The reference point's coordinates where the measured objectives span 0 to 1."""
+_REFERENCE = 1.6
+"""The reference point's coordinates where the measured objectives span 0 to 1: well outside, since what is gained
+at the ends of a front would count for next to nothing beside a reference that touches them."""
 
 
 def unit_scale(believed: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
