@@ -13,7 +13,7 @@ from predictors.calibration import choose_samples
 from predictors.errors import UnfitDataError
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
-from predictors.metrics import LatencyMetrics
+from predictors.metrics import LatencyMetrics, LimitAnswers, oracle_width_pct
 from predictors.samples import MIN_SAMPLES
 from predictors.sources import MIN_ROWS, SourceFeatures, SourceModel
 from search_spaces.errors import UnknownNameError, UsageError
@@ -41,6 +41,8 @@ class CalibrationRow:
     sources: int
     form: str
     metrics: LatencyMetrics
+    oracle_width_pct: float
+    limits: LimitAnswers
     expected_mape_pct: float
     seconds: float
 
@@ -59,6 +61,9 @@ class CalibrationRow:
             "held_out_rows": metrics["n"],
             "form": self.form,
             "expected_mape_pct": self.expected_mape_pct,
+            "oracle_width_pct": self.oracle_width_pct,
+            "limits_held_pct": self.limits.held_pct,
+            "limits_unused_pct": self.limits.unused_pct,
         }
 
 
@@ -197,6 +202,7 @@ def _calibrate(
     except UnfitDataError as error:
         raise UsageError(f"target {target!r} with {count} samples: {error}") from error
     seconds = time.perf_counter() - started_s
+    truth, prediction = column[test], predictor.predict(record.genotypes[test])
     return CalibrationRow(
         space=record.table.space,
         target=target,
@@ -205,7 +211,9 @@ def _calibrate(
         seed=seed,
         sources=len(sources),
         form=predictor.choice.form,
-        metrics=LatencyMetrics.of(column[test], predictor.predict(record.genotypes[test])),
+        metrics=LatencyMetrics.of(truth, prediction),
+        oracle_width_pct=oracle_width_pct(truth, prediction.value),
+        limits=LimitAnswers.of(truth, prediction),
         expected_mape_pct=predictor.expected_mape_pct,
         seconds=seconds,
     )

@@ -167,9 +167,10 @@ class FeatureExtractor:
     def of(self, genotypes: IntArray) -> Features:
         """Features of canonical genotypes; the latest are kept, since several models often ask for the same."""
         key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
-        if self._latest is None or self._latest[0] != key:
-            self._latest = key, self._compute(genotypes)
-        return self._latest[1]
+        latest = self._latest  # another thread may replace it
+        if latest is None or latest[0] != key:
+            latest = self._latest = key, self._compute(genotypes)
+        return latest[1]
 
     def _compute(self, genotypes: IntArray) -> Features:
         facts = self._facts.of(genotypes)

@@ -45,6 +45,41 @@ def interval_width_pct(prediction: Prediction) -> float:
     return float(np.mean((prediction.high - prediction.low) / prediction.value) * 100)
 
 
+def oracle_width_pct(truth: FloatArray, predicted: FloatArray, level: float = 0.9) -> float:
+    """Width in percent of the narrowest constant relative interval that holds a share of the true values.
+
+    Only who knows the truth can give it: what honest intervals are measured against.
+    """
+    half_width = float(np.quantile(np.abs(np.log(truth / predicted)), level))
+    return float((np.exp(half_width) - np.exp(-half_width)) * 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAnswers:
+    """How requests for "at most T ms" fare when predictions answer them."""
+
+    held_pct: float
+    """Percentage of the answers whose true latency is at most T."""
+    unused_pct: float
+    """Median of what answers leave of T, in percent of T."""
+
+    @classmethod
+    def of(cls, truth: FloatArray, prediction: Prediction) -> "LimitAnswers":
+        """Asks for each of the true latencies' percentiles from 5 to 95.
+
+        Answered is the slowest network by prediction among those whose interval ends below T; a
+        limit that no interval keeps is not answered, and leaves all unused where that is so for every one.
+        """
+        limits = np.quantile(truth, np.linspace(0.05, 0.95, 91))
+        allowed = [np.flatnonzero(prediction.high <= limit) for limit in limits]
+        answered = np.array([limit for limit, rows in zip(limits, allowed, strict=True) if len(rows)])
+        chosen = [rows[np.argmax(prediction.value[rows])] for rows in allowed if len(rows)]
+        if not chosen:
+            return cls(held_pct=100.0, unused_pct=100.0)
+        left = 1.0 - truth[chosen] / answered
+        return cls(held_pct=float(np.mean(left >= 0) * 100), unused_pct=float(np.median(left) * 100))
+
+
 def r_squared(truth: FloatArray, predicted: FloatArray) -> float:
     """Share of the variance explained; 0 where the truth is constant."""
     total = float(np.sum((truth - truth.mean()) ** 2))

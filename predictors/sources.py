@@ -65,13 +65,14 @@ class SourceFeatures:
     def folds(self, genotypes: IntArray) -> tuple[_Fold, ...]:
         """Canonical genotypes by fold; the latest are kept, since all sources ask for the same."""
         key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
-        if self._latest is None or self._latest[0] != key:
+        latest = self._latest  # another thread may replace it
+        if latest is None or latest[0] != key:
             features, fold = self._extractor.of(genotypes), fold_of(genotypes)
             trees = features.columns.astype(np.float32)
             linear = np.hstack([features.loads, features.columns, np.ones((len(features), 1))])
             rows = [np.flatnonzero(fold == number) for number in range(_FOLDS)]
-            self._latest = key, tuple(_Fold(at, linear[at], trees[at]) for at in rows)
-        return self._latest[1]
+            latest = self._latest = key, tuple(_Fold(at, linear[at], trees[at]) for at in rows)
+        return latest[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

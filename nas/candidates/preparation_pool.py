@@ -1,20 +1,12 @@
-"""Prepares batches in local processes, one candidate a process at a time.
+"""Prepares a supernet's candidates in local processes; each loads the supernet once."""
 
-Each process loads the supernet once. A candidate that kills or hangs its process is a
-failure of that candidate: the pool is made anew and the rest of the batch goes on.
-"""
-
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Self
 
+from nas.candidates.candidate_processes import CandidateProcesses
 from nas.candidates.preparation import (
     CandidatePreparer,
     InheritedAccuracy,
@@ -34,7 +26,6 @@ class ChangedDataError(NasError):
 
 
 PreparationOutcome = Prepared | PreparationFailure
-Outcome = TypeVar("Outcome")
 AccuracyOutcome = InheritedAccuracy | PreparationFailure
 
 
@@ -81,12 +72,7 @@ class _ProcessState:
 _state = _ProcessState()
 
 
-def _start(source: PreparerSource, threads: int) -> None:
-    # Ctrl-C is for the process that owns the pool; it ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import torch  # noqa: PLC0415 - the process that owns the pool need not import it
-
-    torch.set_num_threads(threads)
+def _start(source: PreparerSource) -> None:
     try:
         _state.preparer = make_preparer(source)
     except NasError as error:
@@ -115,33 +101,16 @@ class PreparationPool:
         self, space: SearchSpace, source: PreparerSource, *, processes: int | None = None, deadline_s: float = 600.0
     ) -> None:
         self._space = space
-        self._source = source
-        self._processes = processes or max(1, os.cpu_count() or 1)
-        self._deadline_s = deadline_s
-        self._executor: ProcessPoolExecutor | None = None
+        self._processes = CandidateProcesses(_start, (source,), processes=processes, deadline_s=deadline_s)
 
     def __enter__(self) -> Self:
+        self._processes.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
-        self.kill()
-
-    def kill(self) -> None:
-        """Ends the processes at once, whatever they do; nothing finished is lost."""
-        if self._executor is None:
-            return
-        running = list((self._executor._processes or {}).values())
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        for process in running:
-            process.kill()
-        for process in running:
-            process.join()
-        self._executor = None
+        self._processes.__exit__(kind, error, trace)
 
     def prepare(
         self,
@@ -153,7 +122,7 @@ class PreparationPool:
         Raises:
             NasError: where no process can load the supernet.
         """
-        return self._run(_prepare, genotypes, on_done)
+        return self._processes.run(_prepare, genotypes, self._failure, on_done)
 
     def inherited_accuracies(
         self,
@@ -161,57 +130,7 @@ class PreparationPool:
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[AccuracyOutcome]:
         """Validation accuracies of float networks, not exported; otherwise as :meth:`prepare`."""
-        return self._run(_inherited_accuracy, genotypes, on_done)
+        return self._processes.run(_inherited_accuracy, genotypes, self._failure, on_done)
 
-    def _run(
-        self,
-        task: Callable[[IntArray], Outcome | PreparationFailure],
-        genotypes: Sequence[IntArray],
-        on_done: Callable[[int], None],
-    ) -> list[Outcome | PreparationFailure]:
-        outcomes: dict[int, Outcome | PreparationFailure] = {}
-        waiting = list(range(len(genotypes)))
-        alone = False
-        while waiting:
-            batch = waiting[:1] if alone else waiting
-            futures = [(index, self._submit(task, genotypes[index])) for index in batch]
-            broken = None
-            for index, future in futures:
-                try:
-                    outcomes[index] = future.result(timeout=self._deadline_s)
-                except (BrokenProcessPool, TimeoutError) as error:
-                    broken = error
-                    break
-                on_done(len(outcomes))
-            waiting = [index for index in waiting if index not in outcomes]
-            if broken is None:
-                alone = False
-                continue
-            self.kill()
-            if alone or isinstance(broken, TimeoutError):
-                index = waiting.pop(0)
-                outcomes[index] = self._failure(genotypes[index], broken)
-                on_done(len(outcomes))
-            # Whose process broke is only known when one candidate runs alone.
-            alone = bool(waiting) and isinstance(broken, BrokenProcessPool) and not alone
-        return [outcomes[index] for index in range(len(genotypes))]
-
-    def _submit(
-        self, task: Callable[[IntArray], Outcome | PreparationFailure], genotype: IntArray
-    ) -> "Future[Outcome | PreparationFailure]":
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                max_workers=self._processes,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(self._source, 1),
-            )
-        return self._executor.submit(task, genotype)
-
-    def _failure(self, genotype: IntArray, error: Exception) -> PreparationFailure:
-        reason = (
-            f"preparing took longer than {self._deadline_s:g} s"
-            if isinstance(error, TimeoutError)
-            else "the preparing process died"
-        )
+    def _failure(self, genotype: IntArray, reason: str) -> PreparationFailure:
         return PreparationFailure(candidate_id=self._space.candidate(genotype).id, message=reason)

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.metrics import AccuracyMetrics, LatencyMetrics, kendall_tau, mape_pct, spearman
+from predictors.metrics import (
+    AccuracyMetrics,
+    LatencyMetrics,
+    LimitAnswers,
+    kendall_tau,
+    mape_pct,
+    oracle_width_pct,
+    spearman,
+)
 from predictors.prediction import Prediction
 
 
@@ -17,6 +25,28 @@ def test_latency_metrics_by_hand():
     assert found.coverage_90_pct == 75
     assert found.interval_width_pct == pytest.approx(20)
     assert found.spearman == pytest.approx(1)
+
+
+def test_the_oracle_knows_the_narrowest_interval():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(1, 9, 2000)
+    value = truth * np.exp(rng.normal(0, 0.05, 2000))
+    width = oracle_width_pct(truth, value)
+    half = np.arcsinh(width / 200)
+    inside = np.abs(np.log(truth / value)) <= half
+    assert inside.mean() == pytest.approx(0.9, abs=1e-3)
+    assert width == pytest.approx(200 * 1.645 * 0.05, rel=0.1)
+
+
+def test_limits_are_answered_by_the_slowest_network_that_surely_keeps_them():
+    truth = np.linspace(1.0, 2.0, 101)
+    sure = Prediction(value=truth, low=truth * 0.99, high=truth * 1.01)
+    assert LimitAnswers.of(truth, sure).held_pct == 100
+    assert 0 < LimitAnswers.of(truth, sure).unused_pct < 2
+    reckless = Prediction(value=truth * 0.9, low=truth * 0.85, high=truth * 0.9)
+    assert LimitAnswers.of(truth, reckless).held_pct < 10
+    useless = Prediction(value=truth, low=truth * 0.1, high=truth * 10)
+    assert LimitAnswers.of(truth, useless) == LimitAnswers(held_pct=100.0, unused_pct=100.0)
 
 
 def test_top_tenth_is_ranked_alone():
