@@ -1,67 +1,100 @@
-"""Fused operators that several layers of image networks are made of."""
+"""Fused operators that the layers of image networks are made of; a size is (height, width)."""
 
 from collections.abc import Iterator
 
-from search_spaces.operators import Activation, Operator
+from search_spaces.operators import Activation, Operator, OperatorKind
+
+Size = tuple[int, int]
 
 
-def conversion(before: int, bits: int, channels: int, size: tuple[int, int]) -> Iterator[Operator]:
-    """The quantize or dequantize between two precisions (in bits); nothing where they are equal."""
-    if before != bits:
-        yield Operator(
-            kind="quantize" if bits < before else "dequantize",
-            in_channels=channels,
-            out_channels=channels,
-            in_height=size[0],
-            in_width=size[1],
-            out_height=size[0],
-            out_width=size[1],
-            bits=8,
-        )
+def halved(size: Size, stride: int) -> Size:
+    """Height and width after a stride with padding."""
+    return -(-size[0] // stride), -(-size[1] // stride)
 
 
-def pointwise(
-    in_channels: int, out_channels: int, size: tuple[int, int], bits: int, act: Activation, residual: bool = False
+def _operator(
+    kind: OperatorKind,
+    channels: tuple[int, int],
+    size: Size,
+    out_size: Size,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    bits: int = 32,
+    activation: Activation = "none",
+    residual: bool = False,
 ) -> Operator:
-    """A 1x1 convolution on ``size`` (height, width)."""
     return Operator(
-        kind="convolution",
-        in_channels=in_channels,
-        out_channels=out_channels,
+        kind=kind,
+        in_channels=channels[0],
+        out_channels=channels[1],
         in_height=size[0],
         in_width=size[1],
-        out_height=size[0],
-        out_width=size[1],
+        out_height=out_size[0],
+        out_width=out_size[1],
+        kernel=kernel,
+        stride=stride,
+        groups=groups,
         bits=bits,
-        activation=act,
+        activation=activation,
         residual=residual,
     )
 
 
-def linear(in_channels: int, out_channels: int, bits: int, act: Activation) -> Operator:
-    """A fully connected layer on one position."""
-    return Operator(
-        kind="linear",
-        in_channels=in_channels,
-        out_channels=out_channels,
-        in_height=1,
-        in_width=1,
-        out_height=1,
-        out_width=1,
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    size: Size,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation = "relu",
+    residual: bool = False,
+    bits: int = 32,
+) -> Operator:
+    """A convolution with its batch norm and activation; depthwise where groups are channels."""
+    return _operator(
+        "depthwise" if groups == in_channels == out_channels and groups > 1 else "convolution",
+        (in_channels, out_channels),
+        size,
+        halved(size, stride),
+        kernel=kernel,
+        stride=stride,
+        groups=groups,
+        activation=activation,
+        residual=residual,
         bits=bits,
-        activation=act,
     )
 
 
-def global_pool(channels: int, size: tuple[int, int], bits: int) -> Operator:
-    """The mean over ``size`` (height, width), a value a channel."""
-    return Operator(
-        kind="pool",
-        in_channels=channels,
-        out_channels=channels,
-        in_height=size[0],
-        in_width=size[1],
-        out_height=1,
-        out_width=1,
-        bits=bits,
-    )
+def linear(in_channels: int, out_channels: int, activation: Activation = "none", *, bits: int = 32) -> Operator:
+    """A matrix product of one image's vector."""
+    return _operator("linear", (in_channels, out_channels), (1, 1), (1, 1), activation=activation, bits=bits)
+
+
+def pool(channels: int, size: Size, *, kernel: int, stride: int) -> Operator:
+    """The mean of each window."""
+    return _operator("pool", (channels, channels), size, halved(size, stride), kernel=kernel, stride=stride)
+
+
+def global_pool(channels: int, size: Size, *, activation: Activation = "none", bits: int = 32) -> Operator:
+    """The mean of each channel."""
+    return _operator("pool", (channels, channels), size, (1, 1), activation=activation, bits=bits)
+
+
+def elementwise(channels: int, size: Size, *, residual: bool = False, bits: int = 32) -> Operator:
+    """A kernel that reads and writes one tensor: a scaling, a shuffle; with ``residual`` the sum of two."""
+    return _operator("elementwise", (channels, channels), size, size, residual=residual, bits=bits)
+
+
+def resize(channels: int, size: Size, out_size: Size) -> Operator:
+    """Scaling an image."""
+    return _operator("resize", (channels, channels), size, out_size)
+
+
+def conversion(before: int, bits: int, channels: int, size: Size) -> Iterator[Operator]:
+    """The quantize or dequantize between two precisions (in bits); nothing where they are equal."""
+    if before != bits:
+        yield _operator("quantize" if bits < before else "dequantize", (channels, channels), size, size, bits=8)

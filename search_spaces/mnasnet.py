@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
-from search_spaces.inverted_residual import Size, convolution, global_pool, halved, inverted_residual, linear
+from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
+from search_spaces.inverted_residual import inverted_residual
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask

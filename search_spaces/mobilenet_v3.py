@@ -8,7 +8,6 @@ The network takes images in their own size and scales them itself (the resolutio
 gene), so that an exported file needs no preparation beyond normalization.
 """
 
-import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple, cast
@@ -16,7 +15,7 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
-from search_spaces.fused_layers import conversion, global_pool, linear, pointwise
+from search_spaces.fused_layers import conversion, convolution, elementwise, global_pool, halved, linear, resize
 from search_spaces.mobilenet_v3_config import BITS, PRECISIONS, MobileNetV3Config, Precision, round_width, squeeze_width
 from search_spaces.operators import Activation, Operator
 from search_spaces.space import BoolArray, Choice, Gene, IntArray, SearchSpace
@@ -219,10 +218,10 @@ class MobileNetV3Space(SearchSpace):
     def _input_size(self, unit: int, resolution: tuple[int, int]) -> tuple[int, int]:
         """Height and width of a unit's input (the stem's: after scaling)."""
         strides = [2, 1, *(self._stride(block) for block in self._blocks)]
-        height, width = resolution
+        size = resolution
         for stride in strides[:unit]:
-            height, width = math.ceil(height / stride), math.ceil(width / stride)
-        return height, width
+            size = halved(size, stride)
+        return size
 
     def _stride(self, block: _Block) -> int:
         return self.config.stages[block.stage].stride if block.position == 0 else 1
@@ -266,46 +265,23 @@ class MobileNetV3Space(SearchSpace):
         )
 
     def _stem_operators(self, size: tuple[int, int], bits: int) -> Iterator[Operator]:
-        task, (height, width) = self.task, size
+        task = self.task
         if size != (task.height, task.width):
-            yield Operator(
-                kind="resize",
-                in_channels=task.channels,
-                out_channels=task.channels,
-                in_height=task.height,
-                in_width=task.width,
-                out_height=height,
-                out_width=width,
-            )
+            yield resize(task.channels, (task.height, task.width), size)
         yield from conversion(32, bits, task.channels, size)
-        yield Operator(
-            kind="convolution",
-            in_channels=task.channels,
-            out_channels=self.config.stem_width,
-            in_height=height,
-            in_width=width,
-            out_height=math.ceil(height / 2),
-            out_width=math.ceil(width / 2),
-            kernel=3,
-            stride=2,
-            bits=bits,
-            activation="hard_swish",
+        yield convolution(
+            task.channels, self.config.stem_width, size, kernel=3, stride=2, bits=bits, activation="hard_swish"
         )
 
     def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
-        out_size = (math.ceil(size[0] / shape.stride), math.ceil(size[1] / shape.stride))
-        hidden = shape.hidden_width
+        hidden, out_size = shape.hidden_width, halved(size, shape.stride)
         yield from conversion(before, bits, shape.in_width, size)
         if shape.expands:
-            yield pointwise(shape.in_width, hidden, size, bits, shape.activation)
-        yield Operator(
-            kind="depthwise",
-            in_channels=hidden,
-            out_channels=hidden,
-            in_height=size[0],
-            in_width=size[1],
-            out_height=out_size[0],
-            out_width=out_size[1],
+            yield convolution(shape.in_width, hidden, size, bits=bits, activation=shape.activation)
+        yield convolution(
+            hidden,
+            hidden,
+            size,
             kernel=shape.kernel,
             stride=shape.stride,
             groups=hidden,
@@ -313,28 +289,19 @@ class MobileNetV3Space(SearchSpace):
             activation=shape.activation,
         )
         if shape.squeeze_excite:
-            yield global_pool(hidden, out_size, bits)
-            yield linear(hidden, squeeze_width(hidden), bits, "relu")
-            yield linear(squeeze_width(hidden), hidden, bits, "hard_sigmoid")
-            yield Operator(
-                kind="elementwise",
-                in_channels=hidden,
-                out_channels=hidden,
-                in_height=out_size[0],
-                in_width=out_size[1],
-                out_height=out_size[0],
-                out_width=out_size[1],
-                bits=bits,
-            )
-        yield pointwise(hidden, shape.out_width, out_size, bits, "none", residual=shape.skip)
+            yield global_pool(hidden, out_size, bits=bits)
+            yield linear(hidden, squeeze_width(hidden), "relu", bits=bits)
+            yield linear(squeeze_width(hidden), hidden, "hard_sigmoid", bits=bits)
+            yield elementwise(hidden, out_size, bits=bits)
+        yield convolution(hidden, shape.out_width, out_size, bits=bits, activation="none", residual=shape.skip)
 
     def _head_operators(self, size: tuple[int, int], width: int, bits: int, before: int) -> Iterator[Operator]:
         config = self.config
         yield from conversion(before, bits, width, size)
-        yield pointwise(width, config.final_width, size, bits, "hard_swish")
-        yield global_pool(config.final_width, size, bits)
-        yield linear(config.final_width, config.feature_width, bits, "hard_swish")
-        yield linear(config.feature_width, self.task.classes, bits, "none")
+        yield convolution(width, config.final_width, size, bits=bits, activation="hard_swish")
+        yield global_pool(config.final_width, size, bits=bits)
+        yield linear(config.final_width, config.feature_width, "hard_swish", bits=bits)
+        yield linear(config.feature_width, self.task.classes, bits=bits)
         yield from conversion(bits, 32, self.task.classes, (1, 1))
 
     # --- spelled out ---------------------------------------------------------------

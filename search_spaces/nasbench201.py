@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.fused_layers import convolution, elementwise, global_pool, linear, pool
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
@@ -134,7 +135,7 @@ class NasBench201Space(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
         if self.units[unit] == "stem":
-            return (_convolution(self.task.channels, _WIDTHS[0], self._size(0), 3),)
+            return (convolution(self.task.channels, _WIDTHS[0], self._size(0), kernel=3),)
         if self.units[unit] == "head":
             return (*self._between_stages(), *self._classifier())
         operation, added = divmod(key, 2)
@@ -147,20 +148,11 @@ class NasBench201Space(SearchSpace):
     def _edge(self, operation: int, added: bool, stage: int) -> tuple[Operator, ...]:
         width, size = _WIDTHS[stage], self._size(stage)
         if operation == _SKIP:
-            return (_addition(width, size),) if added else ()
+            return (elementwise(width, size, residual=True),) if added else ()
         if operation == _POOL:
-            pool = Operator(
-                kind="pool",
-                in_channels=width,
-                out_channels=width,
-                in_height=size[0],
-                in_width=size[1],
-                out_height=size[0],
-                out_width=size[1],
-                kernel=3,
-            )
-            return (pool, _addition(width, size)) if added else (pool,)
-        return (_convolution(width, width, size, 1 if operation == _CONV1 else 3, residual=added),)
+            mean = pool(width, size, kernel=3, stride=1)
+            return (mean, elementwise(width, size, residual=True)) if added else (mean,)
+        return (convolution(width, width, size, kernel=1 if operation == _CONV1 else 3, residual=added),)
 
     def _between_stages(self) -> tuple[Operator, ...]:
         operators: list[Operator] = []
@@ -168,47 +160,16 @@ class NasBench201Space(SearchSpace):
             before, width = _WIDTHS[stage - 1], _WIDTHS[stage]
             large, small = self._size(stage - 1), self._size(stage)
             operators += [
-                Operator(
-                    kind="pool",
-                    in_channels=before,
-                    out_channels=before,
-                    in_height=large[0],
-                    in_width=large[1],
-                    out_height=small[0],
-                    out_width=small[1],
-                    kernel=2,
-                    stride=2,
-                ),
-                _convolution(before, width, small, 1),
-                _convolution(before, width, large, 3, stride=2),
-                _convolution(width, width, small, 3, residual=True),
+                pool(before, large, kernel=2, stride=2),
+                convolution(before, width, small),
+                convolution(before, width, large, kernel=3, stride=2),
+                convolution(width, width, small, kernel=3, residual=True),
             ]
         return tuple(operators)
 
     def _classifier(self) -> tuple[Operator, ...]:
-        height, width = self._size(len(_WIDTHS) - 1)
-        channels = _WIDTHS[-1]
-        return (
-            Operator(
-                kind="pool",
-                in_channels=channels,
-                out_channels=channels,
-                in_height=height,
-                in_width=width,
-                out_height=1,
-                out_width=1,
-                activation="relu",
-            ),
-            Operator(
-                kind="linear",
-                in_channels=channels,
-                out_channels=self.task.classes,
-                in_height=1,
-                in_width=1,
-                out_height=1,
-                out_width=1,
-            ),
-        )
+        channels, size = _WIDTHS[-1], self._size(len(_WIDTHS) - 1)
+        return global_pool(channels, size, activation="relu"), linear(channels, self.task.classes)
 
     # --- strings -------------------------------------------------------------------
 
@@ -243,34 +204,3 @@ class NasBench201Space(SearchSpace):
         names = {_CONV3: "conv3x3", _CONV1: "conv1x1", _POOL: "pool", _SKIP: "skip"}
         counts = {name: int((row == operation).sum()) for operation, name in names.items()}
         return "cell of " + (", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing")
-
-
-def _convolution(
-    in_channels: int, out_channels: int, size: tuple[int, int], kernel: int, stride: int = 1, residual: bool = False
-) -> Operator:
-    return Operator(
-        kind="convolution",
-        in_channels=in_channels,
-        out_channels=out_channels,
-        in_height=size[0],
-        in_width=size[1],
-        out_height=-(-size[0] // stride),
-        out_width=-(-size[1] // stride),
-        kernel=kernel,
-        stride=stride,
-        activation="relu",
-        residual=residual,
-    )
-
-
-def _addition(channels: int, size: tuple[int, int]) -> Operator:
-    return Operator(
-        kind="elementwise",
-        in_channels=channels,
-        out_channels=channels,
-        in_height=size[0],
-        in_width=size[1],
-        out_height=size[0],
-        out_width=size[1],
-        residual=True,
-    )

@@ -5,13 +5,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.home import write_bytes
 from search_spaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from hw_profiles.measurement_table import MeasurementTable
+    from predictors.calibration_benchmark import CalibrationPlan
 
 Tables = Annotated[
     list[Path], typer.Option("--table", help="A measurement table (.csv or .csv.gz); give it again for more.")
@@ -48,16 +52,9 @@ def calibration(
     fewer rows than samples asked for, all are used and the row says how many. The table shows
     medians over the seeds.
     """
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
-    from predictors.calibration_benchmark import CalibrationPlan, CalibrationRow, run_calibrations  # noqa: PLC0415
+    from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
-    plan = CalibrationPlan(
-        sources=_names(sources),
-        targets=_names(targets),
-        samples=_counts(samples, "--samples"),
-        seeds=tuple(range(seeds)),
-    )
-    tables = [MeasurementTable.load(path) for path in table]
+    plan, tables = _calibration_plan(table, targets, sources, samples, seeds)
     total = len(plan.targets) * len(plan.samples) * seeds
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
@@ -88,17 +85,9 @@ def ablation(
 
     The table shows means over the targets of medians over the seeds.
     """
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
     from predictors.ablation import VARIANTS, AblationRow, run_ablation  # noqa: PLC0415
-    from predictors.calibration_benchmark import CalibrationPlan  # noqa: PLC0415
 
-    plan = CalibrationPlan(
-        sources=_names(sources),
-        targets=_names(targets),
-        samples=_counts(samples, "--samples"),
-        seeds=tuple(range(seeds)),
-    )
-    tables = [MeasurementTable.load(path) for path in table]
+    plan, tables = _calibration_plan(table, targets, sources, samples, seeds)
     total = len(plan.targets) * len(plan.samples) * seeds * len(VARIANTS)
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
@@ -155,6 +144,21 @@ def accuracy(
         return
     columns = ("kendall_tau", "spearman", "r2", "rmse", "top10_kendall_tau", "coverage_90_pct", "seconds")
     _print_medians("Accuracy, medians over the seeds", done, ("space", "task", "train_size"), columns)
+
+
+def _calibration_plan(
+    paths: Sequence[Path], targets: str, sources: str, samples: str, seeds: int
+) -> "tuple[CalibrationPlan, list[MeasurementTable]]":
+    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
+    from predictors.calibration_benchmark import CalibrationPlan  # noqa: PLC0415
+
+    plan = CalibrationPlan(
+        sources=_names(sources),
+        targets=_names(targets),
+        samples=_counts(samples, "--samples"),
+        seeds=tuple(range(seeds)),
+    )
+    return plan, [MeasurementTable.load(path) for path in paths]
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,30 +1,10 @@
 """A small home on real images: a supernet trained for moments, shared by the tests of the steps."""
 
-import json
-
 import numpy as np
 import pytest
 
-from nas.cli.main import run
 from nas.data.sources import load_dataset
-
-
-class CommandLine:
-    """Runs commands in this process against one home."""
-
-    def __init__(self, home, capsys):
-        self.home = home
-        self._capsys = capsys
-
-    def __call__(self, *arguments):
-        code = run([str(argument) for argument in arguments])
-        out, err = self._capsys.readouterr()
-        return code, out, err
-
-    def json(self, *arguments):
-        code, out, err = self(*arguments, "--json")
-        assert code == 0, err
-        return json.loads(out)
+from tests.command_line import CommandLine
 
 
 @pytest.fixture(scope="session")
