@@ -124,7 +124,8 @@ class EvaluationOut(BaseModel):
     """An accuracy with a supernet's weights."""
 
     supernet: str
-    part: Literal["val", "test"]
+    part: Literal["float", "val", "test"]
+    """Images and network: validation and test images on the graph that ships; float: validation images, unquantized."""
     accuracy: float
     images: int
 

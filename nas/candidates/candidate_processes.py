@@ -7,6 +7,7 @@ are made anew and the rest of the batch goes on.
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -84,11 +85,16 @@ class CandidateProcesses:
         alone = False
         while waiting:
             futures = [(index, self._submit(task, genotypes[index])) for index in (waiting[:1] if alone else waiting)]
-            broken = None
+            broken: Exception | None = None
             for index, future in futures:
                 try:
                     outcomes[index] = future.result(timeout=self._deadline_s)
-                except (BrokenProcessPool, TimeoutError) as error:
+                except BrokenProcessPool as error:
+                    broken = error
+                    break
+                except TimeoutError as error:
+                    if future.done():  # the task's own
+                        raise
                     broken = error
                     break
                 on_done(len(outcomes))
@@ -107,8 +113,8 @@ class CandidateProcesses:
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
-            return f"preparing took longer than {self._deadline_s:g} s"
-        return "the preparing process died"
+            return f"it took longer than {self._deadline_s:g} s"
+        return "the process that worked on it died"
 
     def _submit(self, task: Callable[[IntArray], Outcome], genotype: IntArray) -> "Future[Outcome]":
         if self._executor is None:
@@ -121,7 +127,16 @@ class CandidateProcesses:
         return self._executor.submit(task, genotype)
 
 
+def _end_with_parent() -> None:
+    """Ends this process when the one that owns it is gone, killed or not: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _make_ready(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C is for the process that owns the others; it ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch  # noqa: PLC0415 - the process that owns the others need not import it

@@ -77,6 +77,10 @@ class RealEvaluator:
         self._evaluate_missing([genotypes[row] for row in missing], latencies, outcomes)
         return [outcomes[candidate_id] for candidate_id in ids]
 
+    def measure_again(self, genotypes: Sequence[IntArray]) -> None:
+        """Prepares, compiles and times candidates whatever is stored; figures and failures are stored."""
+        self._measure([one for one in self._prepare(genotypes) if isinstance(one, Prepared)])
+
     def _evaluate_missing(
         self,
         genotypes: Sequence[IntArray],

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _RECORD: Final = "prepared.json"
 _REFERENCE_IMAGES: Final = 8
-Part = Literal["val", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

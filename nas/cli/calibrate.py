@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines
+from nas.cli.measure import MAX_SEED
 from search_spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def calibrate(
     precision: Annotated[
         str, typer.Option(help="'all' to choose from fp32, mixed and int8 networks; 'fp32' for those alone.")
     ] = "all",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed chooses the same networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed chooses the same networks.")] = 0,
     supernet: Annotated[
         str | None,
         typer.Option(

@@ -7,6 +7,9 @@ import typer
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 
 Device = Annotated[str, typer.Option("--device", "-d", help="A device profile; `hwnas devices` lists them.")]
+MAX_SEED = 2**63 - 1
+"""The largest integer that a database row holds."""
+
 Supernet = Annotated[
     str | None, typer.Option("--supernet", help="The first digits of a supernet's id. Default: the newest.")
 ]

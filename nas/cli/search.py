@@ -5,14 +5,16 @@ from typing import Annotated
 import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines
-from nas.cli.measure import Device, Json, Supernet
+from nas.cli.measure import MAX_SEED, Device, Json, Supernet
 
 
 def search(
     device: Device = "local-cpu/onnxruntime",
     evaluations: Annotated[int, typer.Option(help="Real evaluations in all, the designed set among them.", min=4)] = 38,
     batch: Annotated[int, typer.Option(help="Candidates evaluated between two fits of the predictors.", min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed on the same measurements proposes the same.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="The same seed on the same measurements proposes the same.", min=0, max=MAX_SEED)
+    ] = 0,
     max_latency_p95_ms: Annotated[float | None, typer.Option(help="Prefer networks whose p95 keeps below.")] = None,
     max_size_bytes: Annotated[int | None, typer.Option(help="Prefer networks whose file keeps below.")] = None,
     min_accuracy: Annotated[

@@ -22,7 +22,7 @@ class Outcome:
     latency_p50_ms: float = math.nan
     latency_p95_ms: float = math.nan
     size_bytes: int = 0
-    """Size of the ONNX file."""
+    """Size of the deployed file: the ONNX graph, or TVM's shared library."""
     failure: str | None = None
 
     @property
@@ -44,7 +44,7 @@ class Limits:
     """What the asked networks must keep; None where nothing is asked.
 
     Raises:
-        UsageError: for a limit that is negative or not finite.
+        UsageError: for a limit that is not a finite number above 0, or an accuracy above 1.
     """
 
     max_latency_p95_ms: float | None = None
@@ -54,11 +54,13 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_latency_p95_ms", "max_size_bytes", "min_accuracy"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{name} is {value}; give a finite number of at least 0.")
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name} is {value}; give a finite number above 0.")
+        if self.min_accuracy is not None and self.min_accuracy > 1:
+            raise UsageError(f"min_accuracy is {self.min_accuracy}; give a fraction from 0 to 1.")
 
     def violations(self, latency_p95_ms: FloatArray, size_bytes: FloatArray, accuracy: FloatArray) -> FloatArray:
-        """Sum of the relative excesses, shape ``(n,)``: 0 where every limit holds."""
+        """Relative excesses of latency and size and missing accuracy, summed, shape ``(n,)``: 0 where all hold."""
         total = np.zeros(len(accuracy))
         if self.max_latency_p95_ms is not None:
             total += np.clip(latency_p95_ms / max(self.max_latency_p95_ms, 1e-9) - 1, 0, None)

@@ -43,7 +43,7 @@ class Screening:
     size: int
     """Architectures a round."""
     rounds: int
-    """Before each batch; predictors learn from one what to screen in the next."""
+    """Before each batch, 0 or more; predictors learn from one what to screen in the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,7 @@ class Proposer:
         self._rng = rng
         self._facts = CostFacts(space)
         self._known = None if fits.screening is None else fits.screening.known
+        self._screens = fits.screening is not None and fits.screening.rounds > 0
         self._latency = fits.latency(archive.genotypes, archive.latency_p50_ms)
         self._accuracy = self._fitted_accuracy()
         self._tail = float(np.median(archive.latency_p95_ms / archive.latency_p50_ms))
@@ -127,19 +128,21 @@ class Proposer:
         starts = [self._archive.genotypes] + ([] if self._known is None else [self._known.genotypes])
         start = np.unique(np.concatenate(starts), axis=0)
         population, _ = evolve(self._space, self._score, start, self._evolution, self._rng)
-        pool = np.unique(np.concatenate([population, mutate(self._space, population, self._rng)]), axis=0)
+        return self._within_limits(
+            np.unique(np.concatenate([population, mutate(self._space, population, self._rng)]), axis=0)
+        )
+
+    def _within_limits(self, pool: IntArray) -> IntArray:
+        """Those that keep the limits as far as predicted, or the tenth that come nearest."""
         violations = self._score(pool).violations
         return pool[violations <= max(float(np.quantile(violations, 0.1)), 0.0)]
 
     def _pool(self, count: int) -> IntArray:
         """Candidates for real evaluation: new, within limits as far as predicted, ``count`` or more where there are."""
         pool = self._evolved()
-        if self._known is not None:
-            pool = np.concatenate(
-                [pool[np.isfinite(self._known.of_architecture(pool))], self._with_policies(self._known.genotypes)]
-            )
-            violations = self._score(pool).violations
-            pool = pool[violations <= max(float(np.quantile(violations, 0.1)), 0.0)]
+        if self._known is not None and self._screens:
+            pool = pool[np.isfinite(self._known.of_architecture(pool))]
+            pool = self._within_limits(np.concatenate([pool, self._with_policies(self._known.genotypes)]))
         fresh = self._new_rows(pool)
         if len(fresh) < count:
             fresh = np.concatenate([fresh, self._new_rows(self._space.sample(50 * count, self._rng))])

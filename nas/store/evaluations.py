@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 from sqlalchemy import select
 
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.tables import EvaluationRow, table_of
 
-Part = Literal["val", "test"]
+Part = Literal["float", "val", "test"]
+"""Validation and test images on the graph that ships; ``float``: validation images on the float network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +85,10 @@ class Evaluations:
 
 
 def _stored(row: EvaluationRow) -> Evaluation:
-    part: Part = "val" if row.part == "val" else "test"
     return Evaluation(
         supernet_id=row.supernet_id,
         candidate_id=row.candidate_id,
-        part=part,
+        part=cast("Part", row.part),
         accuracy=row.accuracy,
         images=row.images,
     )

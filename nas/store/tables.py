@@ -162,7 +162,7 @@ class EvaluationRow(Base):
     evaluated_at: Mapped[datetime]
 
     __table_args__ = (
-        CheckConstraint("part IN ('val', 'test')", name="part"),
+        CheckConstraint("part IN ('float', 'val', 'test')", name="part"),
         CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy_fraction"),
         CheckConstraint("images > 0", name="images_positive"),
         Index(None, "candidate_id"),

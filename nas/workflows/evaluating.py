@@ -70,12 +70,11 @@ def local_bench(
     Each supernet's candidates are compiled in a folder of their own: equal candidates of two
     supernets hold different weights. The anchor's reference is the device's.
     """
-    folder = workspace.measuring_folder(profile)
     return LocalBench(
         profile,
-        folder / supernet.id[:16],
+        workspace.compiled_folder(supernet, profile),
         lambda done, total: progress.update(f"compiling for {profile.id}", done, total),
-        references=folder,
+        references=workspace.measuring_folder(profile),
     )
 
 
@@ -100,6 +99,7 @@ def measure_design(
     progress: Progress,
     *,
     count: int = DEFAULT_DESIGN,
+    lease: Lease | None = None,
 ) -> DesignResult:
     """Evaluates the designed set on a device; what is measured already is not measured again.
 
@@ -108,5 +108,5 @@ def measure_design(
     """
     space = space_of(supernet)
     genotypes = designed_candidates(space, count, DESIGN_SEED)
-    with evaluator(workspace, supernet, profile, pool, progress) as real:
+    with evaluator(workspace, supernet, profile, pool, progress, lease) as real:
         return DesignResult(genotypes=genotypes, outcomes=tuple(real.evaluate(genotypes)))

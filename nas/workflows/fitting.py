@@ -91,8 +91,9 @@ def typical_repeatability(outcomes: Iterable[Measurement | MeasurementFailure]) 
 
 
 def accuracy_samples(workspace: Workspace, supernet: StoredSupernet) -> tuple[IntArray, FloatArray]:
-    """Genotypes and validation accuracies of one supernet."""
-    known = workspace.store.evaluations.of(supernet.id, "val")
+    """Genotypes and validation accuracies of one supernet: of graphs that ship, else of float networks."""
+    evaluations = workspace.store.evaluations
+    known = evaluations.of(supernet.id, "float") | evaluations.of(supernet.id, "val")
     candidates = _of_space(workspace, space_of(supernet), tuple(known))
     rows = np.array([genotype for genotype, _ in candidates], dtype=np.int64)
     return rows, np.array([known[i].accuracy for _, i in candidates])

@@ -100,7 +100,9 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
     ) -> dict[str, Any]:
         supernet = workspace.supernet(supernet_id)
         with preparation_pool(workspace, supernet) as pool:
-            measure_design(workspace, supernet, profile, pool, progress, count=context.request["budget"])
+            measure_design(
+                workspace, supernet, profile, pool, progress, count=context.request["budget"], lease=context.lease
+            )
         accuracy, revision = fit_accuracy(workspace, supernet)
         return {"accuracy_predictor": revision, "accuracy": accuracy.held_out.as_json()}
 

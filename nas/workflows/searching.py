@@ -147,22 +147,22 @@ def _screening(
     request: SearchRequest,
     search_id: str,
 ) -> Screening | None:
-    """What a search knows beforehand, and learns on the way, of accuracies; None where no survey is asked for.
+    """What a search knows beforehand, and learns on the way, of accuracies; None where neither is asked for.
 
     All that was evaluated before it began counts, on whatever device: what came later must not, or a
     resumed search would go another way than the interrupted one.
     """
-    if not request.survey or not request.screen:
+    if not request.survey and not request.screen:
         return None
 
     def evaluate(genotypes: IntArray) -> KnownAccuracies:
         return float_accuracies(workspace, supernet, pool, progress, genotypes, task="screening architectures")
 
     begun_at = workspace.store.searches.get(search_id).created_at
-    known = survey(workspace, supernet, pool, progress, request.survey)
+    evaluated = evaluated_accuracies(workspace, supernet, before=begun_at)
     return Screening(
-        known=known.joined(evaluated_accuracies(workspace, supernet, before=begun_at)),
+        known=evaluated.joined(survey(workspace, supernet, pool, progress, request.survey)),
         evaluate=evaluate,
         size=math.ceil(request.screen / _SCREENING_ROUNDS),
-        rounds=_SCREENING_ROUNDS,
+        rounds=_SCREENING_ROUNDS if request.screen else 0,
     )

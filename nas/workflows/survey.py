@@ -70,7 +70,7 @@ def float_accuracies(
     """
     space = space_of(supernet)
     ids = workspace.store.candidates.put(space, genotypes) if len(genotypes) else []
-    stored = workspace.store.evaluations.of(supernet.id, "val")
+    stored = workspace.store.evaluations.of(supernet.id, "float")
     missing = [row for row, candidate_id in enumerate(ids) if candidate_id not in stored]
     outcomes = pool.inherited_accuracies(
         [genotypes[row] for row in missing], lambda done: progress.update(task, done, len(missing))
@@ -83,7 +83,7 @@ def float_accuracies(
             Evaluation(
                 supernet_id=supernet.id,
                 candidate_id=outcome.candidate_id,
-                part="val",
+                part="float",
                 accuracy=outcome.accuracy_val,
                 images=outcome.images_val,
             )
@@ -91,7 +91,7 @@ def float_accuracies(
             if isinstance(outcome, InheritedAccuracy)
         ]
     )
-    stored = workspace.store.evaluations.of(supernet.id, "val")
+    stored = workspace.store.evaluations.of(supernet.id, "float")
     kept = [row for row, candidate_id in enumerate(ids) if candidate_id in stored]
     accuracy: FloatArray = np.array([stored[ids[row]].accuracy for row in kept], dtype=np.float64)
     return KnownAccuracies(space=space, genotypes=genotypes[kept], accuracy=accuracy)

@@ -21,6 +21,7 @@ from nas.candidates.preparation import PreparationFailure, Prepared
 from nas.candidates.preparation_pool import PreparationPool
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
+from nas.home import sha256_of
 from nas.progress import Progress
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
@@ -72,33 +73,37 @@ def verify(
     space = space_of(supernet)
     prepared = {outcome.candidate_id: outcome for outcome in pool.prepare(genotypes)}
     libraries = _libraries(workspace, supernet, genotypes, pool, progress, lease)
-    verified: dict[str, Verified] = {}
+    timed: dict[str, Measurement] = {}
     with local_bench(workspace, supernet, profile, progress) as bench:
         bench.open(prepare_anchor(space, pool))
-        for number, genotype in enumerate(genotypes, start=1):
-            candidate_id = space.candidate(genotype).id
-            ready = prepared[candidate_id]
+        for number, (candidate_id, ready) in enumerate(prepared.items(), start=1):
             library = libraries.get(candidate_id)
             if isinstance(ready, PreparationFailure) or library is None:
                 progress.say(f"candidate {candidate_id[:12]} left out: its files could not be made again.")
                 continue
-            shipped = library if profile.runtime == "tvm" else ready.onnx
-            outcome = bench.measure(ready.network_files, shipped)
+            outcome = bench.measure(ready.network_files, library if profile.runtime == "tvm" else ready.onnx)
             workspace.store.measurements.add(outcome, supernet_id=supernet.id, lease=lease)
-            if not isinstance(outcome, Measurement):
+            if isinstance(outcome, Measurement):
+                timed[candidate_id] = outcome
+            else:
                 progress.say(f"candidate {candidate_id[:12]} left out ({outcome.stage}): {outcome.message}")
-                continue
-            verified[candidate_id] = Verified(
-                genotype=genotype,
-                candidate_id=candidate_id,
-                prepared=ready,
-                measurement=outcome,
-                accuracy_val=ready.accuracy_val,
-                accuracy_test=_test_accuracy(workspace, supernet, ready),
-                files=_keep(ArtifactStore(workspace.home, workspace.store), ready, library, lease),
-            )
             progress.update(f"verifying on {profile.id}", number, len(genotypes))
-    return verified
+    ready_ones = [one for one in prepared.values() if isinstance(one, Prepared) and one.candidate_id in timed]
+    accuracy_test = _test_accuracies(workspace, supernet, ready_ones)
+    rows = {space.candidate(genotype).id: genotype for genotype in genotypes}
+    artifacts = ArtifactStore(workspace.home, workspace.store)
+    return {
+        one.candidate_id: Verified(
+            genotype=rows[one.candidate_id],
+            candidate_id=one.candidate_id,
+            prepared=one,
+            measurement=timed[one.candidate_id],
+            accuracy_val=one.accuracy_val,
+            accuracy_test=accuracy_test[one.candidate_id],
+            files=_keep(artifacts, one, libraries[one.candidate_id], lease),
+        )
+        for one in ready_ones
+    }
 
 
 def _libraries(
@@ -109,38 +114,56 @@ def _libraries(
     progress: Progress,
     lease: Lease | None,
 ) -> dict[str, Path]:
-    """Each candidate's TVM library, compiled for this machine; made again where it is gone."""
+    """Each candidate's TVM library for this machine, by id; measured anew where the cache lost it."""
     tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
-    with evaluator(workspace, supernet, tvm, pool, progress, lease) as real:
-        real.evaluate(np.stack(genotypes))
+    folder = workspace.compiled_folder(supernet, tvm)
+    ids = [space_of(supernet).candidate(genotype).id for genotype in genotypes]
+
+    def at_hand() -> dict[str, Path]:
         known = known_latencies(workspace.store, tvm, supernet_id=supernet.id)
+        measured = {i: known[i] for i in ids if i in known}
         return {
-            candidate_id: outcome.artifact
-            for candidate_id, outcome in known.items()
-            if isinstance(outcome, Measurement) and outcome.artifact.exists()
+            # By its name alone: a home may have moved since.
+            candidate_id: folder / outcome.artifact.name
+            for candidate_id, outcome in measured.items()
+            if isinstance(outcome, Measurement) and _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
         }
 
+    with evaluator(workspace, supernet, tvm, pool, progress, lease) as real:
+        real.evaluate(np.stack(genotypes))
+        found = at_hand()
+        lost = [genotype for candidate_id, genotype in zip(ids, genotypes, strict=True) if candidate_id not in found]
+        if lost:
+            real.measure_again(lost)
+            found = at_hand()
+    return found
 
-def _test_accuracy(workspace: Workspace, supernet: StoredSupernet, prepared: Prepared) -> float:
-    known = workspace.store.evaluations.find(supernet.id, prepared.candidate_id, "test")
-    if known is not None:
-        return known.accuracy
-    record = read_record(workspace.supernet_folder(supernet))
-    dataset = load_dataset(workspace.data_spec(supernet))
-    images = record.normalization.apply(dataset.x_test)
-    accuracy = artifact_accuracy(load_onnx(prepared.onnx), images, dataset.y_test)
-    workspace.store.evaluations.put(
-        [
-            Evaluation(
-                supernet_id=supernet.id,
-                candidate_id=prepared.candidate_id,
-                part="test",
-                accuracy=accuracy,
-                images=len(images),
-            )
-        ]
-    )
-    return accuracy
+
+def _is_file(path: Path, sha256: str) -> bool:
+    return path.exists() and sha256_of(path) == sha256
+
+
+def _test_accuracies(workspace: Workspace, supernet: StoredSupernet, ready: Sequence[Prepared]) -> dict[str, float]:
+    """Fractions of the test images by candidate; each is counted once in a supernet's life."""
+    known = {i: one.accuracy for i, one in workspace.store.evaluations.of(supernet.id, "test").items()}
+    missing = [one for one in ready if one.candidate_id not in known]
+    if missing:
+        dataset = load_dataset(workspace.data_spec(supernet))
+        images = read_record(workspace.supernet_folder(supernet)).normalization.apply(dataset.x_test)
+        known |= {one.candidate_id: artifact_accuracy(load_onnx(one.onnx), images, dataset.y_test) for one in missing}
+        workspace.store.evaluations.put(
+            [
+                Evaluation(
+                    supernet_id=supernet.id,
+                    candidate_id=one.candidate_id,
+                    part="test",
+                    accuracy=known[one.candidate_id],
+                    images=len(images),
+                )
+                for one in missing
+            ]
+        )
+    return known
 
 
 def _keep(store: ArtifactStore, prepared: Prepared, library: Path, lease: Lease | None) -> dict[str, Artifact]:

@@ -35,8 +35,12 @@ class Workspace:
         return self.home.cache / "candidates" / supernet.id[:16]
 
     def measuring_folder(self, profile: DeviceProfile) -> Path:
-        """Where a device's compiled candidates lie until they are measured or exported."""
+        """What is kept of a device, as it is now, between measuring sessions."""
         return self.home.cache / "compiled" / profile.id.replace("/", "-") / profile.fingerprint[:16]
+
+    def compiled_folder(self, supernet: StoredSupernet, profile: DeviceProfile) -> Path:
+        """Where a supernet's candidates, compiled for a device, lie until they are exported."""
+        return self.measuring_folder(profile) / supernet.id[:16]
 
     def supernet_folder(self, supernet: StoredSupernet) -> Path:
         """The folder of a supernet's weights."""

@@ -76,6 +76,21 @@ def test_the_same_search_again_is_the_same_front_and_evaluates_nothing(hwnas, se
     assert measured_candidates(hwnas.home, "local-cpu/onnxruntime") == before
 
 
+def test_a_deleted_cache_and_a_moved_home_cost_time_alone(hwnas, searched, monkeypatch, tmp_path):
+    """The corners are measured already: a search of them alone evaluates nothing and verifies from new files."""
+    assert searched["members"]
+    moved = tmp_path / "moved"
+    shutil.copytree(hwnas.home, moved, ignore=shutil.ignore_patterns("cache"))
+    monkeypatch.setenv("HWNAS_HOME", str(moved))
+    front = hwnas.json("search", "--evaluations", 4, "--survey", 0, "--screen", 0)
+    corners = {front["baselines"][name]["candidate"] for name in ("largest_fp32", "largest_int8")}
+    assert front["members"]
+    with open_workspace(Home(moved)) as workspace:
+        profile = workspace.profile("local-cpu/tvm")
+        libraries = {path.name for path in workspace.measuring_folder(profile).rglob("*.tvm.so")}
+    assert {f"{candidate}.tvm.so" for candidate in corners} <= libraries
+
+
 def test_exported_models_work_without_hwnas(hwnas, searched, small_data, tmp_path):
     report = hwnas.json("export", searched["front"][:12], "--out", tmp_path)
     front = json.loads((tmp_path / "front.json").read_text())

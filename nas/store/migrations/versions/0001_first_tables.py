@@ -114,7 +114,7 @@ def upgrade() -> None:
         sa.Column("accuracy", sa.Double(), nullable=False),
         sa.Column("images", sa.Integer(), nullable=False),
         sa.Column("evaluated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("part IN ('val', 'test')", name=op.f("ck_evaluations_part")),
+        sa.CheckConstraint("part IN ('float', 'val', 'test')", name=op.f("ck_evaluations_part")),
         sa.CheckConstraint("accuracy >= 0 AND accuracy <= 1", name=op.f("ck_evaluations_accuracy_fraction")),
         sa.CheckConstraint("images > 0", name=op.f("ck_evaluations_images_positive")),
         sa.ForeignKeyConstraint(["candidate_id"], ["candidates.id"], name=op.f("fk_evaluations_candidate_id")),
