@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from nas.home import DiskFullError
-from nas.store.errors import NotStoredError, StoreUnavailableError
+from nas.store.errors import FrontDamagedError, NotStoredError, StoreUnavailableError
 from search_spaces.errors import NasError, UsageError
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -120,6 +120,8 @@ def _problem_of(error: Exception) -> ProblemError:
             )
         case NotStoredError():
             return not_found(error.code, str(error))
+        case FrontDamagedError():
+            return ProblemError(HTTPStatus.GONE, error.code, str(error))
         case UsageError():
             return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
         case DiskFullError():

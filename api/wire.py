@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
+
 MAX_INTEGER = 2**63 - 1
 """The largest integer that every database holds."""
 
@@ -24,7 +26,9 @@ Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """A JSON body: its types are the sender's own, so that ``true`` and ``"5"`` are no numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class LimitsIn(_Request):
@@ -36,7 +40,9 @@ class LimitsIn(_Request):
 
 
 class ParetoQuery(LimitsIn):
-    """Query of a device's front."""
+    """Query of a device's front; a query is text, so that its numbers are read from it."""
+
+    model_config = ConfigDict(strict=False)
 
     space: SpaceName | None = Field(None, description="Needed where the device has fronts in several spaces.")
 
@@ -48,7 +54,9 @@ class SearchRequest(_Request):
     space: SpaceName
     supernet: Hash | None = Field(None, description="Default: the newest supernet of the space.")
     limits: LimitsIn = Field(default_factory=LimitsIn)
-    evaluations: int = Field(60, ge=1, le=100_000, description="Budget of real evaluations.")
+    evaluations: int = Field(
+        DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
+    )
     seed: Seed = 0
 
 
@@ -56,12 +64,16 @@ class CalibrationRequest(_Request):
     """How to calibrate a device's latency predictor."""
 
     space: SpaceName
-    budget: int = Field(20, ge=5, le=10_000, description="Measurements at most.")
+    budget: int = Field(
+        20, ge=5, le=10_000, description="Measurements at most; not above the networks to choose from, about 2,000."
+    )
     target_mape_pct: float | None = Field(
         None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."
     )
     sources: Annotated[list[SourceName], Field(max_length=1000)] | None = Field(
-        None, description="Known devices to learn from. Default: all that are known in the space; empty: none."
+        None,
+        description="Known devices to learn from, recorded or measured here, not the device itself. Default: all that"
+        " are known in the space; empty: none.",
     )
     precisions: Literal["all", "fp32"] = Field("all", description="Which networks are measured.")
     seed: Seed = 0

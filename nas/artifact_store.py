@@ -46,5 +46,8 @@ class ArtifactStore:
         """
         path = self.home.artifacts / artifact.path
         if not path.exists() or sha256_of(path) != artifact.sha256:
-            raise NasError(f"artifact {artifact.sha256[:12]} ({artifact.kind}) is gone or damaged; search again.")
+            raise NasError(
+                f"artifact {artifact.sha256[:12]} ({artifact.kind}) is gone or damaged; search with another seed"
+                " (`hwnas search --seed N`), since the same search would give the stored front again."
+            )
         return path

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import platformdirs
 
+from nas.output_paths import check_output_folder
 from search_spaces.errors import NasError
 
 HOME_VARIABLE = "HWNAS_HOME"
@@ -36,9 +37,15 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """``HWNAS_HOME``, or the platform's default."""
+        """``HWNAS_HOME``, or the platform's default.
+
+        Raises:
+            UsageError: where it cannot be a folder, since a file is in the way.
+        """
         configured = os.environ.get(HOME_VARIABLE)
-        return cls(Path(configured).expanduser() if configured else platformdirs.user_data_path("hwnas"))
+        root = Path(configured).expanduser() if configured else platformdirs.user_data_path("hwnas")
+        check_output_folder(root, HOME_VARIABLE)
+        return cls(root)
 
     @property
     def database_url(self) -> str:

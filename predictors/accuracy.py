@@ -22,7 +22,7 @@ from predictors.intervals import conformal_quantile, left_out_coverage_pct
 from predictors.metrics import AccuracyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Fitted, Form
-from predictors.revision import Revision, data_hash, load_revision, save_revision
+from predictors.revision import Revision, data_hash, load_revision, save_revision, whole_revision
 from predictors.ridge import RidgeForm
 from predictors.samples import checked_samples
 from predictors.selection import Choice, Selected, restore_form, select
@@ -184,20 +184,21 @@ class AccuracyPredictor:
             RevisionError: where it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
-        document = revision.document
-        choice = Choice.from_json(document["choice"])
-        has_policy = any(score.form.endswith("+correction") for score in choice.scores)
-        return cls(
-            space=space,
-            choice=choice,
-            scale=document["scale"],
-            held_out=AccuracyMetrics(**document["held_out"]),
-            data_sha256=document["data_sha256"],
-            _extractor=FeatureExtractor(space),
-            _model=restore_form(choice.form, _pool(has_policy), _TREES).restore(revision.model),
-            _quantile=document["quantile"],
-            _range=TrainedRange.from_arrays(revision.arrays),
-        )
+        with whole_revision(folder):
+            document = revision.document
+            choice = Choice.from_json(document["choice"])
+            has_policy = any(score.form.endswith("+correction") for score in choice.scores)
+            return cls(
+                space=space,
+                choice=choice,
+                scale=document["scale"],
+                held_out=AccuracyMetrics(**document["held_out"]),
+                data_sha256=document["data_sha256"],
+                _extractor=FeatureExtractor(space),
+                _model=restore_form(choice.form, _pool(has_policy), _TREES).restore(revision.model),
+                _quantile=float(document["quantile"]),
+                _range=TrainedRange.from_arrays(revision.arrays),
+            )
 
 
 def _prediction(value: FloatArray, half_width: FloatArray, scale: Scale) -> Prediction:

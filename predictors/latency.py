@@ -25,7 +25,7 @@ from predictors.intervals import ErrorScale, error_scale, evaluation_rows, left_
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Fitted, Form
-from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision
+from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision, whole_revision
 from predictors.ridge import RidgeForm
 from predictors.samples import checked_latencies
 from predictors.selection import Choice, restore_form, select
@@ -253,26 +253,27 @@ class LatencyPredictor:
             RevisionError: where it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
-        document = revision.document
-        choice = Choice.from_json(document["choice"])
-        shared = SourceFeatures(space)
-        names = [f"source-{number}" for number in range(document["sources"])]
-        sources = tuple(load_source(folder / name, space, shared) for name in names)
-        reference = revision.arrays["reference"].astype(np.int64)
-        return cls(
-            space=space,
-            choice=choice,
-            held_out=LatencyMetrics(**document["held_out"]),
-            expected=ErrorScale(**document["expected"]),
-            repeatability=document["repeatability"],
-            data_sha256=document["data_sha256"],
-            residuals=revision.arrays["residuals"],
-            sources=sources,
-            _extractor=FeatureExtractor(space, sources, reference),
-            _model=restore_form(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
-            _usual_spread=document["usual_spread"],
-            _range=TrainedRange.from_arrays(revision.arrays),
-        )
+        with whole_revision(folder):
+            document = revision.document
+            choice = Choice.from_json(document["choice"])
+            shared = SourceFeatures(space)
+            names = [f"source-{number}" for number in range(document["sources"])]
+            sources = tuple(load_source(folder / name, space, shared) for name in names)
+            reference = revision.arrays["reference"].astype(np.int64)
+            return cls(
+                space=space,
+                choice=choice,
+                held_out=LatencyMetrics(**document["held_out"]),
+                expected=ErrorScale(**document["expected"]),
+                repeatability=float(document["repeatability"]),
+                data_sha256=document["data_sha256"],
+                residuals=revision.arrays["residuals"],
+                sources=sources,
+                _extractor=FeatureExtractor(space, sources, reference),
+                _model=restore_form(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
+                _usual_spread=float(document["usual_spread"]),
+                _range=TrainedRange.from_arrays(revision.arrays),
+            )
 
 
 def check_sources(space: SearchSpace, sources: Sequence[LatencySource]) -> None:

@@ -8,10 +8,13 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,18 @@ from search_spaces.space import IntArray, SearchSpace
 
 _DOCUMENT = "revision.json"
 _ARRAYS = "arrays.npz"
+_DAMAGE: Final = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What reading a file of another content raises, in NumPy, JSON, XGBoost and the models' own loaders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,28 +96,41 @@ def save_revision(
         raise
 
 
+@contextmanager
+def whole_revision(folder: Path) -> Iterator[None]:
+    """What fails inside, reading ``folder``, means that its files are missing or damaged.
+
+    Raises:
+        RevisionError: instead.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise RevisionError(f"{folder} is not a whole predictor revision ({reason}); fit it again.") from error
+
+
 def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
     """Reads a revision.
 
     Raises:
         RevisionError: where it is missing, damaged, of another kind, space or feature schema.
     """
-    try:
+    with whole_revision(folder):
         document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-        with np.load(folder / _ARRAYS, allow_pickle=False) as file:
+        # NumPy leaves a file that is no archive open, where it opened it itself.
+        with (folder / _ARRAYS).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays: dict[str, NDArray[np.float64]] = {name: file[name] for name in file.files}
         found = document["kind"], document["space"], document["schema_hash"]
         model = _unflatten(document.pop("model"), "model", arrays, folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise RevisionError(f"{folder} is not a whole predictor revision ({error}); fit it again.") from error
     if found[0] != kind:
         raise RevisionError(f"{folder} holds a predictor of kind {found[0]!r}, not {kind!r}.")
     if found[1] != space.name:
         raise RevisionError(f"{folder} predicts for the space {found[1]!r}, not {space.name!r}; fit one for it.")
     if found[2] != schema_hash(space):
         raise RevisionError(
-            f"{folder} was fitted for another task or feature schema of {space.name!r} ({document['schema']},"
-            f" task {document['task']}); fit it again."
+            f"{folder} was fitted for another task or feature schema of {space.name!r} ({document.get('schema')},"
+            f" task {document.get('task')}); fit it again."
         )
     return Revision(kind=kind, document=document, model=model, arrays=arrays)
 
@@ -113,10 +141,8 @@ def revision_kind(folder: Path) -> str:
     Raises:
         RevisionError: where it is missing or damaged.
     """
-    try:
+    with whole_revision(folder):
         return str(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["kind"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RevisionError(f"{folder} is not a whole predictor revision ({error}); fit it again.") from error
 
 
 def _flatten(state: ModelState, prefix: str, arrays: dict[str, FloatArray], folder: Path) -> dict[str, Any]:

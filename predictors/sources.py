@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from predictors.boosting import TreeSettings, booster_predict, load_booster, train
 from predictors.features import FeatureExtractor
 from predictors.regression import ModelState
-from predictors.revision import Revision, data_hash, load_revision, save_revision
+from predictors.revision import Revision, data_hash, load_revision, save_revision, whole_revision
 from predictors.samples import checked_latencies
 from predictors.threads import single_threaded
 from search_spaces.space import IntArray, SearchSpace
@@ -193,21 +193,22 @@ class SourceModel:
             RevisionError: where it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
-        folds = tuple(
-            _FoldModel(
-                coefficients=part.arrays["coefficients"],
-                lowest_ms=float(part.settings["lowest_ms"]),
-                trees=load_booster(part.boosters["trees"]),
+        with whole_revision(folder):
+            folds = tuple(
+                _FoldModel(
+                    coefficients=part.arrays["coefficients"],
+                    lowest_ms=float(part.settings["lowest_ms"]),
+                    trees=load_booster(part.boosters["trees"]),
+                )
+                for part in (revision.model.parts[f"fold_{number}"] for number in range(_FOLDS))
             )
-            for part in (revision.model.parts[f"fold_{number}"] for number in range(_FOLDS))
-        )
-        return cls(
-            space=space,
-            data_sha256=revision.document["data_sha256"],
-            residuals=revision.arrays["residuals"],
-            _folds=folds,
-            _features=features or SourceFeatures(space),
-        )
+            return cls(
+                space=space,
+                data_sha256=revision.document["data_sha256"],
+                residuals=revision.arrays["residuals"],
+                _folds=folds,
+                _features=features or SourceFeatures(space),
+            )
 
 
 def _predict(models: Sequence[_FoldModel], folds: Sequence[_Fold], count: int) -> FloatArray:

@@ -5,7 +5,17 @@ key) and an ``exit_code`` for the command line. A message is one sentence or two
 was asked, what was found, what is allowed, what to do next.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_QUOTED: Final = 80
+
+
+def quoted(value: object) -> str:
+    """What somebody sent, as messages show it: about 80 characters at most, text in quotation marks."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…")
+    shown = repr(value)
+    return shown if len(shown) <= _QUOTED else f"{shown[:_QUOTED]}…"
 
 
 class NasError(Exception):
@@ -32,7 +42,7 @@ class UnknownNameError(UsageError):
         self.name = name
         self.known = known
         choices = ", ".join(known) if known else "none yet"
-        super().__init__(f"unknown {kind} {name!r}; known: {choices}.")
+        super().__init__(f"unknown {kind} {quoted(name)}; known: {choices}.")
 
 
 class InvalidGenotypeError(UsageError):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import inverted_residual
 from search_spaces.operators import Operator
@@ -120,11 +120,13 @@ class FbnetSpace(SearchSpace):
         """The genotype of 22 indices."""
         tokens = text.strip().split("-")
         if len(tokens) != len(self.genes):
-            raise InvalidGenotypeError(f"{text!r}: {len(tokens)} layers; fbnet has {len(self.genes)}.")
+            raise InvalidGenotypeError(f"{quoted(text)}: {len(tokens)} layers; fbnet has {len(self.genes)}.")
         allowed = {str(index): _CHEAPEST_FIRST.index(block) for index, block in enumerate(BLOCKS)}
         for layer, token in enumerate(tokens, start=1):
             if token not in allowed:
-                raise InvalidGenotypeError(f"{text!r}: layer {layer} is {token!r}; allowed are 0 to {len(BLOCKS) - 1}.")
+                raise InvalidGenotypeError(
+                    f"{quoted(text)}: layer {layer} is {quoted(token)}; allowed are 0 to {len(BLOCKS) - 1}."
+                )
         return np.array([allowed[token] for token in tokens], dtype=np.int64)
 
     def describe(self, genotype: IntArray) -> str:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import inverted_residual
 from search_spaces.operators import Operator
@@ -129,20 +129,20 @@ class MnasnetSpace(SearchSpace):
         for part in text.strip().split(";"):
             letter, _, body = part.partition("=")
             if letter not in _CHOICES or letter in fields:
-                raise InvalidGenotypeError(f"{text!r}: field {part!r} is unknown or repeated in mnasnet.")
+                raise InvalidGenotypeError(f"{quoted(text)}: field {quoted(part)} is unknown or repeated in mnasnet.")
             fields[letter] = body.split("-")
         genotype = []
         for letter, stages in _CHOICES.items():
             tokens = fields.get(letter, [])
             if len(tokens) != len(_WIDTHS):
                 raise InvalidGenotypeError(
-                    f"{text!r}: field {letter!r} has {len(tokens)} values; mnasnet takes {len(_WIDTHS)}."
+                    f"{quoted(text)}: field {letter!r} has {len(tokens)} values; mnasnet takes {len(_WIDTHS)}."
                 )
             for stage, (choices, token) in enumerate(zip(stages, tokens, strict=True), start=1):
                 allowed = {str(value): index for index, value in enumerate(choices)}
                 if token not in allowed:
                     raise InvalidGenotypeError(
-                        f"{text!r}: {letter} of stage {stage} is {token!r}; allowed are {list(allowed)}."
+                        f"{quoted(text)}: {letter} of stage {stage} is {quoted(token)}; allowed are {list(allowed)}."
                     )
                 genotype.append(allowed[token])
         return np.array(genotype, dtype=np.int64)

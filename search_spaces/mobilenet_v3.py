@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, cast
 
 import numpy as np
 
-from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import conversion, convolution, elementwise, global_pool, halved, linear, resize
 from search_spaces.mobilenet_v3_config import BITS, PRECISIONS, MobileNetV3Config, Precision, round_width, squeeze_width
 from search_spaces.operators import Activation, Operator
@@ -375,19 +375,23 @@ class MobileNetV3Space(SearchSpace):
         for part in text.strip().split(";"):
             letter, _, body = part.partition("=")
             if letter not in fields or letter in seen:
-                raise InvalidGenotypeError(f"{text!r}: field {part!r} is unknown or repeated in {self.name}.")
+                raise InvalidGenotypeError(
+                    f"{quoted(text)}: field {quoted(part)} is unknown or repeated in {self.name}."
+                )
             seen.add(letter)
             columns = [self._column[name] for name in fields[letter]]
             tokens = body.split("-")
             if len(tokens) != len(columns):
                 raise InvalidGenotypeError(
-                    f"{text!r}: field {letter!r} has {len(tokens)} values; {self.name} takes {len(columns)}."
+                    f"{quoted(text)}: field {letter!r} has {len(tokens)} values; {self.name} takes {len(columns)}."
                 )
             for column, token in zip(columns, tokens, strict=True):
                 gene = self.genes[column]
                 allowed = [self._token(gene, value) for value in gene.choices]
                 if token not in allowed:
-                    raise InvalidGenotypeError(f"{text!r}: {gene.name} is {token!r}; allowed are {allowed}.")
+                    raise InvalidGenotypeError(
+                        f"{quoted(text)}: {gene.name} is {quoted(token)}; allowed are {allowed}."
+                    )
                 genotype[column] = allowed.index(token)
         needed = {
             letter
@@ -395,7 +399,7 @@ class MobileNetV3Space(SearchSpace):
             if letter != "q" and any(len(self.genes[self._column[n]].choices) > 1 for n in names)
         }
         if missing := sorted(needed - seen):
-            raise InvalidGenotypeError(f"{text!r}: field {missing[0]!r} is missing for {self.name}.")
+            raise InvalidGenotypeError(f"{quoted(text)}: field {missing[0]!r} is missing for {self.name}.")
         return self.canonical_row(genotype)
 
     def describe(self, genotype: IntArray) -> str:

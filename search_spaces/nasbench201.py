@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
+from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import convolution, elementwise, global_pool, linear, pool
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
@@ -191,11 +191,12 @@ class NasBench201Space(SearchSpace):
             operation, _, source = token.partition("~")
             if operation not in OPERATIONS or len(choices) >= len(wanted) or source != str(wanted[len(choices)]):
                 raise InvalidGenotypeError(
-                    f"{text!r}: {token!r} is not an edge of nasbench201 here; operations are {list(OPERATIONS)}."
+                    f"{quoted(text)}: {quoted(token)} is not an edge of nasbench201 here;"
+                    f" operations are {list(OPERATIONS)}."
                 )
             choices.append(OPERATIONS.index(operation))
         if len(choices) != len(EDGES):
-            raise InvalidGenotypeError(f"{text!r}: {len(choices)} edges; nasbench201 has {len(EDGES)}.")
+            raise InvalidGenotypeError(f"{quoted(text)}: {len(choices)} edges; nasbench201 has {len(EDGES)}.")
         return self.canonical_row(np.array(choices, dtype=np.int64))
 
     def describe(self, genotype: IntArray) -> str:

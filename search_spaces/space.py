@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.errors import InvalidGenotypeError
+from search_spaces.errors import InvalidGenotypeError, quoted
 from search_spaces.operators import Operator
 from search_spaces.task import ImageTask
 
@@ -252,11 +252,11 @@ class SearchSpace(ABC):
         genotype = np.zeros(len(self.genes), dtype=np.int64)
         for name, value in values.items():
             if name not in self.gene_index:
-                raise InvalidGenotypeError(f"{self.name} has no gene {name!r}.")
+                raise InvalidGenotypeError(f"{self.name} has no gene {quoted(name)}.")
             column = self.gene_index[name]
             choices = self.genes[column].choices
             if value not in choices:
-                raise InvalidGenotypeError(f"{self.name}: gene {name} is {value!r}; allowed are {list(choices)}.")
+                raise InvalidGenotypeError(f"{self.name}: gene {name} is {quoted(value)}; allowed are {list(choices)}.")
             genotype[column] = choices.index(value)
         return self.canonical_row(genotype)
 

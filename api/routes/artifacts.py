@@ -41,7 +41,10 @@ def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep) 
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     path = home.artifacts / artifact.path
     if not path.is_file() or path.stat().st_size != artifact.size_bytes:
-        detail = f"artifact {sha256} was stored, but its file is gone or damaged; export its candidate again."
+        detail = (
+            f"artifact {sha256} was stored, but its file is gone or damaged; search with another seed"
+            " (POST /v1/searches with another `seed`), since the same search would give the stored front again."
+        )
         raise ProblemError(HTTPStatus.GONE, "artifact-gone", detail)
     media_type = _MEDIA_TYPES.get(artifact.kind, "application/octet-stream")
     return FileResponse(path, media_type=media_type, headers=headers, filename=path.name)

@@ -2,21 +2,27 @@
 
 from fastapi import APIRouter, Depends, Response
 
-from api.dependencies import QueueDep, StoreDep, refuse_parameters
+from api.dependencies import HomeDep, QueueDep, StoreDep, refuse_parameters
 from api.job_states import job_out
-from api.lookups import device_of_path, is_id, space_of_field, supernet_of_body
+from api.lookups import device_of_path, find_device, is_id, space_of_field, supernet_of_body
 from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
+from hw_profiles.measurement import Measurement
 from nas.calibration.buildable_spaces import buildable
+from nas.calibration.population import population
+from nas.home import Home
+from nas.recorded_tables import RecordedTables
+from nas.store import Store
 from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
+from search_spaces.space import SearchSpace
 
 router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameters)])
 
 
 @router.post("/v1/devices/{device_id:path}/calibrations", status_code=202)
 def start_calibration(
-    device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, queue: QueueDep
+    device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, home: HomeDep, queue: QueueDep
 ) -> JobOut:
     """Queues a calibration; Location says where its state is.
 
@@ -31,8 +37,13 @@ def start_calibration(
     except UsageError as error:
         raise invalid_field("body", "space", str(error).rstrip(".")) from error
     fixed: dict[str, str] = {"device": device.profile.id, "space": space}
+    supernet = store.supernets.latest(space=space)
     if asked.supernet is not None:
-        fixed["supernet"] = supernet_of_body(store, space, asked.supernet).id
+        supernet = supernet_of_body(store, space, asked.supernet)
+        fixed["supernet"] = supernet.id
+    bound = get_space(space, None if supernet is None else supernet.task)
+    _check_budget(bound, asked)
+    _check_sources(store, home, bound, device.profile.id, asked.sources or [])
     job = queue.enqueue("calibration", asked.model_dump(mode="json") | fixed)
     url = f"/v1/calibrations/{job.id}"
     response.headers["Location"] = url
@@ -46,3 +57,35 @@ def get_calibration(calibration_id: str, queue: QueueDep) -> JobOut:
     if job is None:
         raise not_found("unknown-calibration", f"no calibration {calibration_id!r} is stored.")
     return job_out(job, f"/v1/calibrations/{job.id}")
+
+
+def _check_budget(space: SearchSpace, asked: CalibrationRequest) -> None:
+    available = len(population(space, asked.seed, asked.precisions))
+    if asked.budget > available:
+        message = f"{asked.budget} is more than the {available} networks to choose from; give less"
+        raise invalid_field("body", "budget", message)
+
+
+def _check_sources(store: Store, home: Home, space: SearchSpace, device: str, sources: list[str]) -> None:
+    """Refuses names that a worker would refuse; whether a device has enough measurements is the worker's to say."""
+    if device in sources:
+        message = f"{device} is the device to calibrate and cannot be a source of its own; leave it out"
+        raise invalid_field("body", f"sources.{sources.index(device)}", message)
+    known = {name for name in sources if _is_measured(store, name, space)}
+    if set(sources) <= known:
+        return
+    # Tables that were recorded elsewhere speak of the images and classes that the space was published with.
+    table = RecordedTables(home).of_space(space.name) if space.task == get_space(space.name).task else None
+    known |= set() if table is None else set(table.latency_ms)
+    for number, name in enumerate(sources):
+        if name not in known:
+            message = f"no device {name!r} with measurements of {space.name} is known"
+            raise invalid_field("body", f"sources.{number}", message)
+
+
+def _is_measured(store: Store, name: str, space: SearchSpace) -> bool:
+    device = find_device(store, name)
+    if device is None:
+        return False
+    stored = store.measurements.of(device.profile.id, fingerprint=device.profile.fingerprint, space=space.name)
+    return any(isinstance(one.outcome, Measurement) for one in stored)

@@ -39,7 +39,7 @@ def pareto(request: Request, device_id: str, query: Annotated[ParetoQuery, Query
     `accuracy_val`: test accuracy chooses nothing. Paths of artifacts in the document are
     relative to `/v1/`: `artifacts/{sha256}`.
 
-    Problems: `unknown-device` (404), `no-front` (404), and `limits-not-met` (409), which carries
+    Problems: `unknown-device` (404), `no-front` (404), `front-damaged` (410), and `limits-not-met` (409), which carries
     `nearest`, the member with the least violation (`null` where the front is empty), and `unmet`: each
     limit that it misses, as `limit`, `asked`, `nearest` and `best` (the best of all members).
     """
@@ -68,7 +68,10 @@ def pareto(request: Request, device_id: str, query: Annotated[ParetoQuery, Query
     dependencies=[Depends(refuse_parameters)],
 )
 def front(request: Request, front_id: str, store: StoreDep) -> Response:
-    """One front, newest or not: its stored bytes, which never change."""
+    """One front, newest or not: its stored bytes, which never change.
+
+    Problems: `unknown-front` (404), `front-damaged` (410).
+    """
     found = store.fronts.find(front_id) if is_hash(front_id) else None
     if found is None:
         raise not_found("unknown-front", f"no front {front_id!r} is stored.")

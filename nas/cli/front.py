@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.console import print_json, print_lines, print_table, show
+from nas.output_paths import check_output_file, check_output_folder
 
 app = typer.Typer(help="Show the stored fronts, or write one as a file.", no_args_is_help=True)
 
@@ -67,6 +68,8 @@ def export_front(
     from nas.workflows.exporting import export_front_file, stored_front  # noqa: PLC0415
     from nas.workflows.workspace import open_workspace  # noqa: PLC0415
 
+    check_output_file(out, "--out")
+    check_output_folder(out.parent / "artifacts", "--out")
     with open_workspace() as workspace:
         info, front = stored_front(workspace, front_id)
         written = export_front_file(workspace, front, out)
@@ -90,6 +93,9 @@ def export(
     from nas.workflows.exporting import check_export, export_front_file, stored_front  # noqa: PLC0415
     from nas.workflows.workspace import open_workspace  # noqa: PLC0415
 
+    check_output_folder(out / "artifacts", "--out")
+    for name in ("front.json", "front.png", "front.html"):
+        check_output_file(out / name, "--out")
     with open_workspace() as workspace:
         info, front = stored_front(workspace, front_id)
         written = export_front_file(workspace, front, out / "front.json")

@@ -36,6 +36,11 @@ def checked_dataset(
             f"{name}: x_train holds images of {_shape(x_train)} and x_test of {_shape(x_test)};"
             " bring both to one shape."
         )
+    if bool((x_train.min(axis=(0, 1, 2)) == x_train.max(axis=(0, 1, 2))).all()):
+        raise DataError(
+            f"{name}: every pixel of x_train is {_levels(x_train)}, so that no image differs from another;"
+            " give images that show their classes."
+        )
     y_train = _checked_labels(name, "y_train", arrays["y_train"], len(x_train))
     y_test = _checked_labels(name, "y_test", arrays["y_test"], len(x_test))
     classes = _checked_classes(name, y_train, y_test, class_names)
@@ -58,6 +63,11 @@ def checked_dataset(
 
 def _shape(images: ImageArray) -> str:
     return "x".join(str(side) for side in images.shape[1:])
+
+
+def _levels(images: ImageArray) -> str:
+    levels = [str(int(level)) for level in images[0, 0, 0]]
+    return levels[0] if len(levels) == 1 else f"({', '.join(levels)})"
 
 
 def _checked_images(name: str, key: str, images: AnyArray) -> ImageArray:

@@ -7,15 +7,22 @@ what was measured and what was predicted; ``measured`` is null where nothing was
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from nas.search.pareto import non_dominated
+from search_spaces.errors import NasError
 from search_spaces.space import BoolArray
 
 SCHEMA: Final = "hwnas.front/1"
 ARTIFACT_KINDS: Final = ("onnx", "tvm", "weights", "manifest")
+
+
+class FrontFileError(NasError):
+    """Bytes that are no front."""
+
+    code: ClassVar[str] = "front-file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +168,21 @@ class Front:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "Front":
-        """Inverse of :meth:`to_bytes`."""
-        return cls.from_json(json.loads(body))
+        """Inverse of :meth:`to_bytes`.
+
+        Raises:
+            FrontFileError: where the bytes are no front.
+        """
+        try:
+            document = json.loads(body)
+            if document["schema"] == SCHEMA:
+                return cls.from_json(document)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise FrontFileError(
+                f"these bytes are no front of {SCHEMA!r} ({type(error).__name__}: {str(error)[:80]});"
+                " export the front again."
+            ) from error
+        raise FrontFileError(f"a front of schema {str(document['schema'])[:80]!r}; {SCHEMA!r} can be read.")
 
     def to_bytes(self) -> bytes:
         """The stored and sent form: indented UTF-8 JSON; equal fronts give equal bytes."""

@@ -40,6 +40,19 @@ class FrontFormatError(StoreError):
     code: ClassVar[str] = "front-format"
 
 
+class FrontDamagedError(StoreError):
+    """The stored bytes of a front are not those that were stored."""
+
+    code: ClassVar[str] = "front-damaged"
+
+    def __init__(self, front_id: str) -> None:
+        self.front_id = front_id
+        super().__init__(
+            f"front {front_id[:12]} is damaged in the database; search again with another seed"
+            " (`hwnas search --seed N`), or restore the database from a copy."
+        )
+
+
 class LeaseLostError(StoreError):
     """The job went to another worker, ended or was never held: this worker's results no longer count."""
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from nas.store import leases
 from nas.store.database import Clock, Database
-from nas.store.errors import FrontFormatError, NotStoredError
+from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError
 from nas.store.leases import Lease
 from nas.store.tables import FrontMemberRow, FrontRow, SearchRow
 
@@ -130,12 +130,18 @@ class Fronts:
 
         Raises:
             NotStoredError: where there is no such front.
+            FrontDamagedError: where the bytes are not those of the front's hash.
         """
         with self._database.read() as session:
-            body = session.scalar(select(FrontRow.body).where(FrontRow.id == front_id))
-            if body is None:
-                raise NotStoredError("front", front_id)
-            return body
+            row = session.execute(select(FrontRow.body, FrontRow.etag).where(FrontRow.id == front_id)).one_or_none()
+        if row is None:
+            raise NotStoredError("front", front_id)
+        body, etag = row
+        # SQLite gives text where somebody wrote text into the column.
+        content = body.encode() if isinstance(body, str) else bytes(body)
+        if hashlib.sha256(content).hexdigest() != etag:
+            raise FrontDamagedError(front_id)
+        return content
 
     def latest(self, profile_id: str, *, space: str | None = None) -> FrontInfo | None:
         """The newest front of a device, in one space where given."""

@@ -13,7 +13,7 @@ from nas.workflows.predictor_revisions import load_latency
 from nas.workflows.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
-from search_spaces.errors import InvalidGenotypeError, NasError, UnknownNameError, UsageError
+from search_spaces.errors import InvalidGenotypeError, NasError, UnknownNameError, UsageError, quoted
 from search_spaces.registry import canonical_name
 from search_spaces.space import IntArray, SearchSpace
 
@@ -136,15 +136,16 @@ def _genotype(store: Store, space: SearchSpace, row: int, text: str) -> IntArray
     matches = store.candidates.beginning_with(text)
     if len(matches) != 1:
         found = "no stored candidate begins" if not matches else "several stored candidates begin"
-        raise CandidateTextError(row, f"{found} with the id {text!r}.")
+        raise CandidateTextError(row, f"{found} with the id {quoted(text)}.")
     (stored,) = matches
     candidate = stored.candidate
     if candidate.space != space.name:
-        raise CandidateTextError(row, f"{text!r} is of the space {candidate.space}, the predictor of {space.name}.")
+        message = f"{quoted(text)} is of the space {candidate.space}, the predictor of {space.name}."
+        raise CandidateTextError(row, message)
     if dict(candidate.task) != space.task.as_json():
-        raise CandidateTextError(row, f"{text!r} is for other images or classes than the predictor.")
+        raise CandidateTextError(row, f"{quoted(text)} is for other images or classes than the predictor.")
     try:
         (genotype,) = space.canonicalize(space.validate(np.array([stored.genotype], dtype=np.int64)))
     except NasError as error:
-        raise CandidateTextError(row, f"{text!r} was stored by another version of its space.") from error
+        raise CandidateTextError(row, f"{quoted(text)} was stored by another version of its space.") from error
     return np.asarray(genotype, dtype=np.int64)

@@ -44,8 +44,11 @@ def store_revision(
         folder = Path(scratch) / "revision"
         predictor.save(folder)
         revision = _folder_hash(folder)
-        if not (home.predictors / revision).exists():
-            shutil.move(folder, home.predictors / revision)
+        kept = home.predictors / revision
+        if kept.exists() and _folder_hash(kept) != revision:
+            shutil.rmtree(kept)
+        if not kept.exists():
+            shutil.move(folder, kept)
     workspace.store.predictors.put(
         revision=revision,
         kind="accuracy" if profile_id is None else "latency",
@@ -70,7 +73,7 @@ def revision_space(home: Home, stored: StoredPredictor) -> SearchSpace:
     try:
         document = json.loads(path.read_text("utf-8"))
         return get_space(document["space"], ImageTask(**document["task"]))
-    except (OSError, ValueError, KeyError, TypeError, NasError) as error:
+    except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError, NasError) as error:
         raise RevisionError(f"predictor {stored.id[:12]} cannot be read ({error}); calibrate again.") from error
 
 
@@ -80,14 +83,27 @@ def load_latency(home: Home, stored: StoredPredictor) -> LatencyPredictor:
     Raises:
         RevisionError: where its files are gone, damaged, or of another feature schema.
     """
-    return LatencyPredictor.load(home.predictors / stored.folder, revision_space(home, stored))
+    return LatencyPredictor.load(_whole_folder(home, stored), revision_space(home, stored))
 
 
 def load_predictor(home: Home, stored: StoredPredictor) -> LatencyPredictor | AccuracyPredictor:
     """A stored predictor of either kind; errors as :func:`load_latency`."""
     if stored.kind == "latency":
         return load_latency(home, stored)
-    return AccuracyPredictor.load(home.predictors / stored.folder, revision_space(home, stored))
+    return AccuracyPredictor.load(_whole_folder(home, stored), revision_space(home, stored))
+
+
+def _whole_folder(home: Home, stored: StoredPredictor) -> Path:
+    """The folder of a revision whose files are those that were stored.
+
+    Raises:
+        RevisionError: where they are not; a changed number would load and predict something else.
+    """
+    folder = home.predictors / stored.folder
+    if not folder.is_dir() or _folder_hash(folder) != stored.id:
+        step = "`hwnas calibrate` the device again" if stored.kind == "latency" else "run `hwnas fit` again"
+        raise RevisionError(f"the files of predictor {stored.id[:12]} are gone or damaged; {step}.")
+    return folder
 
 
 def _folder_hash(folder: Path) -> str:

@@ -2,17 +2,22 @@
 
 import json
 import math
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from api.server import running
+from nas.home import Home
 from nas.store import open_store
 from nas.store.fronts import Limits
 from tests.api.conftest import FIGURES, Service
 from tests.api.problems import problem_of, wrong_fields
-from tests.nas.store.rows import PROFILE, SPACE
+from tests.nas.store.rows import PROFILE, SPACE, front_body, front_member, open_search, put_candidates
 
 PARETO = f"/v1/devices/{PROFILE.id}/pareto"
 
@@ -177,3 +182,16 @@ def test_no_address_makes_the_service_fail(service: Service, path: bytes, resour
 def test_bytes_survive_a_restart(service: Service) -> None:
     with open_store(str(service.store.database.url)) as other:
         assert other.fronts.body(service.front.id) == service.client.get(PARETO).content
+
+
+def test_a_damaged_front_is_gone_in_every_form(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store:
+        open_search(store)
+        (candidate,) = put_candidates(store, 1)
+        body = front_body([front_member(candidate, p95_ms=1.0, size_bytes=10, accuracy=0.5)])
+        front_id = store.fronts.add("search-1", body).id
+        with closing(sqlite3.connect(tmp_path / "hwnas.db")) as connection, connection:
+            connection.execute("update fronts set body='{\"schema\"'")
+        with running(store, Home(tmp_path)) as url, httpx.Client(base_url=url) as client:
+            for address in (PARETO, f"{PARETO}?min_accuracy=0.1", f"/v1/fronts/{front_id}"):
+                assert "seed" in problem_of(client.get(address), 410, "front-damaged")["detail"]

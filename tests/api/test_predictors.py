@@ -8,6 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nas.workflows.predictor_revisions import load_predictor, store_revision
+from nas.workflows.workspace import Workspace
+from predictors.latency import LatencyPredictor
 from search_spaces.registry import get_space
 from tests.api.conftest import Service
 from tests.api.problems import problem_of, wrong_fields
@@ -139,3 +142,26 @@ def test_a_revision_whose_files_are_gone_is_said(service: Service) -> None:
         folder="b" * 64,
     )
     problem_of(predict(service, "b" * 64, [SPACE.to_string(SPACE.largest())]), 410, "predictor-gone")
+
+
+@pytest.mark.parametrize("damage", ["cut arrays", "changed arrays", "nulled field", "no object"])
+def test_a_revision_whose_files_are_damaged_is_said_until_it_is_stored_again(service: Service, damage: str) -> None:
+    revision, predictor = put_latency_predictor(service.home, service.store, seed=5)
+    folder = service.home.predictors / revision
+    arrays, document = folder / "arrays.npz", folder / "revision.json"
+    if damage == "cut arrays":
+        arrays.write_bytes(arrays.read_bytes()[:200])
+    elif damage == "changed arrays":
+        arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
+    elif damage == "nulled field":
+        document.write_text(json.dumps(json.loads(document.read_text()) | {"repeatability": None}))
+    else:
+        document.write_text("[]")
+    asked = [SPACE.to_string(SPACE.largest())]
+    problem = problem_of(predict(service, revision, asked), 410, "predictor-gone")
+    assert "hwnas calibrate" in problem["detail"]
+    again = store_revision(Workspace(service.home, service.store), predictor, profile_id=PROFILE.id, supernet_id=None)
+    assert again == revision
+    stored = service.store.predictors.find(revision)
+    assert stored is not None
+    assert isinstance(load_predictor(service.home, stored), LatencyPredictor)

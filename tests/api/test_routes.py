@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.body_limit import MAX_BODY_BYTES
+from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 from nas.store.artifacts import Artifact
 from search_spaces.registry import get_space, space_names
 from tests.api.conftest import ARTIFACT, Service
@@ -80,7 +81,8 @@ def test_an_artifact_whose_file_is_gone_is_said(service: Service) -> None:
     service.store.artifacts.put(
         Artifact(sha256="e" * 64, kind="onnx", size_bytes=3, path="ee/gone", candidate_id=service.candidates[1])
     )
-    problem_of(service.client.get(f"/v1/artifacts/{'e' * 64}"), 410, "artifact-gone")
+    problem = problem_of(service.client.get(f"/v1/artifacts/{'e' * 64}"), 410, "artifact-gone")
+    assert "another seed" in problem["detail"]
 
 
 def test_a_search_is_queued_and_followed(service: Service) -> None:
@@ -145,6 +147,28 @@ def test_a_calibration_is_queued_and_followed(service: Service) -> None:
         service.queue.cancel(job.id)
 
 
+def test_a_device_that_was_measured_here_is_a_source(service: Service) -> None:
+    address = "/v1/devices/local-cpu/onnxruntime/calibrations"
+    response = service.client.post(address, json={"space": SPACE.name, "sources": [PROFILE.id]})
+    assert response.status_code == 202, response.text
+    service.queue.cancel(response.json()["id"])
+    wrong = service.client.post(address, json={"space": SPACE.name, "sources": [PROFILE.id, "pixel_9"]})
+    assert wrong_fields(wrong) == ["sources.1"]
+
+
+def test_whole_numbers_are_taken_where_fractions_are(service: Service) -> None:
+    body = SEARCH | {"limits": {"max_latency_p95_ms": 2, "min_accuracy": 0}}
+    response = service.client.post("/v1/searches", json=body)
+    assert response.status_code == 202, response.text
+    service.queue.cancel(response.json()["id"])
+
+
+def test_the_description_states_the_budget_of_the_command_line(service: Service) -> None:
+    schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
+    evaluations = schemas["SearchRequest"]["properties"]["evaluations"]
+    assert (evaluations["minimum"], evaluations["default"]) == (MIN_EVALUATIONS, DEFAULT_EVALUATIONS)
+
+
 @pytest.mark.parametrize("unknown", ["x", "0" * 32, "%00", "a" * 300])
 def test_unknown_jobs(service: Service, unknown: str) -> None:
     problem_of(service.client.get(f"/v1/searches/{unknown}"), 404, "unknown-search")
@@ -165,7 +189,15 @@ def test_unknown_jobs(service: Service, unknown: str) -> None:
         ({"supernet": "5"}, "supernet"),
         ({"evaluations": 0}, "evaluations"),
         ({"evaluations": -5}, "evaluations"),
+        ({"evaluations": 3}, "evaluations"),
         ({"evaluations": 1.5}, "evaluations"),
+        ({"evaluations": True}, "evaluations"),
+        ({"evaluations": "5"}, "evaluations"),
+        ({"seed": "0"}, "seed"),
+        ({"seed": False}, "seed"),
+        ({"limits": {"max_latency_p95_ms": True}}, "limits.max_latency_p95_ms"),
+        ({"limits": {"max_latency_p95_ms": "2"}}, "limits.max_latency_p95_ms"),
+        ({"limits": {"max_size_bytes": "70000"}}, "limits.max_size_bytes"),
         ({"evaluations": 10**30}, "evaluations"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
@@ -195,7 +227,14 @@ def test_a_wrong_field_of_a_search_is_named_and_nothing_is_queued(
         ({"space": "nasbench201"}, "space"),
         ({"budget": 4}, "budget"),
         ({"sources": "a"}, "sources"),
+        ({"budget": 2100}, "budget"),
+        ({"budget": "20"}, "budget"),
+        ({"budget": True}, "budget"),
+        ({"target_mape_pct": "5"}, "target_mape_pct"),
         ({"sources": ["a", ""]}, "sources.1"),
+        ({"sources": ["nowhere"]}, "sources.0"),
+        ({"sources": ["local-cpu/onnxruntime"]}, "sources.0"),
+        ({"sources": [PROFILE.id]}, "sources.0"),
         ({"precisions": "int4"}, "precisions"),
         ({"supernet": "0" * 64}, "supernet"),
         ({"target_mape_pct": 0}, "target_mape_pct"),

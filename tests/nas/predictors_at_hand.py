@@ -12,9 +12,11 @@ from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
 from tests.predictors.synthetic import device_latency_ms, task_accuracy
 
 
-def put_latency_predictor(home: Home, store: Store, device: str = PROFILE.id) -> tuple[str, LatencyPredictor]:
+def put_latency_predictor(
+    home: Home, store: Store, device: str = PROFILE.id, seed: int = 0
+) -> tuple[str, LatencyPredictor]:
     profile = put_device(store, device)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     rows = SPACE.sample(20, rng)
     predictor = LatencyPredictor.fit(SPACE, rows, device_latency_ms(SPACE, rows, rng), seed=0, repeatability=0.02)
     revision = store_revision(

@@ -59,3 +59,16 @@ def test_the_home_follows_the_environment(tmp_path, monkeypatch):
     assert Home.from_environment().database_url == f"sqlite:///{tmp_path / 'hwnas.db'}"
     monkeypatch.setenv("HWNAS_DATABASE_URL", "postgresql://somewhere/hwnas")
     assert Home.from_environment().database_url == "postgresql://somewhere/hwnas"
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_home_that_is_a_file_is_wrong_usage_in_one_sentence(tmp_path, monkeypatch, capsys, below):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    monkeypatch.setenv("HWNAS_HOME", str(file / below))
+    assert run(["front", "list"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"HWNAS_HOME {file / below} cannot be a folder" in err
+    assert file.read_text() == "mine"

@@ -140,3 +140,27 @@ def test_refuses_too_few_or_equal_networks_and_foreign_sources():
     source = LatencyPredictor.fit(other, rows, latency_ms, seed=1)
     with pytest.raises(UnfitDataError, match="a source predicts for the space"):
         LatencyPredictor.fit(SPACE, genotypes, latency_ms, seed=1, sources=(source,))
+
+
+def _nulled(path, field):
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {field: None}))
+
+
+@pytest.mark.parametrize(
+    "field", ["choice", "expected", "held_out", "model", "repeatability", "schema_hash", "sources", "usual_spread"]
+)
+def test_refuses_a_revision_with_a_field_that_says_nothing(tmp_path, predictor, field):
+    predictor.save(tmp_path / "revision")
+    _nulled(tmp_path / "revision" / "revision.json", field)
+    with pytest.raises(RevisionError, match="fit it again"):
+        LatencyPredictor.load(tmp_path / "revision", SPACE)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 3, 200, 2000])
+def test_refuses_a_revision_whose_arrays_are_cut_off(tmp_path, predictor, kept_bytes):
+    predictor.save(tmp_path / "revision")
+    arrays = tmp_path / "revision" / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:kept_bytes])
+    with pytest.raises(RevisionError, match="not a whole predictor revision"):
+        LatencyPredictor.load(tmp_path / "revision", SPACE)

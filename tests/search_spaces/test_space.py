@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search_spaces.errors import InvalidGenotypeError, UnknownNameError
-from search_spaces.registry import get_space
+from search_spaces.registry import get_space, space_names
 
 
 @pytest.fixture
@@ -64,3 +64,27 @@ def test_a_policy_changes_precision_alone(space):
     quantized = space.with_policy(space.largest(), "int8")
     assert space.candidate(quantized).architecture == space.candidate(space.largest()).architecture
     assert set(space.candidate(quantized).policy.values()) == {"int8"}
+
+
+@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("unit", ["x", "x;", "-", "|", "ks=", "+", "9-9;"])
+def test_a_long_text_is_not_echoed_whole(name, unit):
+    space = get_space(name)
+    with pytest.raises(InvalidGenotypeError) as refusal:
+        space.from_string(unit * 5000)
+    assert len(str(refusal.value)) < 400
+
+
+def test_an_unknown_name_is_not_echoed_whole():
+    with pytest.raises(UnknownNameError) as refusal:
+        get_space("x" * 5000)
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_gene_and_its_value_are_not_echoed_whole(space):
+    with pytest.raises(InvalidGenotypeError, match="has no gene") as refusal:
+        space.genotype({"g" * 5000: 1})
+    assert len(str(refusal.value)) < 200
+    with pytest.raises(InvalidGenotypeError, match="allowed are") as refusal:
+        space.genotype({space.genes[0].name: "v" * 5000})
+    assert len(str(refusal.value)) < 300

@@ -105,8 +105,8 @@ def test_a_damaged_revision_says_what_to_do(hwnas, tmp_path, monkeypatch):
     document.write_text(json.dumps(changed))
     code, _, err = hwnas("predict", DEVICE, TEXTS[0])
     assert code == 1
-    assert "feature schema" in err
+    assert "hwnas calibrate" in err
     document.unlink()
     code, _, err = hwnas("predict", DEVICE, TEXTS[0])
     assert code == 1
-    assert "calibrate again" in err
+    assert "hwnas calibrate" in err

@@ -87,6 +87,7 @@ BAD = {
     "channels first": ({"x_train": np.zeros((12, 3, 28, 30), np.uint8)}, "x_train .* looks channels-first"),
     "no images": ({"x_test": np.zeros((0, 28, 30, 3), np.uint8)}, "x_test of shape .* is empty"),
     "other test shape": ({"x_test": np.zeros((3, 28, 28, 3), np.uint8)}, "28x30x3 and x_test of 28x28x3"),
+    "constant images": ({"x_train": np.full((12, 28, 30, 3), 7, np.uint8)}, r"every pixel of x_train is \(7, 7, 7\)"),
     "float labels": ({"y_train": np.zeros(12)}, "y_train is float64; labels must be integers"),
     "nan labels": ({"y_train": np.full(12, np.nan)}, "y_train is float64; labels must be integers"),
     "string labels": ({"y_train": np.array(["a"] * 12)}, "y_train is <U1; labels must be integers"),

@@ -2,14 +2,19 @@
 
 import json
 import math
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
-from nas.store import Store
-from nas.store.errors import FrontFormatError, NotStoredError, StoreConflictError
+from nas.store import Store, open_store
+from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError, StoreConflictError
 from nas.store.fronts import Limits, members_of, parse_front
+from nas.store.tables import FrontRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import SPACE, front_body, front_member, open_search, put_candidates
 
@@ -125,3 +130,23 @@ def test_a_member_without_a_figure_is_refused(change: str) -> None:
         member[change] = {"measured": None, "predicted": None}
     with pytest.raises(FrontFormatError, match="member 0"):
         members_of(json.loads(front_body([member])))
+
+
+@pytest.mark.parametrize("damage", [b'{"schema"', b"", b"{}"])
+def test_damaged_bytes_are_never_given(store: Store, damage: bytes) -> None:
+    open_search(store)
+    front = store.fronts.add("search-1", _body(store))
+    with store.database.write() as session:
+        session.execute(update(FrontRow).values(body=damage))
+    with pytest.raises(FrontDamagedError, match="another seed"):
+        store.fronts.body(front.id)
+
+
+def test_text_in_place_of_bytes_is_compared_too(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store:
+        open_search(store)
+        front = store.fronts.add("search-1", _body(store))
+        with closing(sqlite3.connect(tmp_path / "hwnas.db")) as connection, connection:
+            connection.execute("update fronts set body='{\"schema\"'")
+        with pytest.raises(FrontDamagedError):
+            store.fronts.body(front.id)

@@ -56,7 +56,7 @@ def test_any_shape_and_class_count_trains(tmp_path, shape, classes):
 
 def test_images_that_are_too_small_are_refused():
     arrays = {
-        "x_train": np.zeros((4, 16, 40), np.uint8),
+        "x_train": np.arange(4 * 16 * 40, dtype=np.uint8).reshape(4, 16, 40),
         "y_train": np.arange(4) % 2,
         "x_test": np.zeros((2, 16, 40), np.uint8),
         "y_test": np.arange(2),
