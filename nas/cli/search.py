@@ -6,11 +6,14 @@ import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines
 from nas.cli.measure import MAX_SEED, Device, Json, Supernet
+from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 
 
 def search(
     device: Device = "local-cpu/onnxruntime",
-    evaluations: Annotated[int, typer.Option(help="Real evaluations in all, the designed set among them.", min=4)] = 38,
+    evaluations: Annotated[
+        int, typer.Option(help="Real evaluations in all, the designed set among them.", min=MIN_EVALUATIONS)
+    ] = DEFAULT_EVALUATIONS,
     batch: Annotated[int, typer.Option(help="Candidates evaluated between two fits of the predictors.", min=1)] = 8,
     seed: Annotated[
         int, typer.Option(help="The same seed on the same measurements proposes the same.", min=0, max=MAX_SEED)

@@ -10,6 +10,7 @@ from hw_profiles.profile import DeviceProfile
 from nas.candidates.evaluator import known_latencies
 from nas.candidates.preparation_pool import PreparationPool
 from nas.progress import Progress
+from nas.search.budget import DEFAULT_EVALUATIONS
 from nas.search.design import designed_candidates
 from nas.search.loop import Generation, Method, SearchResult, SearchSettings, run_search
 from nas.search.outcome import Limits
@@ -34,7 +35,7 @@ _SCREENING_ROUNDS: Final = 2
 class SearchRequest:
     """What is searched for; with supernet and device it determines the search's id."""
 
-    evaluations: int = 38
+    evaluations: int = DEFAULT_EVALUATIONS
     """Real evaluations in all, the designed set among them."""
     design: int = DEFAULT_DESIGN
     batch_size: int = 8
