@@ -18,6 +18,10 @@ _STYLES: Final = {
 }
 
 
+_TICKS_MS: Final = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 1.5, 2, 3, 5, 7)]
+"""Plotly labels a log axis within a decade with single digits."""
+
+
 def plot_png(front: Front, path: Path) -> None:
     """Draws validation accuracy against measured p50 latency (log) with the baselines."""
     # matplotlib takes half a second to import and belongs to this function alone.
@@ -74,7 +78,7 @@ def plot_html(front: Front, path: Path) -> None:
             figure.add_trace(_trace(beside, label, color, symbol, "markers"))
     figure.update_layout(
         title=f"{front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations",
-        xaxis={"title": "latency p50, ms", "type": "log"},
+        xaxis={"title": "latency p50, ms", "type": "log", "tickvals": _TICKS_MS, "tickformat": "~r"},
         yaxis={"title": "validation accuracy", "tickformat": ".0%"},
         template="plotly_white",
         hovermode="closest",
