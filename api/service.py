@@ -1,5 +1,6 @@
 """The service as one command: a server, and a supervised worker process beside it."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -52,13 +53,17 @@ def supervised_worker() -> Iterator[None]:
     At the end it is asked twice to stop, which gives its job back to the queue.
     """
     ending = threading.Event()
+    starting = threading.Lock()
     current: list[subprocess.Popen[bytes]] = []
 
     def supervise() -> None:
-        while not ending.is_set():
-            # A session of its own: the terminal's Ctrl-C reaches the server, and the server ends the worker.
-            process = subprocess.Popen([sys.executable, "-m", "nas.cli", "worker"], start_new_session=True)
-            current[:] = [process]
+        while True:
+            with starting:
+                if ending.is_set():
+                    return
+                # A session of its own: the terminal's Ctrl-C reaches the server, and the server ends the worker.
+                process = subprocess.Popen([sys.executable, "-m", "nas.cli", "worker"], start_new_session=True)
+                current[:] = [process]
             process.wait()
             ending.wait(_RESTART_S)
 
@@ -67,7 +72,8 @@ def supervised_worker() -> Iterator[None]:
     try:
         yield
     finally:
-        ending.set()
+        with starting:
+            ending.set()
         for process in current:
             _stop(process)
         thread.join()
@@ -75,8 +81,9 @@ def supervised_worker() -> Iterator[None]:
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     """Drain, release, and where neither helps in time, kill: the lease gives the job back then."""
-    process.terminate()
-    process.terminate()
+    # Two different signals: two of one kind may reach the worker as one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process.send_signal(number)
     try:
         process.wait(timeout=_DRAIN_S)
     except subprocess.TimeoutExpired:
