@@ -96,8 +96,7 @@ class CostFacts:
         summed = len(SUMMED)
         for unit in range(keys.shape[1]):
             distinct, inverse = np.unique(keys[:, unit], return_inverse=True)
-            table = np.stack([self._row(unit, int(key)) for key in distinct])
-            rows = table[inverse]
+            rows = self._rows(unit, distinct.tolist())[inverse]
             total[:, :summed] += rows[:, :summed]
             np.maximum(total[:, summed:], rows[:, summed:], out=total[:, summed:])
         return total
@@ -106,14 +105,23 @@ class CostFacts:
         """One named fact, shape ``(n,)``."""
         return self.of(genotypes)[:, FACTS.index(name)]
 
-    def _row(self, unit: int, key: int) -> FloatArray:
+    def _rows(self, unit: int, keys: list[int]) -> FloatArray:
+        """A unit's facts for some keys, shape ``(keys, len(FACTS))``."""
         table = self._tables[unit]
-        if key not in table:
-            operators = self.space.unit_operators(unit, key) if key >= 0 else ()
-            row = np.zeros(len(FACTS))
-            for operator in operators:
-                facts = np.array(operator_facts(operator), dtype=np.float64)
-                row[: len(SUMMED)] += facts[: len(SUMMED)]
-                row[len(SUMMED) :] = np.maximum(row[len(SUMMED) :], facts[len(SUMMED) :])
-            table[key] = row
-        return table[key]
+        new = [key for key in keys if key not in table]
+        if new:
+            table.update(zip(new, self._computed(unit, new), strict=True))
+        return np.stack([table[key] for key in keys])
+
+    def _computed(self, unit: int, keys: list[int]) -> FloatArray:
+        """The same from the operators; configurations of a unit share most of them."""
+        operators = [self.space.unit_operators(unit, key) if key >= 0 else () for key in keys]
+        numbers: dict[Operator, int] = {}
+        order = [numbers.setdefault(operator, len(numbers)) for group in operators for operator in group]
+        facts = np.array([operator_facts(operator) for operator in numbers], dtype=np.float64)
+        each = facts.reshape(-1, len(FACTS))[order]
+        owner = np.repeat(np.arange(len(keys)), [len(group) for group in operators])
+        rows = np.zeros((len(keys), len(FACTS)))
+        np.add.at(rows[:, : len(SUMMED)], owner, each[:, : len(SUMMED)])
+        np.maximum.at(rows[:, len(SUMMED) :], owner, each[:, len(SUMMED) :])
+        return rows

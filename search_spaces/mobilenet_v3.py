@@ -8,8 +8,10 @@ The network takes images in their own size and scales them itself (the resolutio
 gene), so that an exported file needs no preparation beyond normalization.
 """
 
+import itertools
+import operator
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, NamedTuple, cast
 
 import numpy as np
@@ -217,11 +219,12 @@ class MobileNetV3Space(SearchSpace):
 
     def _input_size(self, unit: int, resolution: tuple[int, int]) -> tuple[int, int]:
         """Height and width of a unit's input (the stem's: after scaling)."""
-        strides = [2, 1, *(self._stride(block) for block in self._blocks)]
-        size = resolution
-        for stride in strides[:unit]:
-            size = halved(size, stride)
-        return size
+        return halved(resolution, self._total_strides[unit])
+
+    @cached_property
+    def _total_strides(self) -> tuple[int, ...]:
+        """By how much the units before each one shrink an image."""
+        return (1, *itertools.accumulate((2, 1, *(self._stride(block) for block in self._blocks)), operator.mul))
 
     def _stride(self, block: _Block) -> int:
         return self.config.stages[block.stage].stride if block.position == 0 else 1
