@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from predictors.features import Features
-from predictors.regression import Fitted, ModelState
+from predictors.metrics import typical_error
+from predictors.regression import Fitted, LeftOut, ModelState, Setting
 
 FloatArray = NDArray[np.float64]
 
@@ -31,19 +32,22 @@ class FittedAdditive:
 
     form: "AdditiveForm"
     costs_ms: FloatArray
-    left_out_residuals: FloatArray
+    deviation: float
+    """Typical size of a left-out residual, log milliseconds."""
+    left_out: LeftOut
 
     def predict(self, features: Features) -> FloatArray:
         """Log milliseconds, shape ``(n,)``."""
         return np.asarray(np.log(np.maximum(self.form.columns(features) @ self.costs_ms, 1e-9)))
 
     def spread(self, features: Features) -> FloatArray:
-        """Ones: relative error is taken to be even."""
-        return np.ones(len(features))
+        """The same everywhere: relative error is taken to be even."""
+        return np.full(len(features), self.deviation)
 
     def state(self) -> ModelState:
-        """The costs."""
-        return ModelState(form=self.form.name, arrays={"costs_ms": self.costs_ms})
+        """The costs and the deviation."""
+        settings: dict[str, Setting] = {"deviation": self.deviation}
+        return ModelState(form=self.form.name, settings=settings, arrays={"costs_ms": self.costs_ms})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,9 @@ class AdditiveForm:
             penalty = np.diag(np.sqrt(strengths * len(target)) / typical_ms)
             fits.append(self._robust(relative, penalty))
         costs, residuals = min(fits, key=lambda fit: float(np.abs(fit[1]).sum()))
-        return FittedAdditive(form=self, costs_ms=costs, left_out_residuals=residuals)
+        deviation = typical_error(residuals)
+        left_out = LeftOut.even(residuals, deviation)
+        return FittedAdditive(form=self, costs_ms=costs, deviation=deviation, left_out=left_out)
 
     def _robust(self, relative: FloatArray, penalty: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Costs and left-out residuals by iteratively reweighted least squares."""
@@ -104,4 +110,9 @@ class AdditiveForm:
 
     def restore(self, state: ModelState) -> Fitted:
         """The costs of a saved state."""
-        return FittedAdditive(form=self, costs_ms=state.arrays["costs_ms"], left_out_residuals=np.zeros(0))
+        return FittedAdditive(
+            form=self,
+            costs_ms=state.arrays["costs_ms"],
+            deviation=float(state.settings["deviation"]),
+            left_out=LeftOut.forgotten(),
+        )

@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, ModelState
+from predictors.regression import Fitted, Form, LeftOut, ModelState
 
 FloatArray = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ class FittedBoosting:
     base: Fitted | None
     booster: xgboost.Booster
     mean: float
-    left_out_residuals: FloatArray
+    left_out: LeftOut
 
     def _columns(self, features: Features) -> FloatArray:
         if self.base is None:
@@ -124,7 +124,9 @@ class BoostingForm:
         if self.base is None:
             mean = float(target.mean())
             booster = train(features.columns, target - mean, self.trees, seed)
-            return FittedBoosting(form=self, base=None, booster=booster, mean=mean, left_out_residuals=target - mean)
+            return FittedBoosting(
+                form=self, base=None, booster=booster, mean=mean, left_out=LeftOut.even(target - mean)
+            )
         return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
     @property
@@ -135,10 +137,10 @@ class BoostingForm:
     def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
         """Fits the trees to what a base that was fitted to the same samples leaves over."""
         base = parts[0]
-        residuals = base.left_out_residuals
+        residuals = base.left_out.residuals
         columns = np.column_stack([features.columns, target - residuals])
         booster = train(columns, residuals, self.trees, seed)
-        return FittedBoosting(form=self, base=base, booster=booster, mean=0.0, left_out_residuals=residuals)
+        return FittedBoosting(form=self, base=base, booster=booster, mean=0.0, left_out=base.left_out)
 
     def restore(self, state: ModelState) -> Fitted:
         """Base and trees of a saved state."""
@@ -148,5 +150,5 @@ class BoostingForm:
             base=base,
             booster=load_booster(state.boosters["trees"]),
             mean=float(state.settings["mean"]),
-            left_out_residuals=np.zeros(0),
+            left_out=LeftOut.forgotten(),
         )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, ModelState, fit_reusing
+from predictors.regression import Fitted, Form, LeftOut, ModelState, fit_reusing
 
 FloatArray = NDArray[np.float64]
 
@@ -23,9 +23,9 @@ class FittedResidual:
     residual: Fitted
 
     @property
-    def left_out_residuals(self) -> FloatArray:
+    def left_out(self) -> LeftOut:
         """The residual model's, since it was fitted to the base's."""
-        return self.residual.left_out_residuals
+        return self.residual.left_out
 
     def predict(self, features: Features) -> FloatArray:
         """Both models' sum, shape ``(n,)``."""
@@ -60,7 +60,7 @@ class ResidualForm:
 
     def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the base has seen the target
         """Fits the residual of a base that was fitted to the same samples."""
-        residual = self.residual.fit(features, parts[0].left_out_residuals, seed)
+        residual = self.residual.fit(features, parts[0].left_out.residuals, seed)
         return FittedResidual(form=self, base=parts[0], residual=residual)
 
     def restore(self, state: ModelState) -> Fitted:
@@ -81,9 +81,12 @@ class FittedBlend:
     weights: FloatArray
 
     @property
-    def left_out_residuals(self) -> FloatArray:
-        """The members' weighted mean."""
-        return self.weights @ np.stack([member.left_out_residuals for member in self.members])
+    def left_out(self) -> LeftOut:
+        """The members' weighted means."""
+        return LeftOut(
+            residuals=self.weights @ np.stack([member.left_out.residuals for member in self.members]),
+            spread=self.weights @ np.stack([member.left_out.spread for member in self.members]),
+        )
 
     def predict(self, features: Features) -> FloatArray:
         """The members' weighted mean, shape ``(n,)``."""
@@ -121,7 +124,7 @@ class BlendForm:
 
     def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
         """Joins members that were fitted to the same samples."""
-        errors = np.array([float(np.mean(np.abs(part.left_out_residuals))) for part in parts]) + _SMALLEST
+        errors = np.array([float(np.mean(np.abs(part.left_out.residuals))) for part in parts]) + _SMALLEST
         weights = (errors.min() / errors) ** self.sharpness
         return FittedBlend(form=self, members=tuple(parts), weights=weights / weights.sum())
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from predictors.features import Features
-from predictors.regression import Fitted, ModelState
+from predictors.regression import Fitted, LeftOut, ModelState
 
 FloatArray = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class FittedGaussianProcess:
     inverse: FloatArray
     mean: float
     scale: float
-    left_out_residuals: FloatArray
+    left_out: LeftOut
 
     def _cross(self, features: Features) -> FloatArray:
         parameters = np.exp(self.log_parameters)
@@ -146,16 +146,20 @@ class GaussianProcessForm:
         kernel, _ = self._kernel(self._inner(features), log_parameters)
         inverse = linalg.inv(kernel, check_finite=False)
         weights = inverse @ ((target - mean) / scale)
-        residuals = scale * weights / np.diag(inverse)
+        precision = np.diag(inverse)
+        keeps_spread = len(target) <= _SPREAD_ROWS
+        residuals = scale * weights / precision
         return FittedGaussianProcess(
             form=self,
             training=tuple(features.block(term.block) for term in self.terms),
             log_parameters=log_parameters,
             weights=weights,
-            inverse=inverse if len(target) <= _SPREAD_ROWS else np.zeros((0, 0)),
+            inverse=inverse if keeps_spread else np.zeros((0, 0)),
             mean=mean,
             scale=scale,
-            left_out_residuals=residuals,
+            left_out=LeftOut(residuals=residuals, spread=scale / np.sqrt(precision))
+            if keeps_spread
+            else LeftOut.even(residuals),
         )
 
     def restore(self, state: ModelState) -> Fitted:
@@ -168,7 +172,7 @@ class GaussianProcessForm:
             inverse=state.arrays["inverse"],
             mean=float(state.settings["mean"]),
             scale=float(state.settings["scale"]),
-            left_out_residuals=np.zeros(0),
+            left_out=LeftOut.forgotten(),
         )
 
     # --- kernel parameters ---------------------------------------------------------

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features, LatencySource
-from predictors.regression import Form
+from predictors.metrics import SMALLEST, typical_error
+from predictors.regression import Form, LeftOut
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -26,13 +27,12 @@ LEVEL: Final = 0.9
 MANY_SAMPLES: Final = 64
 """From here on the conformal quantile is trusted alone."""
 
-_PRIOR_WEIGHT: Final = 4.0
+_PRIOR_WEIGHT: Final = 8.0
 """Known devices that the prior ratios count for."""
 _PRIOR_QUANTILE: Final = 2.0
 _PRIOR_ERROR: Final = 0.95
 _MAX_PSEUDO_TARGETS: Final = 24
-_SMALLEST: Final = 1e-4
-_CAUTION: Final = 0.15
+_CAUTION: Final = 0.25
 """Standard deviations of the known devices' ratios by which intervals are wider than the mean asks."""
 _SOURCES_A_RELATIVE: Final = 8
 """Sources for each that is hidden with a pseudo-target as its relative."""
@@ -57,22 +57,15 @@ def left_out_coverage_pct(scores: FloatArray, level: float = LEVEL) -> float:
     return float(np.mean(inside) * 100)
 
 
-def typical_error(residuals: FloatArray) -> float:
-    """Between the mean absolute and the root mean square residual: steadier than a quantile."""
-    mean = float(np.mean(np.abs(residuals)))
-    square = float(np.sqrt(np.mean(residuals**2)))
-    return math.sqrt(mean * square) + _SMALLEST
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorScale:
-    """What true errors are expected to be, in log milliseconds.
+    """What true errors are expected to be.
 
-    ``half_width`` holds 90 % of them, ``mean`` is their mean size; ``pseudo_targets`` are the
-    known devices that the ratios were learned from.
+    ``quantile`` holds 90 % of them, in spreads of a prediction; ``mean`` is their mean size in log
+    milliseconds; ``pseudo_targets`` are the known devices that both were learned from.
     """
 
-    half_width: float
+    quantile: float
     mean: float
     pseudo_targets: int
 
@@ -81,26 +74,32 @@ def error_scale(
     form: Form,
     features: Features,
     population: Features,
-    left_out: FloatArray,
+    population_spread: FloatArray,
+    left_out: LeftOut,
     sources: Sequence[LatencySource],
     source_logs: tuple[FloatArray, FloatArray],
     seed: int,
 ) -> ErrorScale:
     """Scales left-out errors by what they have meant on known devices.
 
+    Errors are counted in spreads: samples that were chosen to differ are harder to predict
+    when left out than what is like them once they are known, and spreads say how much.
+
     Args:
         form: The form that is fitted to the device and to each pseudo-target.
         features: The samples' features.
         population: Features of networks of the kind that will be predicted.
-        left_out: The device's left-out residuals.
+        population_spread: The device's predictions' spreads over the population.
+        left_out: The device's samples, each left out.
         sources: The known devices.
         source_logs: Their log milliseconds for the samples and for the population.
         seed: Of the pseudo-targets' measurement noise.
     """
-    scale = typical_error(left_out)
-    if len(left_out) >= MANY_SAMPLES:
+    scores = left_out.residuals / left_out.spread
+    scale = typical_error(scores)
+    if len(scores) >= MANY_SAMPLES:
         return ErrorScale(
-            half_width=conformal_quantile(left_out), mean=float(np.mean(np.abs(left_out))), pseudo_targets=0
+            quantile=conformal_quantile(scores), mean=float(np.mean(np.abs(left_out.residuals))), pseudo_targets=0
         )
     rng = np.random.default_rng(seed)
     usable = [number for number, source in enumerate(sources) if len(source.residuals)]
@@ -114,13 +113,14 @@ def error_scale(
             true = source_logs[1][:, number] + rng.choice(noise, len(population))
             hidden = _family(source_logs[1], number)
             fitted = form.fit(features.without_sources(hidden), measured, seed)
-            errors = np.abs(true - fitted.predict(population.without_sources(hidden)))
-            stated = typical_error(fitted.left_out_residuals)
-            quantiles.append(math.log((float(np.quantile(errors, LEVEL)) + _SMALLEST) / stated))
-            means.append(math.log((float(errors.mean()) + _SMALLEST) / stated))
+            seen = population.without_sources(hidden)
+            errors, spread = np.abs(true - fitted.predict(seen)), fitted.spread(seen)
+            stated = typical_error(fitted.left_out.residuals / fitted.left_out.spread)
+            quantiles.append(math.log((float(np.quantile(errors / spread, LEVEL)) + SMALLEST) / stated))
+            means.append(math.log((float(errors.mean() / spread.mean()) + SMALLEST) / stated))
     return ErrorScale(
-        half_width=scale * _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles)),
-        mean=scale * _shrunk(means, _PRIOR_ERROR),
+        quantile=scale * _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles)),
+        mean=scale * float(population_spread.mean()) * _shrunk(means, _PRIOR_ERROR),
         pseudo_targets=len(quantiles),
     )
 

@@ -24,7 +24,7 @@ from predictors.gaussian_process import GaussianProcessForm, Term
 from predictors.intervals import ErrorScale, error_scale, evaluation_rows, left_out_coverage_pct
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
-from predictors.regression import Fitted, Form
+from predictors.regression import Fitted, Form, LeftOut
 from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision, whole_revision
 from predictors.ridge import RidgeForm
 from predictors.samples import checked_latencies
@@ -101,7 +101,8 @@ class LatencyPredictor:
 
     ``repeatability`` is the device's own relative spread between measurements of one
     network: the error below which no predictor can get. ``held_out`` comes from
-    cross-validation; ``expected`` is what errors on new networks are expected to be.
+    cross-validation, as are ``residuals`` (log milliseconds) and their ``residual_spread``;
+    ``expected`` is what errors on new networks are expected to be.
     """
 
     space: SearchSpace
@@ -111,10 +112,10 @@ class LatencyPredictor:
     repeatability: float
     data_sha256: str
     residuals: FloatArray
+    residual_spread: FloatArray
     sources: tuple["LatencyPredictor | SourceModel", ...]
     _extractor: FeatureExtractor
     _model: Fitted
-    _usual_spread: float
     _range: TrainedRange
 
     @classmethod
@@ -157,22 +158,23 @@ class LatencyPredictor:
             losses=_log_errors,
             error_unit="mean absolute log error",
         )
+        out_of_fold = LeftOut(residuals=target - selected.out_of_fold, spread=selected.out_of_fold_spread)
         reference = extractor.reference[evaluation_rows(len(extractor.reference), _EVALUATED, seed)]
         around = extractor.of(reference)
-        out_of_fold = target - selected.out_of_fold
         informed = selected.choice.form == _pool(len(sources))[0].name and len(sources) > 1
         expected = error_scale(
             restore_form(selected.choice.form, _pool(len(sources)), _TREES),
             features,
             around,
-            selected.fitted.left_out_residuals if informed else out_of_fold,
+            selected.fitted.spread(around),
+            selected.fitted.left_out if informed else out_of_fold,
             sources if informed else (),
             (extractor.source_values(canonical), extractor.source_values(reference)),
             seed,
         )
-        usual = float(np.quantile(selected.fitted.spread(around), 0.9))
-        held_out = _prediction(selected.out_of_fold, np.full(len(target), expected.half_width), repeatability)
-        metrics = LatencyMetrics.of(values, held_out).with_coverage_pct(left_out_coverage_pct(out_of_fold))
+        held_out = _prediction(selected.out_of_fold, expected.quantile * out_of_fold.spread, repeatability)
+        coverage_pct = left_out_coverage_pct(out_of_fold.residuals / out_of_fold.spread)
+        metrics = LatencyMetrics.of(values, held_out).with_coverage_pct(coverage_pct)
         return cls(
             space=space,
             choice=selected.choice,
@@ -180,11 +182,11 @@ class LatencyPredictor:
             expected=expected,
             repeatability=repeatability,
             data_sha256=data_hash(canonical, values),
-            residuals=out_of_fold,
+            residuals=out_of_fold.residuals,
+            residual_spread=out_of_fold.spread,
             sources=tuple(sources),
             _extractor=extractor,
             _model=selected.fitted,
-            _usual_spread=usual,
             _range=TrainedRange.of(extractor.facts(canonical)),
         )
 
@@ -205,8 +207,17 @@ class LatencyPredictor:
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.of(canonical)
-        widening = np.maximum(self._model.spread(features) / self._usual_spread, 1.0)
-        return _prediction(self._model.predict(features), self.expected.half_width * widening, self.repeatability)
+        half_width = self.expected.quantile * self._model.spread(features)
+        return _prediction(self._model.predict(features), half_width, self.repeatability)
+
+    def cross_validated(self, latency_ms: FloatArray) -> Prediction:
+        """What was predicted of each training sample by a model that had not seen it, with 90 % intervals.
+
+        Args:
+            latency_ms: the samples' milliseconds, as they were fitted to, shape ``(n,)``.
+        """
+        half_width = self.expected.quantile * self.residual_spread
+        return _prediction(np.log(latency_ms) - self.residuals, half_width, self.repeatability)
 
     @single_threaded
     def log_latency(self, genotypes: IntArray) -> FloatArray:
@@ -232,13 +243,13 @@ class LatencyPredictor:
                 "held_out": self.held_out.as_json(),
                 "expected": asdict(self.expected),
                 "repeatability": self.repeatability,
-                "usual_spread": self._usual_spread,
                 "sources": len(self.sources),
             },
             model=self._model.state(),
             arrays={
                 **self._range.arrays(),
                 "residuals": self.residuals,
+                "residual_spread": self.residual_spread,
                 "reference": self._extractor.reference.astype(np.float64),
             },
         )
@@ -268,10 +279,10 @@ class LatencyPredictor:
                 repeatability=float(document["repeatability"]),
                 data_sha256=document["data_sha256"],
                 residuals=revision.arrays["residuals"],
+                residual_spread=revision.arrays["residual_spread"],
                 sources=sources,
                 _extractor=FeatureExtractor(space, sources, reference),
                 _model=restore_form(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
-                _usual_spread=float(document["usual_spread"]),
                 _range=TrainedRange.from_arrays(revision.arrays),
             )
 

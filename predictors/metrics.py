@@ -1,6 +1,8 @@
 """How good predictions are: rank, relative error, coverage."""
 
+import math
 from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,9 @@ from scipy import stats
 from predictors.prediction import Prediction
 
 FloatArray = NDArray[np.float64]
+
+SMALLEST: Final = 1e-4
+"""Errors are not told apart below this."""
 
 
 def spearman(truth: FloatArray, predicted: FloatArray) -> float:
@@ -52,6 +57,13 @@ def oracle_width_pct(truth: FloatArray, predicted: FloatArray, level: float = 0.
     """
     half_width = float(np.quantile(np.abs(np.log(truth / predicted)), level))
     return float((np.exp(half_width) - np.exp(-half_width)) * 100)
+
+
+def typical_error(residuals: FloatArray) -> float:
+    """Between the mean absolute and the root mean square residual: steadier than a quantile; above zero."""
+    mean = float(np.mean(np.abs(residuals)))
+    square = float(np.sqrt(np.mean(residuals**2)))
+    return math.sqrt(mean * square) + SMALLEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,12 +24,33 @@ class ModelState:
     parts: dict[str, "ModelState"] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LeftOut:
+    """What is known of a fit's training samples, each when it alone is left out; arrays of shape ``(n,)``.
+
+    ``spread`` is that of :meth:`Fitted.spread`; both are empty for a restored model.
+    """
+
+    residuals: FloatArray
+    spread: FloatArray
+
+    @classmethod
+    def even(cls, residuals: FloatArray, spread: float = 1.0) -> "LeftOut":
+        """All samples with the same spread."""
+        return cls(residuals=residuals, spread=np.full(len(residuals), spread))
+
+    @classmethod
+    def forgotten(cls) -> "LeftOut":
+        """Of a restored model."""
+        return cls(residuals=np.zeros(0), spread=np.zeros(0))
+
+
 class Fitted(Protocol):
     """A fitted model of a target in its own scale (log milliseconds, logit)."""
 
     @property
-    def left_out_residuals(self) -> FloatArray:
-        """Each training sample's residual when it alone is left out, shape ``(n,)``."""
+    def left_out(self) -> LeftOut:
+        """The training samples, each left out of the fit."""
         ...
 
     def predict(self, features: Features) -> FloatArray:
@@ -63,7 +84,7 @@ class Form(Protocol):
         ...
 
     def restore(self, state: ModelState) -> Fitted:
-        """The fitted model that ``state`` was taken from; its residuals are not kept."""
+        """The fitted model that ``state`` was taken from; its left-out samples are not kept."""
         ...
 
 

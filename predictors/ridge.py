@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, ModelState
+from predictors.regression import Fitted, LeftOut, ModelState
 
 FloatArray = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class FittedRidge:
     coefficients: FloatArray
     intercept: float
     mean: FloatArray
-    left_out_residuals: FloatArray
+    left_out: LeftOut
 
     def predict(self, features: Features) -> FloatArray:
         """The linear prediction, shape ``(n,)``."""
@@ -68,7 +68,7 @@ class RidgeForm:
         assert best is not None  # the grid is not empty
         coefficients = right.T @ (singular / (squares + best[1]) * rotated)
         return FittedRidge(
-            form=self, coefficients=coefficients, intercept=intercept, mean=mean, left_out_residuals=best[2]
+            form=self, coefficients=coefficients, intercept=intercept, mean=mean, left_out=LeftOut.even(best[2])
         )
 
     def restore(self, state: ModelState) -> Fitted:
@@ -78,5 +78,5 @@ class RidgeForm:
             coefficients=state.arrays["coefficients"],
             intercept=float(state.settings["intercept"]),
             mean=state.arrays["mean"],
-            left_out_residuals=np.zeros(0),
+            left_out=LeftOut.forgotten(),
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from predictors.features import Features
 from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.regression import Fitted, Form, ModelState
+from predictors.regression import Fitted, Form, LeftOut, ModelState
 
 FloatArray = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class FittedTransfer:
     form: "TransferForm"
     base: Fitted
     correction: Fitted | None
-    left_out_residuals: FloatArray
+    left_out: LeftOut
 
     def predict(self, features: Features) -> FloatArray:
         """Base, plus the correction where a row is quantized."""
@@ -81,18 +81,21 @@ class TransferForm:
         plain_rows, quantized_at = np.flatnonzero(~quantized), np.flatnonzero(quantized)
         if len(plain_rows) < self.base.min_samples:
             base = self.base.fit(features, target, seed)
-            return FittedTransfer(form=self, base=base, correction=None, left_out_residuals=base.left_out_residuals)
+            return FittedTransfer(form=self, base=base, correction=None, left_out=base.left_out)
         base = self.base.fit(features.take(plain_rows), target[plain_rows], seed)
-        residuals = np.zeros_like(target)
-        residuals[plain_rows] = base.left_out_residuals
+        residuals, spread = np.zeros_like(target), np.zeros_like(target)
+        residuals[plain_rows], spread[plain_rows] = base.left_out.residuals, base.left_out.spread
         correction: Fitted | None = None
         if len(quantized_at):
             held = features.take(quantized_at)
             residuals[quantized_at] = target[quantized_at] - base.predict(held)
+            spread[quantized_at] = base.spread(held)
             if len(quantized_at) >= _MIN_QUANTIZED:
                 correction = _CORRECTION.fit(held, residuals[quantized_at], seed)
-                residuals[quantized_at] = correction.left_out_residuals
-        return FittedTransfer(form=self, base=base, correction=correction, left_out_residuals=residuals)
+                residuals[quantized_at] = correction.left_out.residuals
+                spread[quantized_at] = np.hypot(spread[quantized_at], correction.left_out.spread)
+        left_out = LeftOut(residuals=residuals, spread=spread)
+        return FittedTransfer(form=self, base=base, correction=correction, left_out=left_out)
 
     def restore(self, state: ModelState) -> Fitted:
         """Both parts of a saved state."""
@@ -101,5 +104,5 @@ class TransferForm:
             form=self,
             base=self.base.restore(state.parts["base"]),
             correction=_CORRECTION.restore(correction) if correction is not None else None,
-            left_out_residuals=np.zeros(0),
+            left_out=LeftOut.forgotten(),
         )

@@ -20,10 +20,9 @@ def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
     """Each measured network against its prediction by a model that was not fitted to it, with 90 % intervals."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
-    predictor, measured_ms = calibration.predictor, calibration.latency_ms
-    predicted_ms = measured_ms * np.exp(-predictor.residuals)
-    half = predictor.expected.half_width
-    low, high = predicted_ms * np.exp(-half), predicted_ms * np.exp(half)
+    measured_ms = calibration.latency_ms
+    prediction = calibration.predictor.cross_validated(measured_ms)
+    predicted_ms, low, high = prediction.value, prediction.low, prediction.high
     inside = (low <= measured_ms) & (measured_ms <= high)
     figure, axes = _axes()
     ends = np.array([min(measured_ms.min(), low.min()), max(measured_ms.max(), high.max())])

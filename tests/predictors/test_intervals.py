@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from predictors.intervals import conformal_quantile, left_out_coverage_pct, typical_error
+from predictors.intervals import conformal_quantile, left_out_coverage_pct
 
 
 @pytest.mark.parametrize("count", [20, 50, 200])
@@ -22,8 +22,3 @@ def test_too_few_scores_widen_beyond_the_largest():
 def test_left_out_coverage_of_equal_noise_is_near_nominal():
     scores = np.random.default_rng(1).standard_normal(200)
     assert 85 < left_out_coverage_pct(scores) < 95
-
-
-def test_the_typical_error_lies_between_mean_and_root_mean_square():
-    residuals = np.random.default_rng(2).standard_normal(100)
-    assert np.mean(np.abs(residuals)) < typical_error(residuals) < np.sqrt(np.mean(residuals**2)) + 1e-3

@@ -45,6 +45,24 @@ def test_works_from_few_samples(count):
     assert LatencyMetrics.of(truth, prediction).spearman > 0.5
 
 
+def test_intervals_are_wider_for_networks_unlike_the_samples():
+    rng = np.random.default_rng(20)
+    small = SPACE.with_policy(SPACE.sample(40, rng), "fp32")
+    fitted = LatencyPredictor.fit(SPACE, small, device_latency_ms(SPACE, small, rng), seed=1)
+    like, unlike = (
+        fitted.predict(SPACE.with_policy(SPACE.sample(200, rng), precision)) for precision in ("fp32", "int8")
+    )
+    widths = [float(np.median(prediction.high / prediction.low)) for prediction in (like, unlike)]
+    assert widths[1] > widths[0]
+
+
+def test_cross_validated_predictions_are_those_of_the_held_out_figures(predictor):
+    _, latency_ms = _samples(40, 0)
+    found = LatencyMetrics.of(latency_ms, predictor.cross_validated(latency_ms))
+    assert found.mape_pct == pytest.approx(predictor.held_out.mape_pct)
+    assert found.interval_width_pct == pytest.approx(predictor.held_out.interval_width_pct)
+
+
 def test_the_choice_names_every_form_and_why(predictor):
     assert predictor.choice.form in {score.form for score in predictor.choice.scores}
     assert len(predictor.choice.reasons) == len(predictor.choice.scores)
@@ -148,7 +166,7 @@ def _nulled(path, field):
 
 
 @pytest.mark.parametrize(
-    "field", ["choice", "expected", "held_out", "model", "repeatability", "schema_hash", "sources", "usual_spread"]
+    "field", ["choice", "expected", "held_out", "model", "repeatability", "schema_hash", "sources"]
 )
 def test_refuses_a_revision_with_a_field_that_says_nothing(tmp_path, predictor, field):
     predictor.save(tmp_path / "revision")

@@ -11,6 +11,7 @@ from predictors.metrics import (
     mape_pct,
     oracle_width_pct,
     spearman,
+    typical_error,
 )
 from predictors.prediction import Prediction
 
@@ -67,3 +68,8 @@ def test_constant_sides_rank_as_nothing():
 def test_a_common_factor_is_the_error(values, factor):
     truth = np.array(values)
     assert mape_pct(truth, truth * factor) == pytest.approx(abs(factor - 1) * 100, abs=1e-6)
+
+
+def test_the_typical_error_lies_between_mean_and_root_mean_square():
+    residuals = np.random.default_rng(2).standard_normal(100)
+    assert np.mean(np.abs(residuals)) < typical_error(residuals) < np.sqrt(np.mean(residuals**2)) + 1e-3
