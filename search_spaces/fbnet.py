@@ -13,7 +13,7 @@ import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
-from search_spaces.inverted_residual import inverted_residual
+from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
@@ -25,17 +25,24 @@ _CHEAPEST_FIRST: Final = ("skip", "k3_e1_g2", "k3_e1", "k5_e1_g2", "k5_e1", "k3_
 _DEPTHS: Final = (1, 4, 4, 4, 4, 4, 1)
 _WIDTHS: Final = (16, 24, 32, 64, 112, 184, 352)
 _STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
-_STEM_WIDTH: Final = 16
+STEM_WIDTH: Final = 16
 _HEAD_WIDTH: Final = 1984
 _SMALL_HEAD_WIDTH: Final = 1504
 _SMALL_SIDE_PX: Final = 64
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
+    """What every choice of a layer has in common; ``size`` is the input's."""
+
     in_channels: int
     out_channels: int
     stride: int
     size: Size
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the output has the input's shape, so that a skip is an identity."""
+        return self.stride == 1 and self.in_channels == self.out_channels
 
 
 class FbnetSpace(SearchSpace):
@@ -55,18 +62,18 @@ class FbnetSpace(SearchSpace):
                 f"fbnet needs images of at least 16 pixels a side; these are {self.task.height}x{self.task.width}."
             )
         small = min(self.task.height, self.task.width) < _SMALL_SIDE_PX
-        self._stem_stride = 1 if small else 2
-        self._head_width = _SMALL_HEAD_WIDTH if small else _HEAD_WIDTH
+        self.stem_stride = 1 if small else 2
+        self.head_width = _SMALL_HEAD_WIDTH if small else _HEAD_WIDTH
         strides = (1, 1, *_STRIDES[2:]) if small else _STRIDES
-        layers: list[_Layer] = []
-        size = halved((self.task.height, self.task.width), self._stem_stride)
-        channels = _STEM_WIDTH
+        layers: list[Layer] = []
+        size = halved((self.task.height, self.task.width), self.stem_stride)
+        channels = STEM_WIDTH
         for depth, width, stride in zip(_DEPTHS, _WIDTHS, strides, strict=True):
             for position in range(depth):
                 step = stride if position == 0 else 1
-                layers.append(_Layer(channels, width, step, size))
+                layers.append(Layer(channels, width, step, size))
                 channels, size = width, halved(size, step)
-        self._layers = tuple(layers)
+        self.layers = tuple(layers)
         self._final_size = size
         self.genes = tuple(Gene(name=f"layer{n}", choices=_CHEAPEST_FIRST) for n in range(1, len(layers) + 1))
         self.units = ("stem", *(gene.name for gene in self.genes), "head")
@@ -85,31 +92,35 @@ class FbnetSpace(SearchSpace):
         """The fused operators of one layer."""
         if self.units[unit] == "stem":
             size = (self.task.height, self.task.width)
-            return (convolution(self.task.channels, _STEM_WIDTH, size, kernel=3, stride=self._stem_stride),)
+            return (convolution(self.task.channels, STEM_WIDTH, size, kernel=3, stride=self.stem_stride),)
         if self.units[unit] == "head":
             return (
-                convolution(_WIDTHS[-1], self._head_width, self._final_size),
-                global_pool(self._head_width, self._final_size),
-                linear(self._head_width, self.task.classes),
+                convolution(_WIDTHS[-1], self.head_width, self._final_size),
+                global_pool(self.head_width, self._final_size),
+                linear(self.head_width, self.task.classes),
             )
-        layer, block = self._layers[unit - 1], _CHEAPEST_FIRST[key]
-        if block == "skip":
-            same = layer.stride == 1 and layer.in_channels == layer.out_channels
-            if same:
-                return ()
-            return (convolution(layer.in_channels, layer.out_channels, layer.size, stride=layer.stride),)
-        kernel, expand, *groups = (int(part[1:]) for part in block.split("_"))
-        return tuple(
-            inverted_residual(
-                layer.in_channels,
-                layer.out_channels,
-                layer.size,
-                expand=expand,
-                kernel=kernel,
-                stride=layer.stride,
-                groups=groups[0] if groups else 1,
-                always_expands=True,
-            )
+        layer, block = self.layers[unit - 1], self.block(unit - 1, key)
+        if block is not None:
+            return tuple(block.operators())
+        if layer.keeps_shape:
+            return ()
+        return (convolution(layer.in_channels, layer.out_channels, layer.size, stride=layer.stride),)
+
+    def block(self, position: int, choice: int) -> InvertedResidualShape | None:
+        """The block that a choice puts into the layer at a position from 0; None for a skip."""
+        layer, name = self.layers[position], _CHEAPEST_FIRST[choice]
+        if name == "skip":
+            return None
+        kernel, expand, *groups = (int(part[1:]) for part in name.split("_"))
+        return InvertedResidualShape(
+            in_channels=layer.in_channels,
+            out_channels=layer.out_channels,
+            size=layer.size,
+            expand=expand,
+            kernel=kernel,
+            stride=layer.stride,
+            groups=groups[0] if groups else 1,
+            always_expands=True,
         )
 
     def to_string(self, genotype: IntArray) -> str:

@@ -1,45 +1,58 @@
-"""The inverted residual block that FBNet and MnasNet are made of, as fused operators."""
+"""The inverted residual block that FBNet and MnasNet are made of: its shape and its fused operators."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from search_spaces.fused_layers import Size, convolution, elementwise, global_pool, halved, linear
 from search_spaces.operators import Operator
 
 
-def inverted_residual(
-    in_channels: int,
-    out_channels: int,
-    size: Size,
-    *,
-    expand: int,
-    kernel: int,
-    stride: int,
-    groups: int = 1,
-    squeeze: int = 0,
-    always_expands: bool = False,
-) -> Iterator[Operator]:
-    """Expansion, depthwise convolution, squeeze-excite over ``squeeze`` channels (0: none), projection.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvertedResidualShape:
+    """Expansion, depthwise convolution, squeeze-excite, projection, with ReLU."""
 
-    ``groups`` are those of the two pointwise convolutions; with more than one a channel
-    shuffle follows the first. ``always_expands`` keeps the first at an expansion of 1.
-    """
-    hidden = in_channels * expand
-    if expand > 1 or always_expands:
-        yield convolution(in_channels, hidden, size, groups=groups)
-        if groups > 1:
-            yield elementwise(hidden, size)
-    yield convolution(hidden, hidden, size, kernel=kernel, stride=stride, groups=hidden)
-    out_size = halved(size, stride)
-    if squeeze:
-        yield global_pool(hidden, out_size)
-        yield linear(hidden, squeeze, "relu")
-        yield linear(squeeze, hidden, "hard_sigmoid")
-        yield elementwise(hidden, out_size)
-    yield convolution(
-        hidden,
-        out_channels,
-        out_size,
-        groups=groups,
-        activation="none",
-        residual=stride == 1 and in_channels == out_channels,
-    )
+    in_channels: int
+    out_channels: int
+    size: Size
+    """Of the input."""
+    expand: int
+    kernel: int
+    stride: int
+    groups: int = 1
+    """Of the two pointwise convolutions; with more than one a channel shuffle follows the first."""
+    squeezed: int = 0
+    """Channels inside squeeze-excite; 0 where there is none."""
+    always_expands: bool = False
+    """Whether the first pointwise convolution stays at an expansion of 1."""
+
+    @property
+    def hidden(self) -> int:
+        """Channels of the depthwise convolution."""
+        return self.in_channels * self.expand
+
+    @property
+    def expands(self) -> bool:
+        """Whether there is a first pointwise convolution."""
+        return self.expand > 1 or self.always_expands
+
+    @property
+    def skip(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def operators(self) -> Iterator[Operator]:
+        """The fused operators, in order."""
+        hidden, out_size = self.hidden, halved(self.size, self.stride)
+        if self.expands:
+            yield convolution(self.in_channels, hidden, self.size, groups=self.groups)
+            if self.groups > 1:
+                yield elementwise(hidden, self.size)
+        yield convolution(hidden, hidden, self.size, kernel=self.kernel, stride=self.stride, groups=hidden)
+        if self.squeezed:
+            yield global_pool(hidden, out_size)
+            yield linear(hidden, self.squeezed, "relu")
+            yield linear(self.squeezed, hidden, "hard_sigmoid")
+            yield elementwise(hidden, out_size)
+        yield convolution(
+            hidden, self.out_channels, out_size, groups=self.groups, activation="none", residual=self.skip
+        )

@@ -13,15 +13,15 @@ import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
 from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
-from search_spaces.inverted_residual import inverted_residual
+from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
 _WIDTHS: Final = (16, 24, 40, 80, 112, 192, 320)
 _STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
-_STEM_WIDTH: Final = 32
-_HEAD_WIDTH: Final = 1280
+STEM_WIDTH: Final = 32
+HEAD_WIDTH: Final = 1280
 _CHOICES: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
     "e": ((1, 4, 6),) * 7,
     "k": ((3, 5),) * 7,
@@ -60,7 +60,7 @@ class MnasnetSpace(SearchSpace):
                 f" these are {self.task.height}x{self.task.width}."
             )
         stages: list[_Stage] = []
-        channels, size = _STEM_WIDTH, halved((self.task.height, self.task.width), 2)
+        channels, size = STEM_WIDTH, halved((self.task.height, self.task.width), 2)
         for width, stride in zip(_WIDTHS, _STRIDES, strict=True):
             stages.append(_Stage(channels, width, stride, size))
             channels, size = width, halved(size, stride)
@@ -87,31 +87,34 @@ class MnasnetSpace(SearchSpace):
         """The fused operators of one stage."""
         if self.units[unit] == "stem":
             size = (self.task.height, self.task.width)
-            return (convolution(self.task.channels, _STEM_WIDTH, size, kernel=3, stride=2),)
+            return (convolution(self.task.channels, STEM_WIDTH, size, kernel=3, stride=2),)
         if self.units[unit] == "head":
             return (
-                convolution(_WIDTHS[-1], _HEAD_WIDTH, self._final_size),
-                global_pool(_HEAD_WIDTH, self._final_size),
-                linear(_HEAD_WIDTH, self.task.classes),
+                convolution(_WIDTHS[-1], HEAD_WIDTH, self._final_size),
+                global_pool(HEAD_WIDTH, self._final_size),
+                linear(HEAD_WIDTH, self.task.classes),
             )
+        return tuple(operator for block in self.blocks(unit - 1, key) for operator in block.operators())
+
+    def blocks(self, position: int, key: int) -> Iterator[InvertedResidualShape]:
+        """The blocks of the stage at a position from 0 under a unit's key, in order."""
         parts = np.unravel_index(key, _RADICES)
         stages = _CHOICES.values()
-        values = [choices[unit - 1][int(part)] for choices, part in zip(stages, parts, strict=True)]
-        return tuple(self._stage_operators(self._stages[unit - 1], *values))
-
-    @staticmethod
-    def _stage_operators(stage: _Stage, expand: int, kernel: int, layers: int, squeeze: int) -> Iterator[Operator]:
+        expand, kernel, layers, squeeze = (
+            choices[position][int(part)] for choices, part in zip(stages, parts, strict=True)
+        )
+        stage = self._stages[position]
         channels, size = stage.in_channels, stage.size
         for layer in range(layers):
             stride = stage.stride if layer == 0 else 1
-            yield from inverted_residual(
-                channels,
-                stage.out_channels,
-                size,
+            yield InvertedResidualShape(
+                in_channels=channels,
+                out_channels=stage.out_channels,
+                size=size,
                 expand=expand,
                 kernel=kernel,
                 stride=stride,
-                squeeze=max(1, channels // 4) if squeeze else 0,
+                squeezed=max(1, channels // 4) if squeeze else 0,
             )
             channels, size = stage.out_channels, halved(size, stride)
 

@@ -28,16 +28,16 @@ EDGES: Final = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """From node, to node; in the order of the published strings."""
 
 _NONE, _SKIP, _POOL, _CONV1, _CONV3 = range(5)
-_WIDTHS: Final = (16, 32, 64)
-_CELLS: Final = 5
-_NODES: Final = 4
+STAGE_WIDTHS: Final = (16, 32, 64)
+CELLS_PER_STAGE: Final = 5
+NODES: Final = 4
 
 Cell = tuple[int, ...]
 
 
 def _live(cell: Cell) -> Cell:
     """The cell without edges that carry nothing from the input to the output."""
-    reached, needed = {0}, {_NODES - 1}
+    reached, needed = {0}, {NODES - 1}
     for (source, target), operation in zip(EDGES, cell, strict=True):
         if operation != _NONE and source in reached:
             reached.add(target)
@@ -53,7 +53,7 @@ def _live(cell: Cell) -> Cell:
 def _expression(cell: Cell) -> str:
     """What the output computes, with sums flattened and sorted."""
     terms: list[tuple[str, ...]] = [("x",)]
-    for node in range(1, _NODES):
+    for node in range(1, NODES):
         incoming: list[str] = []
         for (source, target), operation in zip(EDGES, cell, strict=True):
             if target != node or operation == _NONE or not terms[source]:
@@ -115,6 +115,11 @@ class NasBench201Space(SearchSpace):
         """Every gene, always: an edge is left out by its operation ``none``."""
         return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
 
+    def connected(self, genotypes: IntArray) -> BoolArray:
+        """All but the cell without edges, which stands for every cell that no signal passes."""
+        some: BoolArray = (genotypes != _NONE).any(axis=1)
+        return some
+
     def smallest(self) -> IntArray:
         """One identity from input to output."""
         return self.from_string("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
@@ -124,7 +129,7 @@ class NasBench201Space(SearchSpace):
     def unit_keys(self, genotypes: IntArray) -> IntArray:
         """An edge's operation, and whether its result is added to another edge's."""
         keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
-        filled = np.zeros((len(genotypes), _NODES), dtype=np.bool_)
+        filled = np.zeros((len(genotypes), NODES), dtype=np.bool_)
         for edge, (_, target) in enumerate(EDGES):
             operation = genotypes[:, edge]
             present = operation != _NONE
@@ -135,18 +140,18 @@ class NasBench201Space(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
         if self.units[unit] == "stem":
-            return (convolution(self.task.channels, _WIDTHS[0], self._size(0), kernel=3),)
+            return (convolution(self.task.channels, STAGE_WIDTHS[0], self._size(0), kernel=3),)
         if self.units[unit] == "head":
             return (*self._between_stages(), *self._classifier())
         operation, added = divmod(key, 2)
-        per_stage = [self._edge(operation, bool(added), stage) for stage in range(len(_WIDTHS))]
-        return tuple(operator for operators in per_stage for operator in operators * _CELLS)
+        per_stage = [self._edge(operation, bool(added), stage) for stage in range(len(STAGE_WIDTHS))]
+        return tuple(operator for operators in per_stage for operator in operators * CELLS_PER_STAGE)
 
     def _size(self, stage: int) -> tuple[int, int]:
         return -(-self.task.height // 2**stage), -(-self.task.width // 2**stage)
 
     def _edge(self, operation: int, added: bool, stage: int) -> tuple[Operator, ...]:
-        width, size = _WIDTHS[stage], self._size(stage)
+        width, size = STAGE_WIDTHS[stage], self._size(stage)
         if operation == _SKIP:
             return (elementwise(width, size, residual=True),) if added else ()
         if operation == _POOL:
@@ -156,8 +161,8 @@ class NasBench201Space(SearchSpace):
 
     def _between_stages(self) -> tuple[Operator, ...]:
         operators: list[Operator] = []
-        for stage in range(1, len(_WIDTHS)):
-            before, width = _WIDTHS[stage - 1], _WIDTHS[stage]
+        for stage in range(1, len(STAGE_WIDTHS)):
+            before, width = STAGE_WIDTHS[stage - 1], STAGE_WIDTHS[stage]
             large, small = self._size(stage - 1), self._size(stage)
             operators += [
                 pool(before, large, kernel=2, stride=2),
@@ -168,7 +173,8 @@ class NasBench201Space(SearchSpace):
         return tuple(operators)
 
     def _classifier(self) -> tuple[Operator, ...]:
-        channels, size = _WIDTHS[-1], self._size(len(_WIDTHS) - 1)
+        # The last batch norm has no convolution to fold into: like the ReLU it is a part of the pooling.
+        channels, size = STAGE_WIDTHS[-1], self._size(len(STAGE_WIDTHS) - 1)
         return global_pool(channels, size, activation="relu"), linear(channels, self.task.classes)
 
     # --- strings -------------------------------------------------------------------
@@ -177,7 +183,7 @@ class NasBench201Space(SearchSpace):
         """``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`` of the canonical genotype."""
         row = self.canonical_row(genotype)
         nodes = []
-        for node in range(1, _NODES):
+        for node in range(1, NODES):
             edges = [(s, OPERATIONS[int(row[e])]) for e, (s, t) in enumerate(EDGES) if t == node]
             nodes.append("|" + "".join(f"{operation}~{source}|" for source, operation in edges))
         return "+".join(nodes)

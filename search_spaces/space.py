@@ -169,6 +169,22 @@ class SearchSpace(ABC):
         row: IntArray = self.canonicalize(genotype[None])[0]
         return row
 
+    def connected(self, genotypes: IntArray) -> BoolArray:
+        """Which canonical genotypes are networks whose output depends on the image, shape ``(n,)``.
+
+        All, unless a space has others: those have a cost and a string, but cannot be built.
+        """
+        return np.ones(len(genotypes), dtype=np.bool_)
+
+    def all_networks(self) -> IntArray:
+        """Every network, as distinct canonical genotypes, shape ``(n, genes)``.
+
+        For small spaces alone: takes memory for all of :attr:`size_log10`'s genotypes.
+        """
+        genotypes = np.indices(tuple(self.cardinalities)).reshape(len(self.genes), -1).T.astype(np.int64)
+        distinct = np.unique(self.canonicalize(genotypes), axis=0)
+        return distinct[self.connected(distinct)]
+
     def sample(self, count: int, rng: np.random.Generator) -> IntArray:
         """Canonical genotypes, each gene uniform; shape ``(count, genes)``."""
         draws = rng.integers(0, self.cardinalities, size=(count, len(self.genes)), dtype=np.int64)

@@ -8,12 +8,10 @@ from api.lookups import device_of_path, find_device, is_id, space_of_field, supe
 from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
 from hw_profiles.measurement import Measurement
-from nas.calibration.buildable_spaces import buildable
 from nas.calibration.population import population
 from nas.home import Home
 from nas.recorded_tables import RecordedTables
 from nas.store import Store
-from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
 
@@ -32,10 +30,6 @@ def start_calibration(
     """
     device = device_of_path(store, device_id)
     space = space_of_field("body", asked.space)
-    try:
-        buildable(get_space(space))
-    except UsageError as error:
-        raise invalid_field("body", "space", str(error).rstrip(".")) from error
     fixed: dict[str, str] = {"device": device.profile.id, "space": space}
     supernet = store.supernets.latest(space=space)
     if asked.supernet is not None:

@@ -17,8 +17,7 @@ from nas.store.leases import Lease
 from nas.store.store import Store
 from nas.workflows.workspace import Workspace
 from search_spaces.facts import FloatArray
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 _UNTRAINED = "untrained"
 
@@ -28,7 +27,7 @@ class NetworkMeasurer:
 
     def __init__(
         self,
-        space: MobileNetV3Space,
+        space: SearchSpace,
         profile: DeviceProfile,
         store: Store,
         pool: UntrainedPool,
@@ -91,7 +90,7 @@ class NetworkMeasurer:
 @contextlib.contextmanager
 def network_measurer(
     workspace: Workspace,
-    space: MobileNetV3Space,
+    space: SearchSpace,
     profile: DeviceProfile,
     progress: Progress,
     lease: Lease | None = None,

@@ -9,15 +9,24 @@ from search_spaces.space import IntArray, SearchSpace
 Precisions = Literal["all", "fp32"]
 
 _SPREAD: Final = 2000
+_SMALL_LOG10: Final = 4.5
+"""A space of at most so many genotypes (decimal logarithm) is taken whole."""
 
 
 def population(space: SearchSpace, seed: int, precisions: Precisions) -> IntArray:
-    """About 2,000 distinct canonical genotypes, the smallest and the largest among them, shape ``(n, genes)``."""
+    """Distinct canonical genotypes of networks that can be built, shape ``(n, genes)``.
+
+    All networks of a small space, else about 2,000, the smallest and the largest among them.
+    """
     ends = np.stack([space.smallest(), space.largest()])
-    rows = np.concatenate([ends, space.sample_spread(_SPREAD, np.random.default_rng(seed))])
+    if space.size_log10 <= _SMALL_LOG10:
+        rows = space.all_networks()
+    else:
+        rows = np.concatenate([ends, space.sample_spread(_SPREAD, np.random.default_rng(seed))])
     if len(space.policy_columns):
         if precisions == "fp32":
             rows = space.with_policy(rows, "fp32")
         else:
             rows = np.concatenate([rows, space.with_policy(ends, "int8")])
-    return np.unique(rows, axis=0)
+    distinct = np.unique(rows, axis=0)
+    return distinct[space.connected(distinct)]

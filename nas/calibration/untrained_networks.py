@@ -18,8 +18,7 @@ from nas.candidates.deployed_files import deployed_files, write_deployed_files
 from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of, write_bytes
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 _RECORD: Final = "untrained.json"
 _REFERENCE_IMAGES: Final = 4
@@ -36,7 +35,7 @@ UntrainedOutcome = NetworkFiles | PreparationFailure
 class UntrainedPreparer:
     """Writes networks of one space into ``cache``, one folder a candidate; the same ones on every run."""
 
-    def __init__(self, space: MobileNetV3Space, cache: Path) -> None:
+    def __init__(self, space: SearchSpace, cache: Path) -> None:
         self._space = space
         self._cache = cache
 
@@ -61,10 +60,9 @@ class UntrainedPreparer:
         return files if _is_complete(files) else None
 
     def _files(self, genotype: IntArray) -> NetworkFiles:
-        candidate_id = self._space.candidate(genotype).id
-        folder = self._cache / candidate_id[:2] / candidate_id
-        quantized = "int8" in self._space.network_shape(genotype).precisions.values()
-        files = deployed_files(folder, candidate_id, quantized=quantized)
+        candidate = self._space.candidate(genotype)
+        folder = self._cache / candidate.id[:2] / candidate.id
+        files = deployed_files(folder, candidate.id, quantized="int8" in candidate.policy.values())
         return replace(files, quantized_tolerance=_QUANTIZED_TOLERANCE)
 
     def _make(self, genotype: IntArray, files: NetworkFiles) -> None:
@@ -72,7 +70,7 @@ class UntrainedPreparer:
         import torch  # noqa: PLC0415
 
         from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.supernet.static_network import StaticNetwork  # noqa: PLC0415
+        from nas.networks.building import build_network  # noqa: PLC0415
 
         rng = np.random.default_rng(_SEED)
 
@@ -81,7 +79,7 @@ class UntrainedPreparer:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
-            network = StaticNetwork.from_shape(self._space, genotype)
+            network = build_network(self._space, genotype)
         recalibrate_batch_norm(network, torch.from_numpy(images(_NORM_IMAGES)))
         write_deployed_files(
             network.deploy(), files, reference=images(_REFERENCE_IMAGES), calibration=images(_RANGE_IMAGES)

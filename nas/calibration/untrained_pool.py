@@ -10,9 +10,8 @@ from nas.calibration.untrained_networks import UntrainedOutcome, UntrainedPrepar
 from nas.candidates.candidate_processes import CandidateProcesses
 from nas.candidates.preparation import PreparationFailure
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
 
@@ -27,9 +26,7 @@ _state = _ProcessState()
 
 
 def _start(space_name: str, task: ImageTask, cache: Path) -> None:
-    space = get_space(space_name, task)
-    if isinstance(space, MobileNetV3Space):
-        _state.preparer = UntrainedPreparer(space, cache)
+    _state.preparer = UntrainedPreparer(get_space(space_name, task), cache)
 
 
 def _prepare(genotype: IntArray) -> UntrainedOutcome:
@@ -42,7 +39,7 @@ class UntrainedPool:
     """A context manager over the processes; they start with the first network that is not there yet."""
 
     def __init__(
-        self, space: MobileNetV3Space, cache: Path, *, processes: int | None = None, deadline_s: float = 600.0
+        self, space: SearchSpace, cache: Path, *, processes: int | None = None, deadline_s: float = 600.0
     ) -> None:
         self._space = space
         self._at_hand = UntrainedPreparer(space, cache)

@@ -12,7 +12,7 @@ from nas.home import write_atomically
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from nas.supernet.static_network import StaticNetwork
+    from nas.networks.network import UnitNetwork
 
 FloatImages = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> Netwo
 
 
 def write_deployed_files(
-    deployed: "StaticNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
+    deployed: "UnitNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
 ) -> None:
     """Writes a network's graph, program and reference outputs, each whole or not at all.
 
@@ -49,7 +49,7 @@ def write_deployed_files(
     from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
     from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
 
-    precisions = deployed.space.network_shape(deployed.genotype).precisions
+    precisions = deployed.precisions
     with torch.no_grad():
         outputs = deployed(torch.from_numpy(reference)).numpy()
     _write_reference(files.reference, reference, outputs)

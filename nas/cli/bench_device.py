@@ -14,7 +14,7 @@ _COLUMNS = ("spearman", "mape_pct", "within_10_pct", "coverage_90_pct", "interva
 
 def device(
     name: Annotated[str, typer.Option("--device", "-d", help="A device that can be measured here.")],
-    space: Annotated[str, typer.Option("--space", help="A search space whose networks can be built here.")],
+    space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[int, typer.Option(help="Measurements to calibrate with.")] = 20,
     held_out: Annotated[int, typer.Option("--held-out", help="Networks measured to compare with.")] = 100,
     sources: Annotated[

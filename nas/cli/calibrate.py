@@ -21,7 +21,7 @@ _STOPPED = {
 
 def calibrate(
     device: Annotated[str, typer.Argument(help="A device that can be measured here; `hwnas devices` lists them.")],
-    space: Annotated[str, typer.Option("--space", help="A search space whose networks can be built here.")],
+    space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[int, typer.Option(help="Measurements at most.")] = 20,
     target_mape: Annotated[
         float | None, typer.Option("--target-mape", help="Stop once the stated error, in percent, is at most this.")

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MOMENTUM = 0.1
-EPSILON = 1e-5
+from nas.networks.layers import EPSILON
 
 
 class ElasticBatchNorm(nn.Module):

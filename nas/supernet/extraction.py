@@ -2,12 +2,13 @@
 
 from torch import nn
 
+from nas.networks.layers import ConvUnit, SqueezeExcite
 from nas.supernet.elastic_batch_norm import ElasticBatchNorm
 from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
-from nas.supernet.static_network import ConvUnit, SqueezeExcite, StaticNetwork, copy_tensor
+from nas.supernet.static_network import StaticNetwork, copy_tensor
 from nas.supernet.supernet import ElasticBlock, ElasticConvUnit, ElasticDepthwiseUnit, Supernet
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray

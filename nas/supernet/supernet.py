@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.supernet.activation import activate
+from nas.networks.activation import activate
 from nas.supernet.elastic_batch_norm import ElasticBatchNorm
 from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise

@@ -10,7 +10,6 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
-from nas.calibration.buildable_spaces import buildable
 from nas.calibration.device_samples import DeviceSamples, device_folder, note_drift, samples_of
 from nas.calibration.drift import MIN_KNOWN, DriftCheck, check_drift
 from nas.calibration.known_devices import KnownDevices, known_devices
@@ -26,9 +25,8 @@ from predictors.errors import UnfitDataError
 from predictors.samples import MIN_SAMPLES
 from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import canonical_name, get_space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 DEFAULT_BUDGET: Final = 20
 
@@ -110,8 +108,7 @@ def calibrate_device(
     measurements disagree with fresh ones, all earlier ones are dropped.
 
     Raises:
-        UsageError: where the device cannot be measured here, the space's networks cannot be built, or
-            the request contradicts itself.
+        UsageError: where the device cannot be measured here, or the request contradicts itself.
         UnfitDataError: where too few measurements succeed, or they say nothing.
         NasError: where measuring is impossible.
     """
@@ -228,7 +225,7 @@ class CalibrationRun:
     def __init__(
         self,
         workspace: Workspace,
-        space: MobileNetV3Space,
+        space: SearchSpace,
         profile: DeviceProfile,
         earlier: DeviceSamples,
         measurer: NetworkMeasurer,
@@ -308,14 +305,14 @@ class CalibrationRun:
         return samples_of(self._workspace.home, self._workspace.store, self._profile, self._space).repeatability
 
 
-def bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNetV3Space:
+def bound_space(workspace: Workspace, request: CalibrationRequest) -> SearchSpace:
     """The space with the images and classes that the request means.
 
     Raises:
-        UsageError: where its networks cannot be built here, or there is no such supernet.
+        UsageError: where there is no such supernet, or it is of another space.
     """
     name = canonical_name(request.space)
-    space = buildable(get_space(name))
+    space = get_space(name)
     if request.supernet is not None:
         supernet = workspace.supernet(request.supernet)
         if supernet.space != name:
@@ -325,7 +322,7 @@ def bound_space(workspace: Workspace, request: CalibrationRequest) -> MobileNetV
         if newest is None:
             return space
         supernet = newest
-    return buildable(get_space(name, supernet.task))
+    return get_space(name, supernet.task)
 
 
 def _sources_sentence(known: KnownDevices) -> str:

@@ -147,6 +147,13 @@ def test_a_calibration_is_queued_and_followed(service: Service) -> None:
         service.queue.cancel(job.id)
 
 
+@pytest.mark.parametrize("space", ["nasbench201", "fbnet", "mnasnet"])
+def test_a_space_without_a_supernet_is_calibrated_too(service: Service, space: str) -> None:
+    response = service.client.post(CALIBRATIONS, json={"space": space})
+    assert response.status_code == 202
+    service.queue.cancel(response.json()["id"])
+
+
 def test_a_device_that_was_measured_here_is_a_source(service: Service) -> None:
     address = "/v1/devices/local-cpu/onnxruntime/calibrations"
     response = service.client.post(address, json={"space": SPACE.name, "sources": [PROFILE.id]})
@@ -224,7 +231,7 @@ def test_a_wrong_field_of_a_search_is_named_and_nothing_is_queued(
     ("change", "field"),
     [
         ({"space": "resnet"}, "space"),
-        ({"space": "nasbench201"}, "space"),
+        ({"space": "nasbench201", "budget": 5425}, "budget"),
         ({"budget": 4}, "budget"),
         ({"sources": "a"}, "sources"),
         ({"budget": 2100}, "budget"),

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
-from nas.calibration.buildable_spaces import buildable
 from nas.calibration.untrained_networks import UntrainedPreparer
 from nas.calibration.untrained_pool import UntrainedPool
 from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of
-from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
@@ -34,12 +32,6 @@ def test_files_are_complete_and_kept(tmp_path, precision):
     files.onnx.write_bytes(b"damaged")
     digest = sha256_of(preparer.prepare(genotype).onnx)
     assert digest == sha256_of(UntrainedPreparer(SPACE, tmp_path / "other").prepare(genotype).onnx)
-
-
-@pytest.mark.parametrize("name", ["nasbench201", "fbnet", "mnasnet"])
-def test_spaces_without_a_builder_are_said(name):
-    with pytest.raises(UsageError, match=f"networks of {name} cannot be built here"):
-        buildable(get_space(name))
 
 
 def test_a_network_that_takes_too_long_is_a_failure_of_its_own(tmp_path):

@@ -41,7 +41,7 @@ def test_a_calibration_is_compared_with_held_out_measurements_and_continues(hwna
         (("--budget", 5000), "larger than the"),
         (("--sources", "nobody"), "unknown device"),
         (("--precision", "int4"), "--precision"),
-        (("--space", "fbnet"), "cannot be built here"),
+        (("--space", "resnet"), "unknown search space"),
         (("--device", "phone"), "cannot be measured here"),
     ],
 )
