@@ -59,8 +59,11 @@ def plot_history(calibration: Calibration, title: str, path: Path) -> None:
     figure, axes = _axes()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     samples = [step.samples for step in calibration.history]
-    axes.plot(samples, [step.expected_mape_pct for step in calibration.history], "o-", color=_COLOR, label="stated")
-    axes.plot(samples, [step.held_out_mape_pct for step in calibration.history], "s--", color=_OTHER, label="held out")
+    stated = [step.expected_mape_pct for step in calibration.history]
+    cross_validated = [step.held_out_mape_pct for step in calibration.history]
+    axes.plot(samples, stated, "o-", color=_COLOR, label="stated for new networks")
+    label = "cross-validated on the samples, which differ more than new networks do"
+    axes.plot(samples, cross_validated, "s--", color=_OTHER, label=label)
     axes.axhline(calibration.predictor.repeatability * 100, color="#6c757d", linewidth=1, label="repeatability")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("measurements")
