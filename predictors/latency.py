@@ -161,14 +161,14 @@ class LatencyPredictor:
         out_of_fold = LeftOut(residuals=target - selected.out_of_fold, spread=selected.out_of_fold_spread)
         reference = extractor.reference[evaluation_rows(len(extractor.reference), _EVALUATED, seed)]
         around = extractor.of(reference)
-        informed = selected.choice.form == _pool(len(sources))[0].name and len(sources) > 1
+        blended = selected.choice.form == _pool(len(sources))[0].name
         expected = error_scale(
             restore_form(selected.choice.form, _pool(len(sources)), _TREES),
             features,
             around,
             selected.fitted.spread(around),
-            selected.fitted.left_out if informed else out_of_fold,
-            sources if informed else (),
+            selected.fitted.left_out if blended else out_of_fold,
+            sources if blended else (),
             (extractor.source_values(canonical), extractor.source_values(reference)),
             seed,
         )
