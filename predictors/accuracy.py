@@ -149,7 +149,8 @@ class AccuracyPredictor:
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.of_parts(canonical)
-        return _prediction(self._model.predict(features), self._quantile * self._model.spread(features), self.scale)
+        value, spread = self._model.predict_with_spread(features)
+        return _prediction(value, self._quantile * spread, self.scale)
 
     def outside(self, genotypes: IntArray) -> BoolArray:
         """Which candidates lie outside what the predictor was trained on, shape ``(n,)``."""

@@ -44,6 +44,10 @@ class FittedAdditive:
         """The same everywhere: relative error is taken to be even."""
         return np.full(len(features), self.deviation)
 
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`spread`."""
+        return self.predict(features), self.spread(features)
+
     def state(self) -> ModelState:
         """The costs and the deviation."""
         settings: dict[str, Setting] = {"deviation": self.deviation}

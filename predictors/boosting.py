@@ -81,20 +81,26 @@ class FittedBoosting:
     mean: float
     left_out: LeftOut
 
-    def _columns(self, features: Features) -> FloatArray:
-        if self.base is None:
-            return features.columns
-        return np.column_stack([features.columns, self.base.predict(features)])
-
     def predict(self, features: Features) -> FloatArray:
         """Base plus trees, shape ``(n,)``."""
-        start = self.base.predict(features) if self.base is not None else self.mean
-        values: FloatArray = start + booster_predict(self.booster, self._columns(features))
-        return values
+        if self.base is None:
+            return self.mean + booster_predict(self.booster, features.columns)
+        return self._on_top(features, self.base.predict(features))
 
     def spread(self, features: Features) -> FloatArray:
         """The base's; ones without a base."""
         return self.base.spread(features) if self.base is not None else np.ones(len(features))
+
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Base plus trees, and the base's spread."""
+        if self.base is None:
+            return self.predict(features), self.spread(features)
+        start, spread = self.base.predict_with_spread(features)
+        return self._on_top(features, start), spread
+
+    def _on_top(self, features: Features, start: FloatArray) -> FloatArray:
+        columns = np.column_stack([features.columns, start])
+        return start + booster_predict(self.booster, columns)
 
     def state(self) -> ModelState:
         """The base's state and the trees."""

@@ -35,6 +35,11 @@ class FittedResidual:
         """The residual model's."""
         return self.residual.spread(features)
 
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Both models' sum and the residual model's spread."""
+        residual, spread = self.residual.predict_with_spread(features)
+        return self.base.predict(features) + residual, spread
+
     def state(self) -> ModelState:
         """Both models' states."""
         return ModelState(form=self.form.name, parts={"base": self.base.state(), "residual": self.residual.state()})
@@ -95,6 +100,11 @@ class FittedBlend:
     def spread(self, features: Features) -> FloatArray:
         """The members' weighted mean."""
         return self.weights @ np.stack([member.spread(features) for member in self.members])
+
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """The members' weighted means."""
+        values, spreads = zip(*(member.predict_with_spread(features) for member in self.members), strict=True)
+        return self.weights @ np.stack(values), self.weights @ np.stack(spreads)
 
     def state(self) -> ModelState:
         """The members' states."""

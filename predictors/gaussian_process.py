@@ -79,14 +79,24 @@ class FittedGaussianProcess:
 
     def predict(self, features: Features) -> FloatArray:
         """The posterior mean, shape ``(n,)``."""
-        values: FloatArray = self.mean + self.scale * (self._cross(features) @ self.weights)
-        return values
+        return self._mean(self._cross(features))
 
     def spread(self, features: Features) -> FloatArray:
         """The posterior standard deviation with noise, shape ``(n,)``; ones for very large models."""
+        return self._deviation(features, self._cross(features))
+
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Both, of covariances that are computed once."""
+        cross = self._cross(features)
+        return self._mean(cross), self._deviation(features, cross)
+
+    def _mean(self, cross: FloatArray) -> FloatArray:
+        values: FloatArray = self.mean + self.scale * (cross @ self.weights)
+        return values
+
+    def _deviation(self, features: Features, cross: FloatArray) -> FloatArray:
         if not len(self.inverse):
             return np.ones(len(features))
-        cross = self._cross(features)
         explained = np.einsum("ij,ij->i", cross @ self.inverse, cross)
         parameters = np.exp(self.log_parameters)
         prior = np.full(len(features), _CONSTANT)

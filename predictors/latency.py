@@ -207,8 +207,8 @@ class LatencyPredictor:
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.of(canonical)
-        half_width = self.expected.quantile * self._model.spread(features)
-        return _prediction(self._model.predict(features), half_width, self.repeatability)
+        log_ms, spread = self._model.predict_with_spread(features)
+        return _prediction(log_ms, self.expected.quantile * spread, self.repeatability)
 
     def cross_validated(self, latency_ms: FloatArray) -> Prediction:
         """What was predicted of each training sample by a model that had not seen it, with 90 % intervals.

@@ -61,6 +61,10 @@ class Fitted(Protocol):
         """How uncertain each prediction is relative to the others, positive, shape ``(n,)``."""
         ...
 
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`spread`, at less than the cost of both where they share work."""
+        ...
+
     def state(self) -> ModelState:
         """Everything needed to predict again."""
         ...

@@ -33,6 +33,10 @@ class FittedRidge:
         """Ones: a ridge's own error bars say little where it is misspecified."""
         return np.ones(len(features))
 
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`spread`."""
+        return self.predict(features), self.spread(features)
+
     def state(self) -> ModelState:
         """Coefficients and centre."""
         return ModelState(

@@ -108,7 +108,7 @@ class _CrossValidation:
             rows = self._complement(fold)
             fitted = fit_reusing(form, known, self.features.take(rows), self.target[rows], self.seed)
             held_out = self.features.take(fold)
-            values[fold], spreads[fold] = fitted.predict(held_out), fitted.spread(held_out)
+            values[fold], spreads[fold] = fitted.predict_with_spread(held_out)
         return values, spreads
 
 

@@ -55,6 +55,16 @@ class FittedTransfer:
             spreads[rows] = np.hypot(spreads[rows], self.correction.spread(features.take(rows)))
         return spreads
 
+    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Both, each as above."""
+        values, spreads = self.base.predict_with_spread(features)
+        rows = np.flatnonzero(quantized_rows(features))
+        if self.correction is not None and len(rows):
+            shift, spread = self.correction.predict_with_spread(features.take(rows))
+            values[rows] += shift
+            spreads[rows] = np.hypot(spreads[rows], spread)
+        return values, spreads
+
     def state(self) -> ModelState:
         """Both parts' states."""
         parts = {"base": self.base.state()}
