@@ -7,6 +7,7 @@ samples from being explained by one term alone. Leave-one-out residuals have a c
 form (ibid., section 5.4.2).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -153,7 +154,9 @@ class GaussianProcessForm:
         """The process with given kernel parameters conditioned on samples."""
         mean = float(target.mean())
         scale = float(target.std()) or 1.0
-        kernel, _ = self._kernel(self._inner(features), log_parameters)
+        parameters = np.exp(log_parameters)
+        shares = (share for share, _ in self._parts(self._inner(features), parameters))
+        kernel = self._kernel(shares, len(target), float(parameters[-1]))
         inverse = linalg.inv(kernel, check_finite=False)
         weights = inverse @ ((target - mean) / scale)
         precision = np.diag(inverse)
@@ -195,27 +198,26 @@ class GaussianProcessForm:
             inner.append(block @ block.T if term.kind == "linear" else squared_distances(block, block))
         return inner
 
-    def _kernel(self, inner: list[FloatArray], log_parameters: FloatArray) -> tuple[FloatArray, list[FloatArray]]:
-        """The kernel matrix with noise, and its derivative by each log parameter."""
-        parameters = np.exp(log_parameters)
-        size = len(inner[0])
-        total = np.full((size, size), _CONSTANT)
-        slopes: list[FloatArray] = []
+    def _parts(self, inner: list[FloatArray], parameters: FloatArray) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+        """Each term's share of the kernel; a radial one's with its squared distances in lengths."""
         position = 0
         for term, matrix in zip(self.terms, inner, strict=True):
             if term.kind == "linear":
-                part = parameters[position] * matrix
-                slopes.append(part)
+                yield parameters[position] * matrix, None
                 position += 1
             else:
                 scaled = matrix / parameters[position + 1] ** 2
-                part = parameters[position] * np.exp(-0.5 * scaled)
-                slopes.extend((part, part * scaled))
+                yield parameters[position] * np.exp(-0.5 * scaled), scaled
                 position += 2
-            total += part
-        total[np.diag_indices(size)] += parameters[-1] + _JITTER
-        slopes.append(parameters[-1] * np.eye(size))
-        return total, slopes
+
+    @staticmethod
+    def _kernel(shares: Iterable[FloatArray], size: int, noise: float) -> FloatArray:
+        """The kernel matrix with noise, shape ``(size, size)``."""
+        total = np.full((size, size), _CONSTANT)
+        for share in shares:
+            total += share
+        total[np.diag_indices(size)] += noise + _JITTER
+        return total
 
     def _prior(self) -> tuple[FloatArray, FloatArray]:
         """Centres and standard deviations of the log parameters."""
@@ -234,7 +236,9 @@ class GaussianProcessForm:
         centre, deviation = self._prior()
 
         def objective(log_parameters: FloatArray) -> tuple[float, FloatArray]:
-            kernel, slopes = self._kernel(inner, log_parameters)
+            parameters = np.exp(log_parameters)
+            parts = list(self._parts(inner, parameters))
+            kernel = self._kernel((share for share, _ in parts), len(target), float(parameters[-1]))
             try:
                 factor = linalg.cholesky(kernel, lower=True, check_finite=False)
             except linalg.LinAlgError:
@@ -244,8 +248,13 @@ class GaussianProcessForm:
             pull = (log_parameters - centre) / deviation
             value = 0.5 * target @ weights + np.log(np.diag(factor)).sum() + 0.5 * pull @ pull
             sensitivity = inverse - np.outer(weights, weights)
-            gradient = np.array([0.5 * np.vdot(sensitivity, slope) for slope in slopes]) + pull / deviation
-            return float(value), gradient
+            slopes: list[float] = []
+            for share, distances in parts:
+                slopes.append(float(np.vdot(sensitivity, share)))
+                if distances is not None:
+                    slopes.append(float(np.vdot(sensitivity, share * distances)))
+            slopes.append(float(parameters[-1] * np.trace(sensitivity)))
+            return float(value), 0.5 * np.array(slopes) + pull / deviation
 
         found = optimize.minimize(
             objective,
