@@ -153,9 +153,9 @@ class AccuracyPredictor:
         return _prediction(value, self._quantile * spread, self.scale)
 
     def outside(self, genotypes: IntArray) -> BoolArray:
-        """Which candidates lie outside what the predictor was trained on, shape ``(n,)``."""
+        """Which candidates lie outside what the predictor was trained on, or cannot be built; shape ``(n,)``."""
         canonical = self.space.canonicalize(self.space.validate(genotypes))
-        return self._range.outside(self._extractor.facts(canonical))
+        return self._range.outside(self._extractor.facts(canonical)) | ~self.space.connected(canonical)
 
     def save(self, folder: Path) -> None:
         """Writes this revision into a new folder.

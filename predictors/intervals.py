@@ -4,8 +4,9 @@ A device's own left-out errors say how far predictions are off, but a dozen of t
 from samples chosen to differ, say it badly. Known devices tell how left-out errors
 relate to true ones: each plays the new device in turn, with the others as its sources
 and the same samples, and its true errors are known (cross-fitted, as in Vovk 2015).
-With many samples the conformal quantile of out-of-fold errors speaks for itself
-(Lei et al. 2018).
+Without some known devices, and from few samples, left-out errors are mistrusted: a model
+that explains six samples may owe it to chance. With many samples the conformal
+quantile of left-out errors speaks for itself (Lei et al. 2018).
 """
 
 import math
@@ -32,6 +33,15 @@ _PRIOR_WEIGHT: Final = 8.0
 _PRIOR_QUANTILE: Final = 2.0
 _PRIOR_ERROR: Final = 0.95
 _MAX_PSEUDO_TARGETS: Final = 24
+_VOUCHING_DEVICES: Final = 4
+"""Pseudo-targets from which on they say what left-out errors are worth."""
+_TRUSTED_SAMPLES: Final = 20
+"""From here on left-out errors are believed even without them."""
+_FEWEST_SAMPLES: Final = 5
+_MISTRUST_ERROR: Final = 0.1
+"""Log milliseconds: what errors are taken to be before anything is known."""
+_MISTRUST_SAMPLES: Final = 5.0
+"""Samples that it counts for at the fewest samples, falling to none at the trusted ones."""
 _CAUTION: Final = 0.25
 """Standard deviations of the known devices' ratios by which intervals are wider than the mean asks."""
 _SOURCES_A_RELATIVE: Final = 8
@@ -76,6 +86,7 @@ def error_scale(
     population: Features,
     population_spread: FloatArray,
     left_out: LeftOut,
+    out_of_fold: FloatArray,
     sources: Sequence[LatencySource],
     source_logs: tuple[FloatArray, FloatArray],
     seed: int,
@@ -91,12 +102,13 @@ def error_scale(
         population: Features of networks of the kind that will be predicted.
         population_spread: The device's predictions' spreads over the population.
         left_out: The device's samples, each left out.
+        out_of_fold: Their residuals by models that were fitted anew without them, log milliseconds.
         sources: The known devices.
         source_logs: Their log milliseconds for the samples and for the population.
         seed: Of the pseudo-targets' measurement noise.
     """
     scores = left_out.residuals / left_out.spread
-    scale = typical_error(scores)
+    scale = typical_error(scores) * float(population_spread.mean())
     if len(scores) >= MANY_SAMPLES:
         return ErrorScale(
             quantile=conformal_quantile(scores), mean=float(np.mean(np.abs(left_out.residuals))), pseudo_targets=0
@@ -119,11 +131,26 @@ def error_scale(
             stated = typical_error(fitted.left_out.residuals / fitted.left_out.spread)
             quantiles.append(math.log((float(np.quantile(errors / spread, LEVEL)) + SMALLEST) / stated))
             means.append(math.log((float(errors.mean() / spread.mean()) + SMALLEST) / stated))
+    if len(quantiles) < _VOUCHING_DEVICES:
+        scale = _mistrusted(scale, out_of_fold)
+    widened = _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles))
     return ErrorScale(
-        quantile=scale * _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles)),
-        mean=scale * float(population_spread.mean()) * _shrunk(means, _PRIOR_ERROR),
+        quantile=scale * widened / float(population_spread.mean()),
+        mean=scale * _shrunk(means, _PRIOR_ERROR),
         pseudo_targets=len(quantiles),
     )
+
+
+def _mistrusted(scale: float, out_of_fold: FloatArray) -> float:
+    """A typical error for which no known devices vouch: the fewer the samples, the less it is believed.
+
+    Fits that saw fewer samples replace the closed form, and both give way to a cautious guess.
+    """
+    count = len(out_of_fold)
+    trust = float(np.clip((count - _FEWEST_SAMPLES) / (_TRUSTED_SAMPLES - _FEWEST_SAMPLES), 0.0, 1.0))
+    seen = trust * math.log(scale) + (1.0 - trust) * math.log(typical_error(out_of_fold))
+    guesses = _MISTRUST_SAMPLES * (1.0 - trust)
+    return math.exp((count * seen + guesses * math.log(_MISTRUST_ERROR)) / (count + guesses))
 
 
 def _family(logs: FloatArray, number: int) -> IntArray:

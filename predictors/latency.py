@@ -168,6 +168,7 @@ class LatencyPredictor:
             around,
             selected.fitted.spread(around),
             selected.fitted.left_out if blended else out_of_fold,
+            out_of_fold.residuals,
             sources if blended else (),
             (extractor.source_values(canonical), extractor.source_values(reference)),
             seed,
@@ -225,9 +226,9 @@ class LatencyPredictor:
         return self._model.predict(self._extractor.of(genotypes))
 
     def outside(self, genotypes: IntArray) -> BoolArray:
-        """Which candidates lie outside what the predictor was trained on, shape ``(n,)``."""
+        """Which candidates lie outside what the predictor was trained on, or cannot be built; shape ``(n,)``."""
         canonical = self.space.canonicalize(self.space.validate(genotypes))
-        return self._range.outside(self._extractor.facts(canonical))
+        return self._range.outside(self._extractor.facts(canonical)) | ~self.space.connected(canonical)
 
     def save(self, folder: Path) -> None:
         """Writes this revision, its sources inside it, into a new folder.

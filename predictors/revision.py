@@ -24,6 +24,9 @@ from predictors.features import SCHEMA, schema_hash
 from predictors.regression import FloatArray, ModelState
 from search_spaces.space import IntArray, SearchSpace
 
+FORMAT: Final = 2
+"""Raised whenever what a revision's files hold changes: others are refused, and fitted again."""
+
 _DOCUMENT = "revision.json"
 _ARRAYS = "arrays.npz"
 _DAMAGE: Final = (
@@ -79,6 +82,7 @@ def save_revision(
         np.savez(temporary / _ARRAYS, allow_pickle=False, **arrays)
         document = {
             "kind": revision.kind,
+            "format": FORMAT,
             "schema": SCHEMA,
             "schema_hash": schema_hash(space),
             "space": space.name,
@@ -114,7 +118,7 @@ def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
     """Reads a revision.
 
     Raises:
-        RevisionError: where it is missing, damaged, of another kind, space or feature schema.
+        RevisionError: where it is missing, damaged, of another format, kind, space or feature schema.
     """
     with whole_revision(folder):
         document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
@@ -122,6 +126,11 @@ def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
         with (folder / _ARRAYS).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays: dict[str, NDArray[np.float64]] = {name: file[name] for name in file.files}
         found = document["kind"], document["space"], document["schema_hash"]
+        if document.get("format", 1) != FORMAT:
+            raise RevisionError(
+                f"{folder} was written by another version of hwnas (format {document.get('format', 1)}; this one reads"
+                f" {FORMAT}); calibrate or search again, and a new revision takes its place."
+            )
         model = _unflatten(document.pop("model"), "model", arrays, folder)
     if found[0] != kind:
         raise RevisionError(f"{folder} holds a predictor of kind {found[0]!r}, not {kind!r}.")

@@ -45,6 +45,23 @@ def test_works_from_few_samples(count):
     assert LatencyMetrics.of(truth, prediction).spearman > 0.5
 
 
+@pytest.mark.parametrize("count", [5, 6, 8, 12])
+def test_a_handful_of_samples_is_not_believed_to_explain_everything(count):
+    """Six samples that a model fits exactly by chance say nothing of its error."""
+    inside, stated_shares = [], []
+    for seed in range(6):
+        source = LatencyPredictor.fit(SPACE, *_samples(6, 30 + seed, integer_speedup=0.8), seed=1)
+        for sources in ((), (source,)):
+            fitted = LatencyPredictor.fit(SPACE, *_samples(count, seed), seed=1, sources=sources)
+            genotypes, truth = _samples(200, 50 + seed)
+            found = LatencyMetrics.of(truth, fitted.predict(genotypes))
+            inside.append(found.coverage_90_pct)
+            stated_shares.append(fitted.expected_mape_pct / found.mape_pct)
+    assert np.mean(inside) > 80
+    assert min(inside) > 40
+    assert min(stated_shares) > 0.3
+
+
 def test_intervals_are_wider_for_networks_unlike_the_samples():
     rng = np.random.default_rng(20)
     small = SPACE.with_policy(SPACE.sample(40, rng), "fp32")
@@ -172,6 +189,16 @@ def test_refuses_a_revision_with_a_field_that_says_nothing(tmp_path, predictor, 
     predictor.save(tmp_path / "revision")
     _nulled(tmp_path / "revision" / "revision.json", field)
     with pytest.raises(RevisionError, match="fit it again"):
+        LatencyPredictor.load(tmp_path / "revision", SPACE)
+
+
+def test_a_revision_of_another_version_is_refused_as_such(tmp_path, predictor):
+    predictor.save(tmp_path / "revision")
+    path = tmp_path / "revision" / "revision.json"
+    document = json.loads(path.read_text())
+    del document["format"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(RevisionError, match="another version of hwnas"):
         LatencyPredictor.load(tmp_path / "revision", SPACE)
 
 
