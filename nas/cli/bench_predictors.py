@@ -129,7 +129,7 @@ def accuracy(
     from predictors.accuracy_benchmark import AccuracyRow, run_accuracies  # noqa: PLC0415
 
     sizes = _counts(train_sizes, "--train-sizes")
-    tables = [MeasurementTable.load(path) for path in table]
+    tables = [MeasurementTable.load_in_space(path) for path in table]
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
 
@@ -158,7 +158,7 @@ def _calibration_plan(
         samples=_counts(samples, "--samples"),
         seeds=tuple(range(seeds)),
     )
-    return plan, [MeasurementTable.load(path) for path in paths]
+    return plan, [MeasurementTable.load_in_space(path) for path in paths]
 
 
 def _names(text: str) -> tuple[str, ...]:

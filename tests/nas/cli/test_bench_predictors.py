@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from hw_profiles.measurement_table import MeasurementTable
+from hw_profiles.measurement_table import MeasurementTable, TableError
 from nas.cli import bench_predictors
 from search_spaces.errors import UsageError
 from search_spaces.facts import CostFacts
@@ -59,3 +59,17 @@ def test_accuracy_prints_rows_as_json(table):
 def test_sample_counts_that_are_none(table, samples):
     with pytest.raises(UsageError, match="whole numbers"):
         _run(bench_predictors.calibration, "--table", table, "--targets", "b", "--samples", samples)
+
+
+def test_a_string_that_does_not_parse_names_its_file_and_row(table, tmp_path):
+    good = MeasurementTable.load(table)
+    bad = tmp_path / "bad.csv"
+    MeasurementTable(
+        space=good.space, archs=("nonsense", *good.archs[1:]), latency_ms=good.latency_ms, accuracy=good.accuracy
+    ).save(bad)
+    for command, *options in (
+        (bench_predictors.calibration, "--targets", "b"),
+        (bench_predictors.accuracy, "--task", "top1"),
+    ):
+        with pytest.raises(TableError, match=r"bad\.csv: row 1: "):
+            _run(command, "--table", bad, *options)
