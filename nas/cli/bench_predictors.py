@@ -48,9 +48,9 @@ def calibration(
     """Calibrate to recorded devices from few of their rows and predict the held-out ones.
 
     A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
-    samples chosen from, the others alone. A target is never its own source. Where a table has
-    fewer rows than samples asked for, all are used and the row says how many. The table shows
-    medians over the seeds.
+    samples chosen from, the others alone. A target is never its own source, and sources of other
+    spaces than its own do not serve it. Where a table has fewer rows than samples asked for, all
+    are used and the row says how many. The table shows medians over the seeds.
     """
     from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
@@ -63,7 +63,7 @@ def calibration(
             done.append(row.as_json())
             progress.update("calibrations", len(done), max(total, len(done)), {"target": row.target})
 
-        run_calibrations(tables, plan, report)
+        run_calibrations(tables, plan, report, progress.say)
     write_rows(done, out)
     if as_json:
         print_json(done)
@@ -96,7 +96,7 @@ def ablation(
             done.append(row.as_json())
             progress.update("ablations", len(done), max(total, len(done)), {"target": row.target})
 
-        run_ablation(tables, plan, report)
+        run_ablation(tables, plan, report, progress.say)
     write_rows(done, out)
     if as_json:
         print_json(done)

@@ -47,6 +47,28 @@ def test_calibration_prints_a_table_and_writes_rows(table, tmp_path):
     assert [(row["target"], row["samples"], row["seed"]) for row in rows] == [("b", 10, 0), ("b", 10, 1)]
 
 
+@pytest.mark.parametrize("command", [bench_predictors.calibration, bench_predictors.ablation])
+def test_sources_of_another_space_are_said_to_serve_no_target(command, table, tmp_path):
+    other = get_space("nasbench201")
+    rows = np.unique(other.sample(12, np.random.default_rng(0)), axis=0)
+    column = np.linspace(1.0, 2.0, len(rows))
+    elsewhere = tmp_path / "elsewhere.csv"
+    MeasurementTable(
+        space=other.name,
+        archs=tuple(other.to_strings(rows)),
+        latency_ms=dict.fromkeys(("c", "d", "e", "f"), column),
+        accuracy={},
+    ).save(elsewhere)
+    arguments = ("--table", table, "--table", elsewhere, "--targets", "b", "--samples", "5", "--seeds", 1, "--json")
+    lonely = _run(command, *arguments, "--sources", "c")
+    sentence = "nasbench201's c is no source for mnasnet: its targets (b) are calibrated without sources."
+    assert lonely.stderr.splitlines().count(sentence) == 1
+    many = _run(command, *arguments, "--sources", "c,d,e,f")
+    assert "nasbench201's c, nasbench201's d, nasbench201's e and 1 more are no sources for mnasnet" in many.stderr
+    for served in ("a,c", ""):
+        assert "no source" not in _run(command, *arguments, "--sources", served).stderr
+
+
 def test_accuracy_prints_rows_as_json(table):
     result = _run(
         bench_predictors.accuracy, "--table", table, "--task", "top1", "--train-sizes", 40, "--seeds", 1, "--json"
