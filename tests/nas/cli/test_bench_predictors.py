@@ -69,6 +69,24 @@ def test_sources_of_another_space_are_said_to_serve_no_target(command, table, tm
         assert "no source" not in _run(command, *arguments, "--sources", served).stderr
 
 
+def test_what_a_small_table_had_is_said(table):
+    arguments = ("--table", table, "--targets", "a,b", "--samples", "10,500", "--seeds", 1)
+    used = {
+        row["samples"]: row["samples_used"]
+        for row in json.loads(_run(bench_predictors.calibration, *arguments, "--json").stdout)
+    }
+    assert used[10] == 10
+    assert used[500] < 120
+    printed = _run(bench_predictors.calibration, *arguments).stdout
+    assert printed.count(f"500 ({used[500]} used)") == 2
+    assert f"mnasnet, 500 samples ({used[500]} used): mean" in printed
+    assert "mnasnet, 10 samples: mean" in printed
+    arguments = ("--table", table, "--task", "top1", "--train-sizes", "40,9000", "--seeds", 1)
+    _, row = json.loads(_run(bench_predictors.accuracy, *arguments, "--json").stdout)
+    assert row["train_size"] == 9000
+    assert f"9000 ({row['train_rows']} used)" in _run(bench_predictors.accuracy, *arguments).stdout
+
+
 def test_accuracy_prints_rows_as_json(table):
     result = _run(
         bench_predictors.accuracy, "--table", table, "--task", "top1", "--train-sizes", 40, "--seeds", 1, "--json"
