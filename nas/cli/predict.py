@@ -77,7 +77,10 @@ def predict(
         f" {metrics['n']} measurements, cross-validated error {metrics['mape_pct']:.1f} %."
     )
     if answer.stale:
-        print_lines(f"{device} has changed since (runtime or processor): run `hwnas calibrate {device}` again.")
+        print_lines(
+            f"{device} has changed since (runtime or processor):"
+            f" run `hwnas calibrate {device} --space {answer.space.name}` again."
+        )
 
 
 def _texts(candidates: list[str], file: Path | None) -> list[str]:

@@ -74,8 +74,11 @@ def test_the_table_names_the_revision(hwnas):
     ("arguments", "words"),
     [
         (("phone", TEXTS[0]), "unknown device 'phone'"),
-        (("bare/tvm", TEXTS[0]), "no latency predictor yet; run `hwnas calibrate bare/tvm`"),
+        (("bare/tvm", TEXTS[0]), "no latency predictor yet; run `hwnas calibrate bare/tvm --space SPACE` on its"),
         ((DEVICE, TEXTS[0], "--space", "fbnet"), "no latency predictor in fbnet"),
+        (("local-cpu/tvm", TEXTS[0]), "run `hwnas calibrate local-cpu/tvm --space SPACE` first"),
+        (("local-cpu/tvm", TEXTS[0], "--space", "fbnet"), "run `hwnas calibrate local-cpu/tvm --space fbnet` first"),
+        (("phone", TEXTS[0]), "known: bare/tvm, board/tvm, local-cpu/onnxruntime, local-cpu/tvm"),
         ((DEVICE, TEXTS[0], "--space", "resnet"), "unknown search space"),
         ((DEVICE, TEXTS[0], get_space("mnasnet").to_string(get_space("mnasnet").smallest())), "candidate 2: "),
         ((DEVICE, get_space("fbnet").to_string(get_space("fbnet").smallest())), "candidate 1: "),
