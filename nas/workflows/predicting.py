@@ -50,6 +50,8 @@ class LatencyAnswer:
 
     predictor: StoredPredictor
     space: SearchSpace
+    expected_mape_pct: float
+    """The error stated for new networks."""
     stale: bool
     """Whether the device has changed (its runtime, its processor) since the measurements."""
     genotypes: IntArray
@@ -75,6 +77,7 @@ def predict_latencies(workspace: Workspace, device: str, space: str | None, text
     return LatencyAnswer(
         predictor=stored,
         space=predictor.space,
+        expected_mape_pct=predictor.expected_mape_pct,
         stale=known is not None and fingerprint is not None and known.profile.fingerprint != fingerprint,
         genotypes=genotypes,
         candidates=predicted_candidates(predictor, genotypes),

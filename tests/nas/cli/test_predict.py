@@ -50,6 +50,9 @@ def test_strings_and_ids_get_the_predictors_answer(hwnas):
     expected = predictor.predict(ROWS)
     assert by_text["predictor"] == revision
     assert not by_text["stale"]
+    assert by_text["expected_mape_pct"] == pytest.approx(predictor.expected_mape_pct)
+    assert by_text["samples"] == 20
+    assert by_text["held_out"] == pytest.approx(predictor.held_out.as_json())
     assert [one["predicted"] for one in by_text["predictions"]] == pytest.approx(expected.value.tolist())
     assert [one["interval_90"][1] for one in by_text["predictions"]] == pytest.approx(expected.high.tolist())
     assert [one["outside"] for one in by_text["predictions"]] == predictor.outside(ROWS).tolist()
@@ -67,7 +70,10 @@ def test_the_table_names_the_revision(hwnas):
     code, out, _ = hwnas("predict", DEVICE, TEXTS[0])
     assert code == 0
     assert "90 % interval" in out
-    assert "20 measurements, cross-validated error" in out
+    with open_workspace(Home(hwnas.home)) as workspace:
+        _, predictor = put_latency_predictor(workspace.home, workspace.store, DEVICE)
+    assert f"20 measurements; stated error on new networks {predictor.expected_mape_pct:.1f} %, cross-valid" in out
+    assert f"which were chosen to differ and are harder, {predictor.held_out.mape_pct:.1f} %." in out
 
 
 @pytest.mark.parametrize(
