@@ -125,6 +125,21 @@ class MeasurementTable:
             raise TableError(f"{path}: {error}") from error
 
     @classmethod
+    def load_in_space(cls, path: Path) -> "MeasurementTable":
+        """Reads a file as :meth:`load` does, and sees that every string is of the table's space.
+
+        Raises:
+            TableError: where the file cannot be read or a string does not parse; names the file and the row.
+            UnknownNameError: where the table is of an unknown space.
+        """
+        table = cls.load(path)
+        try:
+            table.genotypes()
+        except TableError as error:
+            raise TableError(f"{path}: {error}") from error
+        return table
+
+    @classmethod
     def parse(cls, text: str) -> "MeasurementTable":
         """Reads CSV text.
 

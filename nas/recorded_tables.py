@@ -16,7 +16,7 @@ from hw_profiles.measurement_table import MeasurementTable, TableError
 from nas.home import Home, write_bytes
 from predictors.benchmark_tables import join_rows
 from search_spaces.errors import NasError
-from search_spaces.registry import canonical_name, get_space
+from search_spaces.registry import canonical_name
 
 _SUFFIX: Final = ".csv.gz"
 _NOTE: Final = ".json"
@@ -84,13 +84,9 @@ class RecordedTables:
         return tables[0] if len(tables) == 1 else join_rows(tables)
 
     def _read_new(self, path: Path) -> RecordedTable:
-        table = MeasurementTable.load(path)
+        table = MeasurementTable.load_in_space(path)
         if not table.latency_ms and not table.accuracy:
             raise TableError(f"{path}: the table has no column latency_ms:DEVICE and none accuracy:TASK.")
-        try:
-            table.genotypes(get_space(table.space))
-        except TableError as error:
-            raise TableError(f"{path}: {error}") from error
         return RecordedTable(id=_id_of(table), file_name=path.name, imported_at=datetime.now(UTC), table=table)
 
     def _write(self, recorded: RecordedTable) -> None:

@@ -58,15 +58,16 @@ def run_ablation(
     tables: Sequence[MeasurementTable],
     plan: CalibrationPlan,
     on_row: Callable[[AblationRow], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[AblationRow]:
-    """All variants over a plan; splits and sources as in the calibration benchmark.
+    """All variants over a plan; splits and sources as in the calibration benchmark, and what is said of them.
 
     Raises:
         UnknownNameError: for a device that no table has.
         UsageError: for tables or columns that cannot be used.
     """
     rows = []
-    for record in joined_records(tables, plan):
+    for record in joined_records(tables, plan, say):
         targets = [name for name in plan.targets if name in record.table.latency_ms]
         for seed in plan.seeds if targets else ():
             learn, held_out = split_rows(len(record.genotypes), seed)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.measurement_table import MeasurementTable
-from search_spaces.errors import UsageError
+from search_spaces.errors import UsageError, quoted
 from search_spaces.registry import canonical_name, get_space
 from search_spaces.space import IntArray, SearchSpace
 
@@ -65,10 +65,13 @@ def join_rows(tables: Sequence[MeasurementTable]) -> MeasurementTable:
                 target = joined.setdefault(name, np.full(len(row_of), np.nan))
                 measured = ~np.isnan(column)
                 known = target[rows[measured]]
-                if (~np.isnan(known) & (known != column[measured])).any():
+                different = np.flatnonzero(~np.isnan(known) & (known != column[measured]))
+                if len(different):
+                    row = np.flatnonzero(measured)[different[0]]
                     raise UsageError(
-                        f"two tables hold different values of {name!r} for the same row; give each measurement once,"
-                        " or give one of the devices another name."
+                        f"two tables hold different values of {name!r} for the same row, {quoted(table.archs[row])}:"
+                        f" {known[different[0]]} and {column[row]}; give each measurement once, or give one of the"
+                        " devices another name."
                     )
                 target[rows[measured]] = column[measured]
     archs = tuple(arch for arch, _ in row_of)

@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float64]
 Source = LatencyPredictor | SourceModel
 
 _MIN_HELD_OUT = 2
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +89,18 @@ def run_calibrations(
     tables: Sequence[MeasurementTable],
     plan: CalibrationPlan,
     on_row: Callable[[CalibrationRow], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[CalibrationRow]:
     """All rows of a plan, over every space that has a target.
 
     A seeded split holds out 40 % of the rows; sources are fitted to and samples chosen
-    from the others alone.
+    from the others alone. ``say`` hears a sentence a space whose targets have no source.
 
     Raises:
         UnknownNameError: for a device that no table has.
         UsageError: for tables or columns that cannot be used.
     """
-    records = joined_records(tables, plan)
+    records = joined_records(tables, plan, say)
     rows = []
     for record in records:
         targets = [name for name in plan.targets if name in record.table.latency_ms]
@@ -109,8 +111,12 @@ def run_calibrations(
     return rows
 
 
-def joined_records(tables: Sequence[MeasurementTable], plan: CalibrationPlan) -> tuple[RecordedSpace, ...]:
+def joined_records(
+    tables: Sequence[MeasurementTable], plan: CalibrationPlan, say: Callable[[str], None] = lambda _: None
+) -> tuple[RecordedSpace, ...]:
     """The tables by space, once every device of the plan is seen to be in them.
+
+    ``say`` hears a sentence a space that has targets and none of the sources.
 
     Raises:
         UnknownNameError: for a device that no table has.
@@ -121,7 +127,29 @@ def joined_records(tables: Sequence[MeasurementTable], plan: CalibrationPlan) ->
     for name in (*plan.sources, *plan.targets):
         if name not in known:
             raise UnknownNameError("device", name, known)
+    for record in records:
+        targets = [name for name in plan.targets if name in record.table.latency_ms]
+        if targets and plan.sources and record.table.latency_ms.keys().isdisjoint(plan.sources):
+            say(_sourceless_sentence(records, record, targets, plan.sources))
     return records
+
+
+def _sourceless_sentence(
+    records: Sequence[RecordedSpace], lacking: RecordedSpace, targets: Sequence[str], sources: Sequence[str]
+) -> str:
+    """That the sources are of other spaces, so that a space's targets are calibrated without."""
+    homes = {name: next(r.table.space for r in records if name in r.table.latency_ms) for name in sources}
+    shown = [f"{homes[name]}'s {name}" for name in sources[:_SHOWN]]
+    more = [f"{len(sources) - _SHOWN} more"] if len(sources) > _SHOWN else []
+    words = "is no source" if len(sources) == 1 else "are no sources"
+    return (
+        f"{_enumerated([*shown, *more])} {words} for {lacking.table.space}:"
+        f" its targets ({', '.join(targets)}) are calibrated without sources."
+    )
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _calibrate_record(

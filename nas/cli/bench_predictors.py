@@ -48,9 +48,9 @@ def calibration(
     """Calibrate to recorded devices from few of their rows and predict the held-out ones.
 
     A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
-    samples chosen from, the others alone. A target is never its own source. Where a table has
-    fewer rows than samples asked for, all are used and the row says how many. The table shows
-    medians over the seeds.
+    samples chosen from, the others alone. A target is never its own source, and sources of other
+    spaces than its own do not serve it. Where a table has fewer rows than samples asked for, all
+    are used and the row says how many. The table shows medians over the seeds.
     """
     from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
@@ -63,12 +63,13 @@ def calibration(
             done.append(row.as_json())
             progress.update("calibrations", len(done), max(total, len(done)), {"target": row.target})
 
-        run_calibrations(tables, plan, report)
+        run_calibrations(tables, plan, report, progress.say)
     write_rows(done, out)
     if as_json:
         print_json(done)
         return
-    _print_medians("Calibration, medians over the seeds", done, ("space", "target", "samples"), _CALIBRATION_COLUMNS)
+    stated = _with_used(done, "samples", "samples_used", ("space", "target", "samples"))
+    _print_medians("Calibration, medians over the seeds", stated, ("space", "target", "samples"), _CALIBRATION_COLUMNS)
     print_lines(*_worst_lines(done))
 
 
@@ -96,7 +97,7 @@ def ablation(
             done.append(row.as_json())
             progress.update("ablations", len(done), max(total, len(done)), {"target": row.target})
 
-        run_ablation(tables, plan, report)
+        run_ablation(tables, plan, report, progress.say)
     write_rows(done, out)
     if as_json:
         print_json(done)
@@ -129,7 +130,7 @@ def accuracy(
     from predictors.accuracy_benchmark import AccuracyRow, run_accuracies  # noqa: PLC0415
 
     sizes = _counts(train_sizes, "--train-sizes")
-    tables = [MeasurementTable.load(path) for path in table]
+    tables = [MeasurementTable.load_in_space(path) for path in table]
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
 
@@ -143,7 +144,9 @@ def accuracy(
         print_json(done)
         return
     columns = ("kendall_tau", "spearman", "r2", "rmse", "top10_kendall_tau", "coverage_90_pct", "seconds")
-    _print_medians("Accuracy, medians over the seeds", done, ("space", "task", "train_size"), columns)
+    keys = ("space", "task", "train_size")
+    stated = _with_used(done, "train_size", "train_rows", keys)
+    _print_medians("Accuracy, medians over the seeds", stated, keys, columns)
 
 
 def _calibration_plan(
@@ -158,7 +161,7 @@ def _calibration_plan(
         samples=_counts(samples, "--samples"),
         seeds=tuple(range(seeds)),
     )
-    return plan, [MeasurementTable.load(path) for path in paths]
+    return plan, [MeasurementTable.load_in_space(path) for path in paths]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -187,6 +190,25 @@ def _grouped(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[tup
     return dict(groups)
 
 
+def _with_used(
+    rows: Sequence[Mapping[str, Any]], asked: str, used: str, keys: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """The rows, in groups; what was asked for says how much of it was used where that was less."""
+    return [
+        {**row, asked: _stated(row[asked], [member[used] for member in members])}
+        for members in _grouped(rows, keys).values()
+        for row in members
+    ]
+
+
+def _stated(asked: int, used: Sequence[int], unit: str = "") -> str:
+    """What was asked for, and what was used where that was less."""
+    fewest, most = min(used), max(used)
+    if fewest == asked:
+        return f"{asked}{unit}"
+    return f"{asked}{unit} ({fewest if fewest == most else f'{fewest} to {most}'} used)"
+
+
 def _print_medians(title: str, rows: Sequence[Mapping[str, Any]], keys: Sequence[str], columns: Sequence[str]) -> None:
     cells = [
         [*map(str, group), *(f"{median(row[column] for row in members):.4g}" for column in columns)]
@@ -207,9 +229,10 @@ def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             target: median(row["mape_pct"] for row in runs)
             for (target,), runs in _grouped(members, ("target",)).items()
         }
+        used = [row["samples_used"] for row in members]
         by_rank, by_error = min(medians, key=medians.__getitem__), max(errors, key=errors.__getitem__)
         lines.append(
-            f"{space}, {samples} samples: mean Spearman {sum(medians.values()) / len(medians):.3f}"
+            f"{space}, {_stated(samples, used, ' samples')}: mean Spearman {sum(medians.values()) / len(medians):.3f}"
             f" (worst {by_rank} {medians[by_rank]:.3f}),"
             f" mean error {sum(errors.values()) / len(errors):.2f} % (worst {by_error} {errors[by_error]:.2f} %)"
         )

@@ -22,7 +22,10 @@ _STOPPED = {
 def calibrate(
     device: Annotated[str, typer.Argument(help="A device that can be measured here; `hwnas devices` lists them.")],
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
-    budget: Annotated[int, typer.Option(help="Measurements at most.")] = 20,
+    budget: Annotated[
+        int,
+        typer.Option(help="Networks to choose and measure at most; a check for drift may measure up to three more."),
+    ] = 20,
     target_mape: Annotated[
         float | None, typer.Option("--target-mape", help="Stop once the stated error, in percent, is at most this.")
     ] = None,
@@ -101,9 +104,7 @@ def report_lines(report: "CalibrationReport") -> list[str]:
     """A calibration in lines to read."""
     predictor, held_out = report.calibration.predictor, report.calibration.predictor.held_out
     lines = [
-        f"{report.device}, {report.space}: {len(report.calibration.latency_ms)} measurements"
-        f" ({report.measured} taken now, {report.reused} of the chosen ones known, {report.failed} failed);"
-        f" stopped as {_STOPPED[report.calibration.stopped]}.",
+        f"{report.device}, {report.space}: {_counts(report)}; stopped as {_STOPPED[report.calibration.stopped]}.",
         f"stated error on new networks {predictor.expected_mape_pct:.1f} %; cross-validated {held_out.mape_pct:.1f} %,"
         f" Spearman {held_out.spearman:.3f}, {held_out.within_10_pct:.0f} % within ±10 %;"
         f" the device repeats within {predictor.repeatability * 100:.1f} %.",
@@ -118,3 +119,16 @@ def report_lines(report: "CalibrationReport") -> list[str]:
     lines += [f"plot: {path}" for path in report.plots]
     lines.append(f"predictor {report.revision[:12]}; use it: hwnas predict {report.device} --space {report.space} …")
     return lines
+
+
+def _counts(report: "CalibrationReport") -> str:
+    """What was fitted to; the chosen networks less the failed ones, and the others, are all."""
+    chosen = (
+        f"{report.measured + report.reused} networks chosen ({report.measured} taken now, {report.reused} known"
+        f" already), {report.failed} of them failed"
+    )
+    drifted = report.drift is not None and report.drift.drifted
+    origin = "by the check for drift" if drifted else "earlier"
+    noun = "other" if report.joined == 1 else "others"
+    others = f", and {report.joined} {noun} measured {origin}" if report.joined else ""
+    return f"{len(report.calibration.latency_ms)} measurements: {chosen}{others}"

@@ -36,6 +36,7 @@ def predict(
     texts = _texts(candidates or [], file)
     with open_workspace() as workspace:
         answer = predict_latencies(workspace, device, space, texts)
+    metrics = answer.predictor.metrics
     if as_json:
         print_json(
             {
@@ -43,6 +44,9 @@ def predict(
                 "space": answer.space.name,
                 "predictor": answer.predictor.id,
                 "stale": answer.stale,
+                "samples": metrics["n"],
+                "expected_mape_pct": answer.expected_mape_pct,
+                "held_out": {name: value for name, value in metrics.items() if name != "provenance"},
                 "quantity": "latency_p50_ms",
                 "predictions": [
                     {
@@ -71,13 +75,18 @@ def predict(
             for one, genotype in zip(answer.candidates, answer.genotypes, strict=True)
         ],
     )
-    metrics = answer.predictor.metrics
+    # Calibrations alone note where their samples came from; they choose them.
+    chosen = ", which were chosen to differ and are harder" if "provenance" in metrics else ""
     print_lines(
         f"predictor {answer.predictor.id[:12]} of {answer.predictor.created_at:%Y-%m-%d %H:%M}:"
-        f" {metrics['n']} measurements, cross-validated error {metrics['mape_pct']:.1f} %."
+        f" {metrics['n']} measurements; stated error on new networks {answer.expected_mape_pct:.1f} %,"
+        f" cross-validated error on the measured ones{chosen}, {metrics['mape_pct']:.1f} %."
     )
     if answer.stale:
-        print_lines(f"{device} has changed since (runtime or processor): run `hwnas calibrate {device}` again.")
+        print_lines(
+            f"{device} has changed since (runtime or processor):"
+            f" run `hwnas calibrate {device} --space {answer.space.name}` again."
+        )
 
 
 def _texts(candidates: list[str], file: Path | None) -> list[str]:

@@ -37,7 +37,10 @@ class CalibrationRequest:
 
     space: str
     budget: int = DEFAULT_BUDGET
-    """Measurements at most, those of an interrupted run of the same request among them."""
+    """Measurements of chosen networks at most, those of an interrupted run of the same request among them.
+
+    A look for drift takes up to three more.
+    """
     target_mape_pct: float | None = None
     """Stop where the stated error is at most this."""
     sources: tuple[str, ...] | None = None
@@ -70,6 +73,11 @@ class CalibrationReport:
     failed: int
     """Chosen networks that could not be measured."""
     plots: tuple[Path, ...]
+
+    @property
+    def joined(self) -> int:
+        """Networks in the fit that were not chosen: measured earlier, or for the look for drift."""
+        return len(self.calibration.latency_ms) - (self.measured + self.reused - self.failed)
 
     def as_json(self) -> dict[str, Any]:
         """One JSON object."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from hw_profiles.detect import detect_profiles
 from nas.store.predictors import StoredPredictor
 from nas.store.store import Store
 from nas.workflows.predictor_revisions import load_latency
@@ -49,6 +50,8 @@ class LatencyAnswer:
 
     predictor: StoredPredictor
     space: SearchSpace
+    expected_mape_pct: float
+    """The error stated for new networks."""
     stale: bool
     """Whether the device has changed (its runtime, its processor) since the measurements."""
     genotypes: IntArray
@@ -74,6 +77,7 @@ def predict_latencies(workspace: Workspace, device: str, space: str | None, text
     return LatencyAnswer(
         predictor=stored,
         space=predictor.space,
+        expected_mape_pct=predictor.expected_mape_pct,
         stale=known is not None and fingerprint is not None and known.profile.fingerprint != fingerprint,
         genotypes=genotypes,
         candidates=predicted_candidates(predictor, genotypes),
@@ -84,20 +88,31 @@ def newest_latency(store: Store, device: str, space: str | None) -> StoredPredic
     """The newest latency revision of a device, in the space named or the only one that it has any in.
 
     Raises:
-        UnknownNameError: for an unknown device or space.
+        UnknownNameError: for an unknown space, or a device that is neither known nor here.
         UsageError: where there is none, or no space is named and there are several.
     """
-    if store.devices.find(device) is None:
-        raise UnknownNameError("device", device, tuple(known.profile.id for known in store.devices.all()))
     spaces = store.predictors.spaces(device)
     if space is None and len(spaces) > 1:
         raise UsageError(f"{device} has predictors in {', '.join(spaces)}; name one with --space.")
     wanted = canonical_name(space) if space is not None else (spaces[0] if spaces else None)
     found = None if wanted is None else store.predictors.latest(kind="latency", space=wanted, profile_id=device)
     if found is None:
-        where = "" if wanted is None else f" in {wanted}"
-        raise UsageError(f"{device} has no latency predictor{where} yet; run `hwnas calibrate {device}` first.")
+        raise _not_calibrated(store, device, wanted)
     return found
+
+
+def _not_calibrated(store: Store, device: str, space: str | None) -> UsageError:
+    """That a device must be calibrated first, and how; or that there is no such device."""
+    known = {stored.profile.id for stored in store.devices.all()}
+    here = {profile.id for profile in detect_profiles()}
+    if device not in known | here:
+        return UnknownNameError("device", device, tuple(sorted(known | here)))
+    where = "" if space is None else f" in {space}"
+    machine = "" if device in here else " on its machine"
+    return UsageError(
+        f"{device} has no latency predictor{where} yet;"
+        f" run `hwnas calibrate {device} --space {space or 'SPACE'}`{machine} first."
+    )
 
 
 def candidate_genotypes(store: Store, space: SearchSpace, texts: Sequence[str]) -> IntArray:

@@ -7,7 +7,7 @@ from hw_profiles.measurement_table import MeasurementTable, TableError
 from predictors.accuracy_benchmark import run_accuracies
 from predictors.benchmark_tables import join_tables, split_rows
 from predictors.calibration_benchmark import CalibrationPlan, run_calibrations
-from search_spaces.errors import UnknownNameError, UsageError
+from search_spaces.errors import UnknownNameError, UsageError, quoted
 from search_spaces.registry import get_space
 from tests.predictors.synthetic import device_latency_ms, task_accuracy
 
@@ -90,8 +90,10 @@ def test_sources_may_come_from_another_table_of_the_space():
     assert joined.metrics == apart.metrics
     doubled = {name: column * 2 for name, column in table.latency_ms.items()}
     slower = MeasurementTable(space=table.space, archs=table.archs, latency_ms=doubled, accuracy={})
-    with pytest.raises(UsageError, match="give each measurement once"):
+    values = f"{table.latency_ms['slow'][0]} and {doubled['slow'][0]}"
+    with pytest.raises(UsageError, match="give each measurement once") as refused:
         join_tables([table, slower])
+    assert f"'slow' for the same row, {quoted(table.archs[0])}: {values};" in str(refused.value)
     (again,) = join_tables([table, table])
     assert again.table.to_csv() == table.to_csv()
 

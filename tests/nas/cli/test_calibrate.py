@@ -2,19 +2,25 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement_table import MeasurementTable
+from nas.calibration.drift import DriftCheck
+from nas.calibration.known_devices import KnownDevices
+from nas.cli.calibrate import report_lines
 from nas.cli.main import run
 from nas.home import Home
 from nas.jobs.queue import JobQueue
 from nas.jobs.worker import run_worker
+from nas.workflows.calibrating import CalibrationReport
 from nas.workflows.job_handlers import job_handlers
 from nas.workflows.predictor_revisions import load_latency
 from nas.workflows.workspace import open_workspace
+from predictors.calibration import calibrate
 from search_spaces.registry import get_space
 from tests.nas.cli.conftest import CommandLine
 from tests.nas.store.rows import measurement
@@ -143,11 +149,65 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
     assert "must be calibrated anew" in err
     assert "drifted: 3 networks" in out
     assert "0 taken now" not in out
+    total, chosen, failed, others = map(
+        int,
+        re.search(
+            r"(\d+) measurements: (\d+) networks chosen .*, (\d+) of them failed, and (\d+) others?", out
+        ).groups(),
+    )
+    assert total == chosen - failed + others
+    assert 1 <= others <= 3
+    assert "measured by the check for drift" in out
     assert len(stored_numbers(hwnas.home)) > last
     with open_workspace(Home(hwnas.home)) as workspace:
         newest = workspace.store.predictors.latest(kind="latency", space=SPACE.name, profile_id=DEVICE)
         assert newest is not None
         assert load_latency(workspace.home, newest).predict(SPACE.largest()[None]).value[0] < 100
+
+
+@pytest.mark.parametrize(
+    ("drift", "others"),
+    [
+        (None, "and 3 others measured earlier; stopped"),
+        (DriftCheck(checked=3, change_pct=1.0, allowed_pct=5.0), "and 3 others measured earlier; stopped"),
+        (
+            DriftCheck(checked=3, change_pct=9.0, allowed_pct=5.0),
+            "and 3 others measured by the check for drift; stopped",
+        ),
+    ],
+)
+def test_the_printed_counts_add_up(drift, others):
+    def measure(rows):
+        values = device_latency_ms(SPACE, rows, np.random.default_rng(1))
+        values[:1] = np.nan
+        return values
+
+    rows = np.unique(SPACE.sample(80, np.random.default_rng(2)), axis=0)
+    pool, known = rows[3:], rows[:3]
+    known_ms = device_latency_ms(SPACE, known, np.random.default_rng(1))
+    found = calibrate(SPACE, pool, measure, budget=8, seed=0, known=(known, known_ms))
+    report = CalibrationReport(
+        device=DEVICE,
+        space=SPACE.name,
+        task=SPACE.task.as_json(),
+        revision="0" * 64,
+        calibration=found,
+        known=KnownDevices(devices=(), left_out=()),
+        drift=drift,
+        measured=6,
+        reused=2,
+        failed=1,
+        plots=(),
+    )
+    first = report_lines(report)[0]
+    counts = "10 measurements: 8 networks chosen (6 taken now, 2 known already), 1 of them failed, "
+    assert counts + others in first
+
+
+def test_the_budget_names_the_check_for_drift(hwnas):
+    code, out, _ = hwnas("calibrate", "--help")
+    assert code == 0
+    assert "up to three more" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

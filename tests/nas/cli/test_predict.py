@@ -50,6 +50,9 @@ def test_strings_and_ids_get_the_predictors_answer(hwnas):
     expected = predictor.predict(ROWS)
     assert by_text["predictor"] == revision
     assert not by_text["stale"]
+    assert by_text["expected_mape_pct"] == pytest.approx(predictor.expected_mape_pct)
+    assert by_text["samples"] == 20
+    assert by_text["held_out"] == pytest.approx(predictor.held_out.as_json())
     assert [one["predicted"] for one in by_text["predictions"]] == pytest.approx(expected.value.tolist())
     assert [one["interval_90"][1] for one in by_text["predictions"]] == pytest.approx(expected.high.tolist())
     assert [one["outside"] for one in by_text["predictions"]] == predictor.outside(ROWS).tolist()
@@ -67,15 +70,21 @@ def test_the_table_names_the_revision(hwnas):
     code, out, _ = hwnas("predict", DEVICE, TEXTS[0])
     assert code == 0
     assert "90 % interval" in out
-    assert "20 measurements, cross-validated error" in out
+    with open_workspace(Home(hwnas.home)) as workspace:
+        _, predictor = put_latency_predictor(workspace.home, workspace.store, DEVICE)
+    assert f"20 measurements; stated error on new networks {predictor.expected_mape_pct:.1f} %, cross-valid" in out
+    assert f"which were chosen to differ and are harder, {predictor.held_out.mape_pct:.1f} %." in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("phone", TEXTS[0]), "unknown device 'phone'"),
-        (("bare/tvm", TEXTS[0]), "no latency predictor yet; run `hwnas calibrate bare/tvm`"),
+        (("bare/tvm", TEXTS[0]), "no latency predictor yet; run `hwnas calibrate bare/tvm --space SPACE` on its"),
         ((DEVICE, TEXTS[0], "--space", "fbnet"), "no latency predictor in fbnet"),
+        (("local-cpu/tvm", TEXTS[0]), "run `hwnas calibrate local-cpu/tvm --space SPACE` first"),
+        (("local-cpu/tvm", TEXTS[0], "--space", "fbnet"), "run `hwnas calibrate local-cpu/tvm --space fbnet` first"),
+        (("phone", TEXTS[0]), "known: bare/tvm, board/tvm, local-cpu/onnxruntime, local-cpu/tvm"),
         ((DEVICE, TEXTS[0], "--space", "resnet"), "unknown search space"),
         ((DEVICE, TEXTS[0], get_space("mnasnet").to_string(get_space("mnasnet").smallest())), "candidate 2: "),
         ((DEVICE, get_space("fbnet").to_string(get_space("fbnet").smallest())), "candidate 1: "),
