@@ -65,7 +65,10 @@ class CalibrationRequest(_Request):
 
     space: SpaceName
     budget: int = Field(
-        20, ge=5, le=10_000, description="Measurements at most; not above the networks to choose from: 2,000, or all of a small space."
+        20,
+        ge=5,
+        le=10_000,
+        description="Measurements at most; not above the networks to choose from: 2,000, or all of a small space.",
     )
     target_mape_pct: float | None = Field(
         None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."

@@ -117,8 +117,12 @@ class _Scaling:
             scale=deviation[columns] * np.sqrt(max(len(columns), 1)),
         )
 
-    def apply(self, values: FloatArray) -> FloatArray:
-        scaled: FloatArray = (values[:, self.columns] - self.mean) / self.scale
+    def apply(self, values: NDArray[np.floating]) -> FloatArray:
+        whole = len(self.columns) == values.shape[1]
+        scaled = (values if whole else values[:, self.columns]).astype(np.float64)
+        # In place: a large population's block is made once, not once a step.
+        scaled -= self.mean
+        scaled /= self.scale
         return scaled
 
 
@@ -176,10 +180,10 @@ class FeatureExtractor:
         facts = self._facts.of(genotypes)
         logs = self.source_values(genotypes)
         return Features(
-            encoding=self._encoding_scaling.apply(self._encoding.of(genotypes).astype(np.float64)),
+            encoding=self._encoding_scaling.apply(self._encoding.of(genotypes)),
             facts=self._facts_scaling.apply(np.log1p(facts)),
             sources=self._sources_scaling.apply(logs),
-            loads=(facts / self._mean_loads)[:, self._kept_loads],
+            loads=facts[:, self._kept_loads] / self._mean_loads[self._kept_loads],
             policy=np.zeros((len(genotypes), 0)),
             source_loads=np.exp(logs - self._mean_logs),
         )
