@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {

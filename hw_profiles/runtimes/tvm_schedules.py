@@ -86,9 +86,12 @@ def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN40
         pixels = _largest_divisor(_extent(schedule, spatial[-2]), most_pixels)
         pixel_tiles, pixel = schedule.split(spatial[-2], [None, pixels])
         outer, tile = [*spatial[:-2], pixel_tiles, channel_tiles], [pixel, vector]
+    if _read_elements(schedule, total, 1) > _read_elements(schedule, total, 0):
+        # The larger of the two is read once: each tile's weights serve all pixels before the next ones come.
+        outer = [channel_tiles, *outer[:-1]]
     schedule.reorder(*outer, *summed, *tile, channel)
     last = after[-1] if after else schedule.cache_write(total, 0, "global")
-    schedule.reverse_compute_at(last, channel_tiles)
+    schedule.reverse_compute_at(last, outer[-1])
     _vectorize_last(schedule, last, registers.lanes)
     schedule.vectorize(channel)
     for loop in tile:
@@ -116,6 +119,12 @@ def _vectorize_last(schedule: Any, block: Any, lanes: int) -> None:  # noqa: ANN
 
 def _is_reduction(schedule: Any, block: Any) -> bool:  # noqa: ANN401 - TVM has no type annotations
     return any(variable.iter_type != _SPATIAL for variable in schedule.get(block).iter_vars)
+
+
+def _read_elements(schedule: Any, block: Any, number: int) -> int:  # noqa: ANN401 - TVM has no type annotations
+    """Elements of the tensor that a block reads first (0: the images) or second (1: the weights), 0 for none."""
+    reads = schedule.get(block).reads
+    return math.prod(int(side) for side in reads[number].source.shape) if number < len(reads) else 0
 
 
 def _extent(schedule: Any, loop: Any) -> int:  # noqa: ANN401 - TVM has no type annotations
