@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from predictors.features import Features, LatencySource
 from predictors.metrics import SMALLEST, typical_error
 from predictors.regression import Form, LeftOut
+from predictors.samples import MIN_SAMPLES
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -37,7 +38,6 @@ _VOUCHING_DEVICES: Final = 4
 """Pseudo-targets from which on they say what left-out errors are worth."""
 _TRUSTED_SAMPLES: Final = 20
 """From here on left-out errors are believed even without them."""
-_FEWEST_SAMPLES: Final = 5
 _MISTRUST_ERROR: Final = 0.1
 """Log milliseconds: what errors are taken to be before anything is known."""
 _MISTRUST_SAMPLES: Final = 5.0
@@ -147,7 +147,7 @@ def _mistrusted(scale: float, out_of_fold: FloatArray) -> float:
     Fits that saw fewer samples replace the closed form, and both give way to a cautious guess.
     """
     count = len(out_of_fold)
-    trust = float(np.clip((count - _FEWEST_SAMPLES) / (_TRUSTED_SAMPLES - _FEWEST_SAMPLES), 0.0, 1.0))
+    trust = float(np.clip((count - MIN_SAMPLES) / (_TRUSTED_SAMPLES - MIN_SAMPLES), 0.0, 1.0))
     seen = trust * math.log(scale) + (1.0 - trust) * math.log(typical_error(out_of_fold))
     guesses = _MISTRUST_SAMPLES * (1.0 - trust)
     return math.exp((count * seen + guesses * math.log(_MISTRUST_ERROR)) / (count + guesses))
