@@ -71,10 +71,11 @@ class Rows:
 
 
 class Screened:
-    """Fits that may look at the landscape's float accuracies."""
+    """Fits that may look at the landscape's float accuracies; ``looks`` holds each look's architectures."""
 
     def __init__(self, size=12, rounds=2):
-        self.seen = []
+        self.looks = []
+        self.rounds = rounds
         start = SPACE.unquantized(DESIGN)
         self.fits = PredictorFits(
             latency=FITS.latency,
@@ -85,7 +86,7 @@ class Screened:
         )
 
     def known(self, genotypes):
-        self.seen += [row.tobytes() for row in genotypes]
+        self.looks.append([row.tobytes() for row in genotypes])
         accuracy = np.array([outcome.accuracy_val for outcome in Landscape().evaluate(genotypes)])
         return KnownAccuracies(space=SPACE, genotypes=genotypes, accuracy=accuracy)
 
@@ -132,10 +133,15 @@ def test_guidance_beats_random_with_the_same_budget():
 def test_only_screened_architectures_are_evaluated_for_real():
     screened, rows = Screened(), Rows()
     run_search(SPACE, DESIGN, Landscape(), rows, screened.fits, settings())
-    assert len(set(screened.seen)) == len(screened.seen) > len(DESIGN)
+    start, *looks = screened.looks
+    batches = [looks[at : at + screened.rounds] for at in range(0, len(looks), screened.rounds)]
+    assert len(batches) == 2
+    for batch in batches:  # a batch's rounds look at nothing that is known before it, and at nothing twice
+        seen = [*start, *(row for look in batch for row in look)]
+        assert len(set(seen)) == len(seen) > len(start)
     proposed = np.concatenate([generation.genotypes for generation in rows.written[1:]])
     assert len(proposed) == 16
-    assert {row.tobytes() for row in SPACE.unquantized(proposed)} <= set(screened.seen)
+    assert {row.tobytes() for row in SPACE.unquantized(proposed)} <= {row for look in screened.looks for row in look}
 
 
 def test_a_resumed_search_screens_the_same():
