@@ -72,7 +72,7 @@ class RealEvaluator:
             if isinstance(latency, MeasurementFailure):
                 outcomes[candidate_id] = Outcome(candidate_id=candidate_id, failure=latency.message)
             elif accuracy is not None and latency is not None:
-                outcomes[candidate_id] = _outcome(latency, accuracy.accuracy)
+                outcomes[candidate_id] = _outcome(latency, accuracy)
         missing = [row for row, candidate_id in enumerate(ids) if candidate_id not in outcomes]
         self._evaluate_missing([genotypes[row] for row in missing], latencies, outcomes)
         return [outcomes[candidate_id] for candidate_id in ids]
@@ -99,7 +99,7 @@ class RealEvaluator:
         for prepared in ready:
             latency = latencies[prepared.candidate_id]
             outcomes[prepared.candidate_id] = (
-                _outcome(latency, prepared.accuracy_val)
+                _outcome(latency, self._evaluation(prepared))
                 if isinstance(latency, Measurement)
                 else Outcome(candidate_id=prepared.candidate_id, failure=latency.message)
             )
@@ -138,16 +138,15 @@ class RealEvaluator:
         return outcomes
 
     def _write_accuracy(self, prepared: Prepared) -> None:
-        self._store.evaluations.put(
-            [
-                Evaluation(
-                    supernet_id=self._supernet_id,
-                    candidate_id=prepared.candidate_id,
-                    part="val",
-                    accuracy=prepared.accuracy_val,
-                    images=prepared.images_val,
-                )
-            ]
+        self._store.evaluations.put([self._evaluation(prepared)])
+
+    def _evaluation(self, prepared: Prepared) -> Evaluation:
+        return Evaluation(
+            supernet_id=self._supernet_id,
+            candidate_id=prepared.candidate_id,
+            part="val",
+            accuracy=prepared.accuracy_val,
+            images=prepared.images_val,
         )
 
 
@@ -183,11 +182,15 @@ def known_latencies(
     return known
 
 
-def _outcome(latency: Measurement, accuracy_val: float) -> Outcome:
+def _outcome(latency: Measurement, accuracy: Evaluation) -> Outcome:
     return Outcome(
         candidate_id=latency.candidate_id,
-        accuracy_val=accuracy_val,
-        latency_p50_ms=latency.latency_p50_ms,
-        latency_p95_ms=latency.latency_p95_ms,
-        size_bytes=latency.size_bytes,
+        metrics={
+            "accuracy": accuracy.accuracy,
+            "latency_p50_ms": latency.latency_p50_ms,
+            "latency_p95_ms": latency.latency_p95_ms,
+            "size_bytes": float(latency.size_bytes),
+        },
+        images_val=accuracy.images,
+        quality=latency.quality,
     )

@@ -58,6 +58,38 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """What accuracy to expect on new images (fractions), from a predictor as prior and the validation reading."""
+
+    expected: float
+    interval_90: tuple[float, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's object."""
+        return {"expected": self.expected, "interval_90": list(self.interval_90)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Accuracy":
+        """Inverse of :meth:`as_json`."""
+        low, high = row["interval_90"]
+        return cls(expected=row["expected"], interval_90=(low, high))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a search spent."""
+
+    evaluations: int
+    """Candidates exported, compiled, checked and timed."""
+    lookups: int
+    """Float accuracies evaluated with inherited weights, without export or device."""
+
+    def as_json(self) -> dict[str, int]:
+        """The contract's object."""
+        return {"evaluations": self.evaluations, "lookups": self.lookups}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One network of a front, or a baseline beside it."""
 
@@ -68,7 +100,15 @@ class Member:
     latency_p50_ms: Latency
     latency_p95_ms: Latency
     accuracy_val: float
+    """Fraction of the validation images: the reading that the search used."""
     accuracy_test: float | None = None
+    """Fraction of the test images, counted after every choice was made."""
+    accuracy: Accuracy | None = None
+    """None in fronts of earlier versions."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Measured figures by metric name (:data:`nas.metrics.METRICS`)."""
+    quality: str = "ok"
+    """``noisy`` where the latency reading failed its own quality check."""
     artifacts: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -82,21 +122,41 @@ class Member:
             "latency_p95_ms": self.latency_p95_ms.as_json(),
             "accuracy_val": self.accuracy_val,
             "accuracy_test": self.accuracy_test,
+            "accuracy": None if self.accuracy is None else self.accuracy.as_json(),
+            "metrics": dict(self.metrics),
+            "quality": self.quality,
             "artifacts": dict(self.artifacts),
         }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Member":
         """Inverse of :meth:`as_json`."""
+        accuracy = row.get("accuracy")
         return cls(
             **(
                 dict(row)
                 | {
                     "latency_p50_ms": Latency.from_json(row["latency_p50_ms"]),
                     "latency_p95_ms": Latency.from_json(row["latency_p95_ms"]),
+                    "accuracy": None if accuracy is None else Accuracy.from_json(accuracy),
                 }
             )
         )
+
+    @property
+    def expected_accuracy(self) -> float:
+        """The expected accuracy; the validation reading in fronts of earlier versions."""
+        return self.accuracy_val if self.accuracy is None else self.accuracy.expected
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Values by metric name, as objectives and constraints compare them."""
+        return dict(self.metrics) | {
+            "accuracy": self.expected_accuracy,
+            "latency_p50_ms": self.latency_p50_ms.best_known,
+            "latency_p95_ms": self.latency_p95_ms.best_known,
+            "size_bytes": float(self.size_bytes),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +185,16 @@ class Front:
     evaluations: int
     members: tuple[Member, ...]
     baselines: Baselines | None = None
+    supernet: str | None = None
+    """Id of the supernet; None in fronts of earlier versions, as the next four."""
+    fingerprint: str | None = None
+    """Of the device profile when it was measured."""
+    method: str | None = None
+    budget: Budget | None = None
+    objectives: tuple[str, ...] = ("latency_p50_ms", "accuracy")
+    """Metric names (:data:`nas.metrics.METRICS`)."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What the search was asked to keep, as :meth:`nas.metrics.Constraints.as_limits` gives it."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's front object."""
@@ -135,6 +205,12 @@ class Front:
             "data": self.data,
             "seed": self.seed,
             "evaluations": self.evaluations,
+            "supernet": self.supernet,
+            "fingerprint": self.fingerprint,
+            "method": self.method,
+            "budget": None if self.budget is None else self.budget.as_json(),
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
             "members": [member.as_json() for member in self.members],
             "baselines": {},
         }
@@ -149,7 +225,7 @@ class Front:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Front":
         """Inverse of :meth:`as_json`."""
-        beside = body["baselines"]
+        beside, budget = body["baselines"], body.get("budget")
         return cls(
             device=body["device"],
             space=body["space"],
@@ -164,6 +240,12 @@ class Front:
             )
             if beside
             else None,
+            supernet=body.get("supernet"),
+            fingerprint=body.get("fingerprint"),
+            method=body.get("method"),
+            budget=None if budget is None else Budget(**budget),
+            objectives=tuple(body.get("objectives", ("latency_p50_ms", "accuracy"))),
+            limits=body.get("limits", {}),
         )
 
     @classmethod

@@ -1,8 +1,8 @@
 """What a real evaluation gives, what a user may ask for, and how both become objectives."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,18 +17,38 @@ class Outcome:
     """One real evaluation: measured figures, or the reason why there are none."""
 
     candidate_id: str
-    accuracy_val: float = math.nan
-    """Fraction of the validation images."""
-    latency_p50_ms: float = math.nan
-    latency_p95_ms: float = math.nan
-    size_bytes: int = 0
-    """Size of the deployed file: the ONNX graph, or TVM's shared library."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Values by metric name (:data:`nas.metrics.METRICS`); ``accuracy`` is the reading on the validation images."""
+    images_val: int = 0
+    """Validation images that the accuracy was counted on; 0 where the count is unknown."""
+    quality: str = "ok"
+    """``noisy`` where the latency reading failed its own quality check."""
     failure: str | None = None
 
     @property
     def succeeded(self) -> bool:
         """Whether every figure is there."""
         return self.failure is None
+
+    @property
+    def accuracy_val(self) -> float:
+        """Fraction of the validation images."""
+        return self.metrics["accuracy"]
+
+    @property
+    def latency_p50_ms(self) -> float:
+        """Median latency in milliseconds."""
+        return self.metrics["latency_p50_ms"]
+
+    @property
+    def latency_p95_ms(self) -> float:
+        """95th percentile of the latency in milliseconds."""
+        return self.metrics["latency_p95_ms"]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the deployed file."""
+        return int(self.metrics["size_bytes"])
 
 
 class Evaluator(Protocol):

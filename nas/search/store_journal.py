@@ -51,7 +51,11 @@ def _trial(genotype: IntArray, outcome: Outcome) -> Trial:
         candidate_id=outcome.candidate_id,
         state="complete" if outcome.succeeded else "failed",
         values=(outcome.latency_p50_ms, outcome.accuracy_val) if outcome.succeeded else None,
-        system_attrs={"latency_p95_ms": outcome.latency_p95_ms, "size_bytes": outcome.size_bytes}
+        system_attrs={
+            "metrics": dict(outcome.metrics),
+            "images_val": outcome.images_val,
+            "quality": outcome.quality,
+        }
         if outcome.succeeded
         else {"failure": outcome.failure},
     )
@@ -62,8 +66,7 @@ def _outcome(trial: Trial) -> Outcome:
         return Outcome(candidate_id=trial.candidate_id or "", failure=str(trial.system_attrs.get("failure")))
     return Outcome(
         candidate_id=trial.candidate_id,
-        latency_p50_ms=trial.values[0],
-        accuracy_val=trial.values[1],
-        latency_p95_ms=trial.system_attrs["latency_p95_ms"],
-        size_bytes=trial.system_attrs["size_bytes"],
+        metrics=trial.system_attrs["metrics"],
+        images_val=trial.system_attrs["images_val"],
+        quality=trial.system_attrs["quality"],
     )

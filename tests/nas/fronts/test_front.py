@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nas.fronts.front import Baselines, Front, FrontFileError, Latency, Member
+from nas.fronts.front import Accuracy, Baselines, Budget, Front, FrontFileError, Latency, Member
 
 
 def _member(candidate: str) -> Member:
@@ -16,6 +16,8 @@ def _member(candidate: str) -> Member:
         latency_p50_ms=Latency(measured=1.0, predicted=1.1, interval_90=(0.9, 1.3)),
         latency_p95_ms=Latency(measured=1.2),
         accuracy_val=0.8,
+        accuracy=Accuracy(expected=0.78, interval_90=(0.76, 0.8)),
+        metrics={"latency_p50_ms": 1.0, "peak_memory_bytes": 2e6},
         artifacts={"onnx": "artifacts/a"},
     )
 
@@ -30,7 +32,16 @@ def _front() -> Front:
         evaluations=40,
         members=(one, two),
         baselines=Baselines(largest_fp32=one, largest_int8=two, random=(two,)),
+        supernet="c" * 64,
+        fingerprint="d" * 64,
+        method="hwnas",
+        budget=Budget(evaluations=40, lookups=124),
+        objectives=("latency_p50_ms", "accuracy", "size_bytes"),
+        limits={"max_latency_p95_ms": 2.0},
     )
+
+
+LATER_FIELDS = {"supernet", "fingerprint", "method", "budget", "objectives", "limits"}
 
 
 def test_a_front_survives_its_bytes() -> None:
@@ -38,12 +49,23 @@ def test_a_front_survives_its_bytes() -> None:
     assert Front.from_bytes(front.to_bytes()) == front
 
 
-@pytest.mark.parametrize("field", sorted(_front().as_json()))
+@pytest.mark.parametrize("field", sorted(_front().as_json().keys() - LATER_FIELDS))
 def test_a_front_without_a_field_is_no_front(field: str) -> None:
     document = _front().as_json()
     del document[field]
     with pytest.raises(FrontFileError, match="no front"):
         Front.from_bytes(json.dumps(document).encode())
+
+
+def test_a_front_of_an_earlier_version_is_read() -> None:
+    document = _front().as_json()
+    for name in LATER_FIELDS:
+        del document[name]
+    del document["members"][0]["accuracy"]
+    front = Front.from_bytes(json.dumps(document).encode())
+    assert front.budget is None
+    assert front.members[0].expected_accuracy == 0.8
+    assert front.members[1].expected_accuracy == 0.78
 
 
 @pytest.mark.parametrize(

@@ -50,10 +50,12 @@ class Landscape:
             outcomes.append(
                 Outcome(
                     candidate_id=candidate_id,
-                    accuracy_val=float(accuracy[row]),
-                    latency_p50_ms=float(p50[row]),
-                    latency_p95_ms=float(p50[row] * 1.1),
-                    size_bytes=int(weights[row]),
+                    metrics={
+                        "accuracy": float(accuracy[row]),
+                        "latency_p50_ms": float(p50[row]),
+                        "latency_p95_ms": float(p50[row] * 1.1),
+                        "size_bytes": float(weights[row]),
+                    },
                 )
             )
         return outcomes
