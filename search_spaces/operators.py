@@ -79,8 +79,3 @@ class Operator:
         out_bytes = 4 if self.kind == "dequantize" else self.bits // 8
         read = self.input_elements + (self.output_elements if self.residual else 0)
         return read * in_bytes + self.output_elements * out_bytes
-
-    @property
-    def kernel_key(self) -> tuple[object, ...]:
-        """The fields that determine the kernel's code; equal for launches of the same kernel."""
-        return tuple(getattr(self, field) for field in self.__dataclass_fields__)
