@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.home import Home, sha256_of
-from nas.store.predictors import StoredPredictor
+from nas.store.predictors import NewPredictor, StoredPredictor
 from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.errors import RevisionError
@@ -50,15 +50,17 @@ def store_revision(
         if not kept.exists():
             shutil.move(folder, kept)
     workspace.store.predictors.put(
-        revision=revision,
-        kind="accuracy" if profile_id is None else "latency",
-        profile_id=profile_id,
-        space=predictor.space.name,
-        supernet_id=supernet_id,
-        data_sha256=predictor.data_sha256,
-        schema_version=str(SCHEMA),
-        metrics=predictor.held_out.as_json() | ({"provenance": dict(provenance)} if provenance else {}),
-        folder=revision,
+        NewPredictor(
+            id=revision,
+            kind="accuracy" if profile_id is None else "latency",
+            profile_id=profile_id,
+            space=predictor.space.name,
+            supernet_id=supernet_id,
+            data_sha256=predictor.data_sha256,
+            schema_version=str(SCHEMA),
+            metrics=predictor.held_out.as_json() | ({"provenance": dict(provenance)} if provenance else {}),
+            folder=revision,
+        )
     )
     return revision
 
