@@ -1,4 +1,4 @@
-"""Predictor revisions in a home: saved under the hash of their files, noted in the store, loaded back."""
+"""Predictor revisions in a home: saved under the hash of their files, recorded in the store, loaded back."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def store_revision(
     supernet_id: str | None,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """Saves a revision under the hash of its files and notes it in the store; again is harmless.
+    """Saves a revision under the hash of its files and records it in the store; storing it twice is harmless.
 
     Args:
         workspace: home and store.
@@ -66,7 +66,7 @@ def store_revision(
 
 
 def revision_space(home: Home, stored: StoredPredictor) -> SearchSpace:
-    """The space, bound to the task, that a stored revision speaks of.
+    """The space, bound to its task, that a stored revision is for.
 
     Raises:
         RevisionError: where its files are gone or damaged.
