@@ -107,7 +107,8 @@ def report_lines(report: "CalibrationReport") -> list[str]:
     lines = [
         f"{report.device}, {report.space}: {_counts(report)}; stopped as {_STOPPED[report.calibration.stopped]}.",
         f"expected error on new networks {predictor.expected_mape_pct:.1f} %;"
-        f" cross-validated {held_out.mape_pct:.1f} %, Spearman {held_out.spearman:.3f}, {held_out.within_10_pct:.0f} % within ±10 %;"
+        f" cross-validated {held_out.mape_pct:.1f} %, Spearman {held_out.spearman:.3f},"
+        f" {held_out.within_10_pct:.0f} % within ±10 %;"
         f" the device repeats within {predictor.repeatability * 100:.1f} %.",
         f"model: {predictor.choice.form}, {len(report.known.devices)} known devices as sources.",
     ]
