@@ -12,14 +12,15 @@ import queue
 import sys
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from hw_profiles.agreement import check_agreement, read_reference
-from hw_profiles.errors import DisagreementError
+from hw_profiles.agreement import read_reference
+from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
@@ -66,14 +67,23 @@ class Worker:
         return {}
 
     def _compile(self, request: Mapping[str, Any]) -> Reply:
+        files = NetworkFiles.from_json(request["files"])
+        if files.quantized and self._profile.executes("int8") is None:
+            raise CompileError(f"{self._profile.id} does not execute int8, and {files.name} is quantized.")
+        files.require(self._runtime.inputs(quantized=files.quantized))
         start = time.perf_counter()
-        artifact = self._runtime.compile(
-            NetworkFiles.from_json(request["files"]), self._profile, Path(request["folder"])
-        )
-        return {"artifact": str(artifact), "compile_s": time.perf_counter() - start}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", CompileWarning)
+            artifact = self._runtime.compile(files, self._profile, Path(request["folder"]))
+        notes = [str(warning.message) for warning in caught]
+        for note in notes:
+            print(f"{files.name}: {note}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+        return {"artifact": str(artifact), "compile_s": time.perf_counter() - start, "warnings": notes}
 
     def _check(self, request: Mapping[str, Any]) -> Reply:
-        return asdict(check_agreement(self._load(request["artifact"]), NetworkFiles.from_json(request["files"])))
+        executable = self._load(request["artifact"])
+        return asdict(self._runtime.check(executable, NetworkFiles.from_json(request["files"])))
 
     def _time(self, request: Mapping[str, Any]) -> Reply:
         """Interleaves rounds of the networks.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.network_files import NetworkFiles
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.onnx_graph import load_onnx
 from nas.candidates.deployed_files import FloatImages, deployed_files, write_deployed_files
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.detect import detect_profiles
-from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
+from hw_profiles.onnx_graph import graph_outputs
 from hw_profiles.runtimes.protocol import Executable
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore

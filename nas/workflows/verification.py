@@ -13,8 +13,8 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement import Measurement
+from hw_profiles.onnx_graph import load_onnx
 from hw_profiles.profile import DeviceProfile
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
 from nas.artifact_store import ArtifactStore
 from nas.candidates.evaluator import known_latencies, prepare_anchor
 from nas.candidates.preparation import PreparationFailure, Prepared

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
+from hw_profiles.onnx_graph import graph_outputs
 from nas.calibration.untrained_networks import UntrainedPreparer
 from nas.calibration.untrained_pool import UntrainedPool
 from nas.candidates.preparation import PreparationFailure
