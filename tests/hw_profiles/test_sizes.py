@@ -8,7 +8,7 @@ import pytest
 from hw_profiles.detect import resolve_profile
 from hw_profiles.runtimes.registry import get_runtime
 from hw_profiles.sizes import predicted_weight_bytes
-from nas.candidates.deployed_files import deployed_files, write_deployed_files
+from nas.measuring.deployed_files import deployed_files, write_deployed_files
 from nas.networks.building import build_network
 from search_spaces.facts import CostFacts
 from search_spaces.registry import get_space
