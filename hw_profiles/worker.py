@@ -21,6 +21,7 @@ from typing import Any, Final, TextIO
 
 from hw_profiles.agreement import read_reference
 from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
+from hw_profiles.footprint import measure_footprint
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
@@ -47,6 +48,7 @@ class Worker:
         self._commands: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
             "prepare": self._prepare,
             "compile": self._compile,
+            "footprint": self._footprint,
             "check": self._check,
             "time": self._time,
         }
@@ -81,6 +83,16 @@ class Worker:
             print(f"{files.name}: {note}", file=sys.stderr, flush=True)  # noqa: T201 - the log
         return {"artifact": str(artifact), "compile_s": time.perf_counter() - start, "warnings": notes}
 
+    def _footprint(self, request: Mapping[str, Any]) -> Reply:
+        """Loads the artifact afresh; what :meth:`_check` and :meth:`_time` use is the last load."""
+        key = _key(request["artifact"])
+        self._loaded.pop(key, None)
+        image = _timed_image(request["reference"])
+        with self._lock:
+            footprint, executable = measure_footprint(self._runtime, self._profile, Path(request["artifact"]), image)
+        self._keep(key, executable)
+        return asdict(footprint)
+
     def _check(self, request: Mapping[str, Any]) -> Reply:
         executable = self._load(request["artifact"])
         return asdict(self._runtime.check(executable, NetworkFiles.from_json(request["files"])))
@@ -105,14 +117,22 @@ class Worker:
         return {"samples_ms": samples, "busy": busy}
 
     def _load(self, artifact: str) -> Executable:
-        status = Path(artifact).stat() if Path(artifact).exists() else None
-        key = (artifact, status.st_ino, status.st_mtime_ns) if status else (artifact, 0, 0)
-        if key not in self._loaded:
-            self._loaded[key] = self._runtime.load(Path(artifact), self._profile)
+        key = _key(artifact)
+        executable = self._loaded.get(key) or self._runtime.load(Path(artifact), self._profile)
+        self._keep(key, executable)
+        return executable
+
+    def _keep(self, key: tuple[str, int, int], executable: Executable) -> None:
+        self._loaded[key] = executable
         self._loaded.move_to_end(key)
         while len(self._loaded) > _KEPT_EXECUTABLES:
             self._loaded.popitem(last=False)
-        return self._loaded[key]
+
+
+def _key(artifact: str) -> tuple[str, int, int]:
+    """What tells a file from another one that took its name."""
+    status = Path(artifact).stat() if Path(artifact).exists() else None
+    return (artifact, status.st_ino, status.st_mtime_ns) if status else (artifact, 0, 0)
 
 
 def _timed_image(reference: str) -> FloatArray:

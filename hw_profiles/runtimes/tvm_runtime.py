@@ -145,6 +145,12 @@ class TvmRuntime(Runtime):
         except Exception as error:  # its errors have no common root
             raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
 
+    def release_memory(self) -> None:
+        """Empties TVM's pool of buffers, which outlives the networks that they were for."""
+        import tvm
+
+        tvm.get_global_func("vm.builtin.memory_manager.clear")()
+
 
 def _import(files: NetworkFiles) -> "tvm.IRModule":
     if files.quantized:
