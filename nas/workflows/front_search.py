@@ -10,7 +10,7 @@ import numpy as np
 from hw_profiles.profile import DeviceProfile
 from nas.artifact_store import ArtifactStore
 from nas.fronts.front import Baselines, Front, Latency, Member, pareto_members
-from nas.fronts.manifest import FILE_NAMES, InputFormat, build_manifest, manifest_bytes
+from nas.fronts.manifest import InputFormat, build_manifest, file_name, manifest_bytes
 from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
 from nas.measuring.device_measurements import DeviceMeasurements
@@ -321,7 +321,7 @@ def _manifest(
         supernet_id=supernet.id,
         data={"name": supernet.data_name, "fingerprint": supernet.data_fingerprint},
         files={
-            kind: {"file": FILE_NAMES[kind], "sha256": file.sha256, "size_bytes": file.size_bytes}
+            kind: {"file": file_name(kind), "sha256": file.sha256, "size_bytes": file.size_bytes}
             for kind, file in one.files.items()
         },
         measured={

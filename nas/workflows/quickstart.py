@@ -21,7 +21,6 @@ from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
 from nas.workflows.survey import survey
 from nas.workflows.training import train
-from nas.workflows.verification import EXPORTED_RUNTIMES
 from nas.workspace import Workspace
 
 DATA: Final = "fashion-mini"
@@ -117,7 +116,7 @@ def quickstart(
 
 
 def _local_profiles(workspace: Workspace, progress: Progress) -> list[DeviceProfile]:
-    profiles = [profile for profile in detect_profiles() if profile.runtime in EXPORTED_RUNTIMES]
+    profiles = list(detect_profiles())
     for profile in profiles:
         workspace.store.devices.put(profile)
         sets = " ".join(profile.isa)

@@ -229,7 +229,7 @@ def test_a_measurement_of_nothing_known_is_refused(store: Store) -> None:
 
 
 def _artifact(candidate_id: str, *, path: str = "ab/abcd.onnx", kind: str = "onnx", sha256: str = "a" * 64) -> Artifact:
-    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)  # type: ignore[arg-type]
+    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)
 
 
 def test_one_file_can_serve_two_candidates(store: Store) -> None:
@@ -243,7 +243,7 @@ def test_one_file_can_serve_two_candidates(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "pickle"}, {"sha256": "short"}]
+    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "Pickle"}, {"kind": ""}, {"sha256": "short"}]
 )
 def test_artifacts_that_cannot_be_are_refused(store: Store, change: dict[str, str]) -> None:
     (one,) = put_candidates(store, 1)
