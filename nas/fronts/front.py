@@ -16,7 +16,6 @@ from search_spaces.errors import NasError
 from search_spaces.space import BoolArray
 
 SCHEMA: Final = "hwnas.front/1"
-ARTIFACT_KINDS: Final = ("onnx", "tvm", "weights", "manifest")
 
 
 class FrontFileError(NasError):

@@ -5,7 +5,7 @@ import numpy as np
 from nas.home import Home
 from nas.store import Store
 from nas.workflows.predictor_revisions import store_revision
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
 from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
@@ -24,7 +24,7 @@ def put_latency_predictor(
         predictor,
         profile_id=profile.id,
         supernet_id=None,
-        provenance={"fingerprint": profile.fingerprint, "samples": 20},
+        provenance={"fingerprint": profile.fingerprint, "samples": 20, "request": {"space": SPACE.name, "budget": 20}},
     )
     return revision, predictor
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from hw_profiles.measurement import MeasurementFailure
 from nas.home import DiskFullError
@@ -14,6 +14,8 @@ from nas.store import Store, open_store
 from nas.store.artifacts import Artifact
 from nas.store.errors import NotStoredError, StoreConflictError, StoreError
 from nas.store.evaluations import Evaluation
+from nas.store.predictors import NewPredictor
+from nas.store.tables import EvaluationRow
 from search_spaces.errors import InvalidGenotypeError
 from tests.databases import SteppedClock
 from tests.nas.store.rows import (
@@ -148,6 +150,21 @@ def test_evaluations_from_before_a_time_are_told_apart(store: Store, clock: Step
     assert set(store.evaluations.of(SUPERNET_ID, "val")) == {early, late}
 
 
+def test_accuracies_of_another_version_are_kept_and_not_mixed(store: Store) -> None:
+    put_supernet(store)
+    one, two = put_candidates(store, 2)
+    now = Evaluation(supernet_id=SUPERNET_ID, candidate_id=one, part="val", accuracy=0.5, images=1000)
+    earlier = replace(now, accuracy=0.25, runtime_version="onnxruntime 1.0.0+recipe1")
+    store.evaluations.put([earlier, replace(earlier, candidate_id=two)])
+    assert store.evaluations.of(SUPERNET_ID, "val") == {}
+    assert store.evaluations.find(SUPERNET_ID, two, "val") is None
+    store.evaluations.put([now])
+    assert store.evaluations.of(SUPERNET_ID, "val") == {one: now}
+    assert store.evaluations.of_candidate(one) == (now,)
+    with store.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(EvaluationRow)) == 3
+
+
 @pytest.mark.parametrize("accuracy", [-0.1, 1.5, float("nan"), float("inf")])
 def test_an_accuracy_that_is_no_fraction_is_refused_with_its_batch(store: Store, accuracy: float) -> None:
     put_supernet(store)
@@ -212,7 +229,7 @@ def test_a_measurement_of_nothing_known_is_refused(store: Store) -> None:
 
 
 def _artifact(candidate_id: str, *, path: str = "ab/abcd.onnx", kind: str = "onnx", sha256: str = "a" * 64) -> Artifact:
-    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)  # type: ignore[arg-type]
+    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)
 
 
 def test_one_file_can_serve_two_candidates(store: Store) -> None:
@@ -226,7 +243,7 @@ def test_one_file_can_serve_two_candidates(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "pickle"}, {"sha256": "short"}]
+    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "Pickle"}, {"kind": ""}, {"sha256": "short"}]
 )
 def test_artifacts_that_cannot_be_are_refused(store: Store, change: dict[str, str]) -> None:
     (one,) = put_candidates(store, 1)
@@ -240,15 +257,17 @@ def test_the_latest_predictor_is_of_the_asked_kind(store: Store, clock: SteppedC
 
     def put(revision: str, kind: str, profile_id: str | None) -> None:
         store.predictors.put(
-            revision=revision,
-            kind=kind,  # type: ignore[arg-type]
-            profile_id=profile_id,
-            space=SPACE.name,
-            supernet_id=None,
-            data_sha256="e" * 64,
-            schema_version="1",
-            metrics={"mape_pct": 4.5},
-            folder=revision,
+            NewPredictor(
+                id=revision,
+                kind=kind,  # type: ignore[arg-type]
+                profile_id=profile_id,
+                space=SPACE.name,
+                supernet_id=None,
+                data_sha256="e" * 64,
+                schema_version="1",
+                metrics={"mape_pct": 4.5},
+                folder=revision,
+            )
         )
 
     put("r1", "latency", PROFILE.id)

@@ -13,7 +13,7 @@ from nas.fronts.front import Front
 from nas.fronts.manifest import ManifestError, feed
 from nas.home import Home, sha256_of
 from nas.workflows.exporting import ExportCheckError, check_export
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 
 MEMBER_KEYS = {
     "candidate",
@@ -126,7 +126,7 @@ def test_an_exported_library_of_another_network_is_seen(hwnas, searched, tmp_pat
     manifest = json.loads(manifest_file.read_text())
     manifest["hashes"]["tvm"] = sha256_of(folder / right.artifacts["tvm"])
     manifest_file.write_text(json.dumps(manifest))
-    with pytest.raises(ExportCheckError, match="the TVM library of candidate"):
+    with pytest.raises(ExportCheckError, match="the tvm file of candidate"):
         check_export(front, folder)
 
 

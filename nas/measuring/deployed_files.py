@@ -1,0 +1,77 @@
+"""The files of one deployed network: what runtimes compile and what their outputs are checked against."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_profiles.network_files import NetworkFiles
+from nas.home import write_atomically
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from nas.networks.network import UnitNetwork
+
+FloatImages = NDArray[np.float32]
+
+
+def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> NetworkFiles:
+    """Where the files of a candidate lie in its folder."""
+    return NetworkFiles(
+        name=candidate_id,
+        onnx=folder / ("quantized.onnx" if quantized else "float.onnx"),
+        exported_program=None if quantized else folder / "network.pt2",
+        quantized=quantized,
+        reference=folder / "reference.npz",
+    )
+
+
+def write_deployed_files(
+    deployed: "UnitNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
+) -> None:
+    """Writes a network's graph, program and reference outputs, each file completely or not at all.
+
+    Args:
+        deployed: folded and in evaluation mode.
+        files: where to write them.
+        reference: images (n, C, H, W) whose outputs every compiled form must reproduce.
+        calibration: images that activation ranges are taken from.
+
+    Raises:
+        ExportError: if PyTorch cannot export it.
+        DiskFullError: if the disk is full.
+    """
+    # torch takes seconds to import; the command line knows where files lie without it.
+    import torch  # noqa: PLC0415
+
+    from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
+    from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
+
+    precisions = deployed.precisions
+    with torch.no_grad():
+        outputs = deployed(torch.from_numpy(reference)).numpy()
+    _write_reference(files.reference, reference, outputs)
+    program = capture(deployed, torch.from_numpy(reference[:1]))
+    float_path = files.onnx.with_name("float.onnx")
+    export_onnx(program, tuple(precisions), float_path)
+    if files.quantized:
+        quantize_onnx(float_path, precisions, calibration, files.onnx)
+    if files.exported_program is not None:
+        write_atomically(files.exported_program, lambda path: _write_program(program, path))
+
+
+def _write_reference(path: Path, images: FloatImages, outputs: FloatImages) -> None:
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, input=images, output=outputs)
+
+    write_atomically(path, fill)
+
+
+def _write_program(program: "ExportedProgram", path: Path) -> None:
+    from torch.export import save  # noqa: PLC0415
+
+    with path.open("wb") as file:
+        save(program, file)

@@ -1,0 +1,106 @@
+"""The state that every step works on: a home and a store, and the supernets and devices in them."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from hw_profiles.detect import detect_profiles
+from hw_profiles.profile import DeviceProfile
+from nas.home import Home
+from nas.store.store import Store, open_store
+from nas.store.supernets import StoredSupernet
+from search_spaces.errors import UnknownNameError, UsageError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.registry import get_space
+
+SOURCE_FILE: Final = "data.json"
+"""In a supernet's folder: where its data lies."""
+
+_HASH_START: Final = re.compile(r"[0-9a-f]{4,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A home with its open store."""
+
+    home: Home
+    store: Store
+
+    def candidate_cache(self, supernet: StoredSupernet) -> Path:
+        """Where a supernet's prepared candidates lie."""
+        return self.home.cache / "candidates" / supernet.id[:16]
+
+    def measuring_folder(self, profile: DeviceProfile) -> Path:
+        """What is compiled for a device, as it is now; part of the cache."""
+        return self.home.cache / "compiled" / profile.id.replace("/", "-") / profile.fingerprint[:16]
+
+    def compiled_folder(self, supernet: StoredSupernet, profile: DeviceProfile) -> Path:
+        """Where a supernet's candidates, compiled for a device, lie until they are exported."""
+        return self.measuring_folder(profile) / supernet.id[:16]
+
+    def supernet_folder(self, supernet: StoredSupernet) -> Path:
+        """The folder of a supernet's weights."""
+        return self.home.supernets / supernet.folder
+
+    def data_spec(self, supernet: StoredSupernet) -> str:
+        """Where the data that a supernet was trained on lies, as ``--data`` takes it.
+
+        Raises:
+            UsageError: if the supernet's folder does not say.
+        """
+        path = self.supernet_folder(supernet) / SOURCE_FILE
+        try:
+            return str(json.loads(path.read_text("utf-8"))["data"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} does not say where the data is ({error}); run `hwnas train` again.") from error
+
+    def supernet(self, wanted: str | None = None, *, space: str | None = None) -> StoredSupernet:
+        """The newest supernet, or the one whose id begins with ``wanted``.
+
+        Raises:
+            UsageError: if there is none, or several ids begin so.
+        """
+        known = self.store.supernets.all(space=space)
+        if wanted is None:
+            if not known:
+                raise UsageError("no supernet is trained yet; run `hwnas train` first.")
+            return known[0]
+        if not _HASH_START.fullmatch(wanted):
+            raise UsageError(f"{wanted!r} is no supernet id; give at least 4 of its hexadecimal digits.")
+        matches = [supernet for supernet in known if supernet.id.startswith(wanted)]
+        if not matches:
+            raise UnknownNameError("supernet", wanted, tuple(supernet.id[:12] for supernet in known))
+        if len(matches) > 1:
+            raise UsageError(f"{len(matches)} supernets begin with {wanted!r}; give more digits.")
+        return matches[0]
+
+    def profile(self, profile_id: str) -> DeviceProfile:
+        """A device profile: detected here, or stored before.
+
+        Raises:
+            UnknownNameError: if no profile has this id.
+        """
+        known = {device.profile.id: device.profile for device in self.store.devices.all()}
+        known |= {profile.id: profile for profile in detect_profiles()}
+        if profile_id not in known:
+            raise UnknownNameError("device", profile_id, tuple(sorted(known)))
+        self.store.devices.put(known[profile_id])
+        return known[profile_id]
+
+
+@contextlib.contextmanager
+def open_workspace(home: Home | None = None) -> Iterator[Workspace]:
+    """Opens (and where needed makes) the home and its store; closed at the end."""
+    home = home or Home.from_environment()
+    home.root.mkdir(parents=True, exist_ok=True)
+    with open_store(home.database_url) as store:
+        yield Workspace(home, store)
+
+
+def space_of(supernet: StoredSupernet) -> MobileNetV3Space:
+    """The search space that a supernet shares its weights over, bound to its data's task."""
+    return cast("MobileNetV3Space", get_space(supernet.space, supernet.task))
