@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.search.pareto import crowding, non_dominated, ranks
+from nas.search.pareto import crowding, ranks
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
@@ -97,10 +97,3 @@ def mutate(
     moved = np.where(rng.random(genotypes.shape) < jump_probability, jumps, steps)
     return space.canonicalize(np.where(changed, moved, genotypes))
 
-
-def predicted_front(genotypes: IntArray, scores: Scores) -> tuple[IntArray, Scores]:
-    """The feasible non-dominated rows; where none is feasible, the least violating."""
-    allowed = scores.violations <= max(float(scores.violations.min()), 0.0)
-    rows = np.flatnonzero(allowed)
-    rows = rows[non_dominated(scores.objectives[rows])]
-    return genotypes[rows], Scores(objectives=scores.objectives[rows], violations=scores.violations[rows])
