@@ -135,7 +135,7 @@ def _gains(points: FloatArray, front: FloatArray, reference: FloatArray) -> Floa
     gains = np.prod(np.clip(reference - points, 0.0, None), axis=1)
     if not len(front):
         return np.asarray(gains)
-    dominated = (front[None] <= points[:, None]).all(axis=2).any(axis=1)
+    dominated = np.any(np.all(front[None] <= points[:, None], axis=2), axis=1)
     gains[dominated] = 0.0
     volume = moocore.Hypervolume(ref=reference)
     for row in np.flatnonzero(gains > 0):
