@@ -28,14 +28,16 @@ def measure(
     space between. Each candidate is cut out of the supernet, compiled, compared with PyTorch,
     and timed in a worker process. What is measured already is not measured again.
     """
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
     from nas.workflows.evaluating import measure_design, preparation_pool  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace, space_of  # noqa: PLC0415
+    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         chosen = workspace.supernet(supernet)
         profile = workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
-            result = measure_design(workspace, chosen, profile, pool, progress, count=count)
+            context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
+            result = measure_design(context, count=count)
         space = space_of(chosen)
     rows: list[dict[str, Any]] = [
         {
@@ -83,7 +85,7 @@ def fit(device: Device = "local-cpu/onnxruntime", supernet: Supernet = None, as_
     """
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415
     from nas.workflows.fitting import fit_predictors  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         chosen = workspace.supernet(supernet)
