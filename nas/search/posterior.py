@@ -42,6 +42,14 @@ class AccuracyPosterior:
     total_std: FloatArray
     """Of the accuracy on a set of new images: with the validation images' shared error and that set's own."""
 
+    def take(self, rows: IntArray) -> "AccuracyPosterior":
+        """Those of some rows."""
+        return AccuracyPosterior(
+            expected=self.expected[rows],
+            individual_std=self.individual_std[rows],
+            total_std=self.total_std[rows],
+        )
+
     @property
     def low(self) -> FloatArray:
         """Lower ends of the 90 % intervals."""

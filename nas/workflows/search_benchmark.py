@@ -158,9 +158,7 @@ def run_search_benchmark(
                 seen.append(np.array([int(outcome.candidate_id) for outcome in generation.outcomes]))  # noqa: B023 - called before the next search
                 found = hypervolume(losses[np.concatenate(seen)], reference)  # noqa: B023 - as above
                 rows.append(
-                    SearchBenchmarkRow(
-                        method=method, seed=seed, evaluations=done, hypervolume_fraction=found / whole
-                    )
+                    SearchBenchmarkRow(method=method, seed=seed, evaluations=done, hypervolume_fraction=found / whole)
                 )
                 on_row(rows[-1])
 
