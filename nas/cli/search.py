@@ -49,7 +49,8 @@ def search(
     interrupted continues when the same command is run again.
     """
     from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.search.outcome import Limits  # noqa: PLC0415
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
+    from nas.metrics import Constraints  # noqa: PLC0415
     from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
     from nas.workflows.front_search import search_front  # noqa: PLC0415
     from nas.workflows.searching import SearchRequest  # noqa: PLC0415
@@ -62,13 +63,20 @@ def search(
         survey=survey,
         screen=screen,
         random_baseline=random_baseline,
-        limits=Limits(max_latency_p95_ms=max_latency_p95_ms, max_size_bytes=max_size_bytes, min_accuracy=min_accuracy),
+        constraints=Constraints.from_limits(
+            {
+                "max_latency_p95_ms": max_latency_p95_ms,
+                "max_size_bytes": max_size_bytes,
+                "min_accuracy": min_accuracy,
+            }
+        ),
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
         chosen = workspace.supernet(supernet)
         profile = workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
-            front_id, front = search_front(workspace, chosen, profile, request, pool, progress)
+            context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
+            front_id, front = search_front(context, request)
     if as_json:
         print_json({"front": front_id} | front.as_json())
         return

@@ -8,7 +8,6 @@ from hw_profiles.profile import DeviceProfile
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
 from nas.measuring.context import SearchContext
-from nas.search.outcome import Limits
 from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
@@ -56,21 +55,17 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
         asked = context.request
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
-        request = SearchRequest(
-            evaluations=asked["evaluations"], seed=asked["seed"], limits=Limits(**asked.get("limits", {}))
-        )
+        request = SearchRequest.from_settings(asked)
         with preparation_pool(workspace, supernet) as pool:
-            front_id, front = search_front(
-                workspace,
-                supernet,
-                profile,
-                request,
-                pool,
-                JobProgress(context),
-                search_id=context.job_id,
-                job_id=context.job_id,
+            where = SearchContext(
+                workspace=workspace,
+                supernet=supernet,
+                profile=profile,
+                pool=pool,
+                progress=JobProgress(context),
                 lease=context.lease,
             )
+            front_id, front = search_front(where, request, search_id=context.job_id, job_id=context.job_id)
         return {"front": front_id, "members": len(front.members), "evaluations": front.evaluations}
 
     def run_calibration(context: JobContext) -> Mapping[str, Any]:
