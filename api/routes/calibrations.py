@@ -8,10 +8,10 @@ from api.lookups import device_of_path, find_device, is_id, space_of_field, supe
 from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
 from hw_profiles.measurement import Measurement
-from nas.calibration.population import population
 from nas.home import Home
 from nas.recorded_tables import RecordedTables
 from nas.store import Store
+from nas.workflows.population import population
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
 

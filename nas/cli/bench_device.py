@@ -37,7 +37,7 @@ def device(
     """
     from nas.workflows.calibrating import CalibrationRequest  # noqa: PLC0415
     from nas.workflows.device_benchmark import benchmark_device  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     request = CalibrationRequest(
         space=space, budget=budget, sources=source_names(sources), precisions=precisions_of(precision), seed=seed

@@ -9,8 +9,8 @@ from nas.cli.measure import MAX_SEED
 from search_spaces.errors import UsageError
 
 if TYPE_CHECKING:
-    from nas.calibration.population import Precisions
     from nas.workflows.calibrating import CalibrationReport
+    from nas.workflows.population import Precisions
 
 _STOPPED = {
     "target": "the stated error met the target",
@@ -60,7 +60,7 @@ def calibrate(
     below which no predictor gets; leaves two plots and an immutable revision for `hwnas predict`.
     """
     from nas.workflows.calibrating import CalibrationRequest, calibrate_device  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     if target_mape is not None and not 0 < target_mape < float("inf"):
         raise UsageError(f"--target-mape is {target_mape}; give percent above 0.")

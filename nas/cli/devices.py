@@ -15,7 +15,7 @@ def devices(
     A profile is a processor with a runtime, threads and batch: latency belongs to all of them.
     """
     from hw_profiles.detect import detect_profiles  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         for profile in detect_profiles():

@@ -17,7 +17,7 @@ FrontId = Annotated[str, typer.Argument(help="The first digits of a front's id; 
 @app.command("list")
 def list_fronts(as_json: Json = False) -> None:
     """List the stored fronts, newest first."""
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         known = workspace.store.fronts.all()
@@ -48,7 +48,7 @@ def show_front(front_id: FrontId, as_json: Json = False) -> None:
     """Show one front and the baselines beside it."""
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.workflows.exporting import stored_front  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         _, front = stored_front(workspace, front_id)
@@ -66,7 +66,7 @@ def export_front(
 ) -> None:
     """Write a front as a JSON file; its models go to artifacts/ beside it."""
     from nas.workflows.exporting import export_front_file, stored_front  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     check_output_file(out, "--out")
     check_output_folder(out.parent / "artifacts", "--out")
@@ -91,7 +91,7 @@ def export(
     """
     from nas.fronts.plot import plot_html, plot_png  # noqa: PLC0415
     from nas.workflows.exporting import check_export, export_front_file, stored_front  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     check_output_folder(out / "artifacts", "--out")
     for name in ("front.json", "front.png", "front.html"):

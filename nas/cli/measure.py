@@ -29,7 +29,7 @@ def measure(
     and timed in a worker process. What is measured already is not measured again.
     """
     from nas.workflows.evaluating import measure_design, preparation_pool  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace, space_of  # noqa: PLC0415
+    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         chosen = workspace.supernet(supernet)
@@ -83,7 +83,7 @@ def fit(device: Device = "local-cpu/onnxruntime", supernet: Supernet = None, as_
     """
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415
     from nas.workflows.fitting import fit_predictors  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         chosen = workspace.supernet(supernet)

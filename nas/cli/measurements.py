@@ -31,7 +31,7 @@ def import_tables(
     the same rows for different devices; two different values for one row and device are refused.
     """
     from nas.recorded_tables import RecordedTables  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         added = RecordedTables(workspace.home).add(files)
@@ -59,7 +59,7 @@ def import_tables(
 def list_known(as_json: Json = False) -> None:
     """List the devices and tasks that measurements are known of, recorded or taken here."""
     from nas.workflows.measurement_tables import list_measurements  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         known = list_measurements(workspace)
@@ -104,7 +104,7 @@ def export(
     the table could not say so.
     """
     from nas.workflows.measurement_tables import export_measurements  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
         table = export_measurements(workspace, space, file, device or ())

@@ -31,7 +31,7 @@ def predict(
     that lies outside what the predictor was trained on is predicted all the same, and marked.
     """
     from nas.workflows.predicting import predict_latencies  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     texts = _texts(candidates or [], file)
     with open_workspace() as workspace:

@@ -30,7 +30,7 @@ def quickstart(
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415
     from nas.workflows.quickstart import QuickstartSettings, Stages  # noqa: PLC0415
     from nas.workflows.quickstart import quickstart as run_quickstart  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         folder = (out or workspace.home.root / "quickstart").resolve()

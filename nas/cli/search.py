@@ -53,7 +53,7 @@ def search(
     from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
     from nas.workflows.front_search import search_front  # noqa: PLC0415
     from nas.workflows.searching import SearchRequest  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     request = SearchRequest(
         evaluations=evaluations,

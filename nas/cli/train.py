@@ -27,7 +27,7 @@ def train(
     """
     from nas.training.settings import TrainingSettings  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     given = {
         "epochs": epochs,

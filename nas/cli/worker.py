@@ -20,7 +20,7 @@ def worker(
     """
     from nas.jobs.worker import run_worker  # noqa: PLC0415
     from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     with open_workspace() as workspace:

@@ -1,9 +1,14 @@
-"""Accuracies of candidates with a supernet's weights."""
+"""Accuracies of candidates with a supernet's weights.
 
-from collections.abc import Sequence
+An accuracy depends on the weights (the supernet, which is of one data set), on the images,
+and on the software that ran the network: rows of another version are kept and not mixed.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from importlib.metadata import version
+from typing import Final, Literal, cast
 
 from sqlalchemy import select
 
@@ -12,6 +17,19 @@ from nas.store.tables import EvaluationRow, table_of
 
 Part = Literal["float", "val", "test"]
 """Validation and test images on the graph that ships; ``float``: validation images on the float network."""
+
+_RECIPES: Final[Mapping[Part, tuple[str, int]]] = {
+    "float": ("torch", 1),
+    "val": ("onnxruntime", 1),
+    "test": ("onnxruntime", 1),
+}
+"""What counts each part; the number is raised when a change of ours changes what is counted."""
+
+
+def installed_version(part: Part) -> str:
+    """The version of the software that counts accuracies on a part of the data here."""
+    package, recipe = _RECIPES[part]
+    return f"{package} {version(package)}+recipe{recipe}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +43,16 @@ class Evaluation:
     """A fraction."""
     images: int
     """Images that it was counted on."""
+    runtime_version: str = ""
+    """The software that it was counted with; the installed version if none is given."""
+
+    def __post_init__(self) -> None:
+        if not self.runtime_version:
+            object.__setattr__(self, "runtime_version", installed_version(self.part))
 
 
 class Evaluations:
-    """Evaluations by supernet, candidate and part."""
+    """Evaluations by supernet, candidate, part and version."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -46,6 +70,7 @@ class Evaluations:
                 "supernet_id": e.supernet_id,
                 "candidate_id": e.candidate_id,
                 "part": e.part,
+                "runtime_version": e.runtime_version,
                 "accuracy": e.accuracy,
                 "images": e.images,
                 "evaluated_at": now,
@@ -56,10 +81,17 @@ class Evaluations:
             insert_missing(session, table_of(EvaluationRow), rows)
 
     def of(self, supernet_id: str, part: Part, *, before: datetime | None = None) -> dict[str, Evaluation]:
-        """All evaluations of one supernet on one part, by candidate, in a fixed order; those ``before`` a time."""
+        """Evaluations of one supernet on one part by the installed version, by candidate, in a fixed order.
+
+        With ``before``, only those stored before that time.
+        """
         query = (
             select(EvaluationRow)
-            .where(EvaluationRow.supernet_id == supernet_id, EvaluationRow.part == part)
+            .where(
+                EvaluationRow.supernet_id == supernet_id,
+                EvaluationRow.part == part,
+                EvaluationRow.runtime_version == installed_version(part),
+            )
             .order_by(EvaluationRow.candidate_id)
         )
         if before is not None:
@@ -68,19 +100,20 @@ class Evaluations:
             return {row.candidate_id: _stored(row) for row in session.scalars(query)}
 
     def of_candidate(self, candidate_id: str) -> tuple[Evaluation, ...]:
-        """All evaluations of one candidate."""
+        """Evaluations of one candidate by the installed versions."""
         query = (
             select(EvaluationRow)
             .where(EvaluationRow.candidate_id == candidate_id)
             .order_by(EvaluationRow.supernet_id, EvaluationRow.part)
         )
         with self._database.read() as session:
-            return tuple(_stored(row) for row in session.scalars(query))
+            found = [_stored(row) for row in session.scalars(query)]
+        return tuple(one for one in found if one.runtime_version == installed_version(one.part))
 
     def find(self, supernet_id: str, candidate_id: str, part: Part) -> Evaluation | None:
-        """One evaluation, or None."""
+        """One evaluation by the installed version, or None."""
         with self._database.read() as session:
-            row = session.get(EvaluationRow, (supernet_id, candidate_id, part))
+            row = session.get(EvaluationRow, (supernet_id, candidate_id, part, installed_version(part)))
             return None if row is None else _stored(row)
 
 
@@ -91,4 +124,5 @@ def _stored(row: EvaluationRow) -> Evaluation:
         part=cast("Part", row.part),
         accuracy=row.accuracy,
         images=row.images,
+        runtime_version=row.runtime_version,
     )

@@ -63,8 +63,13 @@ class Measurements:
         fingerprint: str | None = None,
         supernet_id: str | None = None,
         space: str | None = None,
+        before: datetime | None = None,
     ) -> tuple[StoredMeasurement, ...]:
-        """Outcomes under a profile, oldest first; with one fingerprint, supernet or space where given."""
+        """Outcomes under a profile, oldest first; only of one fingerprint, supernet or space if given.
+
+        With ``before``, only those measured in an earlier second: their times are kept to the second, so that
+        the same question has the same answer later.
+        """
         query = select(MeasurementRow).where(MeasurementRow.profile_id == profile_id).order_by(MeasurementRow.number)
         if fingerprint is not None:
             query = query.where(MeasurementRow.fingerprint == fingerprint)
@@ -72,6 +77,8 @@ class Measurements:
             query = query.where(MeasurementRow.supernet_id == supernet_id)
         if space is not None:
             query = query.join(CandidateRow).where(CandidateRow.space == space)
+        if before is not None:
+            query = query.where(MeasurementRow.measured_at < before.replace(microsecond=0))
         with self._database.read() as session:
             return tuple(_stored(row) for row in session.scalars(query))
 

@@ -4,10 +4,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nas.store.anchor_references import AnchorReferences
 from nas.store.artifacts import Artifacts
 from nas.store.candidates import Candidates
 from nas.store.database import Clock, Database, PoolSettings, utc_now
 from nas.store.devices import Devices
+from nas.store.drifts import Drifts
 from nas.store.evaluations import Evaluations
 from nas.store.fronts import Fronts
 from nas.store.measurements import Measurements
@@ -32,6 +34,8 @@ class Store:
         self.candidates = Candidates(database, clock)
         self.evaluations = Evaluations(database, clock)
         self.measurements = Measurements(database, clock)
+        self.anchor_references = AnchorReferences(database, clock)
+        self.drifts = Drifts(database, clock)
         self.artifacts = Artifacts(database, clock)
         self.predictors = Predictors(database, clock)
         self.searches = Searches(database, clock)

@@ -152,13 +152,14 @@ class CandidateRow(Base):
 
 
 class EvaluationRow(Base):
-    """The accuracy of one candidate under one supernet on one part of the data."""
+    """The accuracy of one candidate under one supernet on one part of the data, as one software version counts it."""
 
     __tablename__ = "evaluations"
 
     supernet_id: Mapped[Sha256] = mapped_column(ForeignKey("supernets.id"), primary_key=True)
     candidate_id: Mapped[Sha256] = mapped_column(ForeignKey("candidates.id"), primary_key=True)
     part: Mapped[str] = mapped_column(String(8), primary_key=True)
+    runtime_version: Mapped[str] = mapped_column(String(100), primary_key=True)
     accuracy: Mapped[float]
     images: Mapped[int]
     evaluated_at: Mapped[datetime]
@@ -201,6 +202,44 @@ class MeasurementRow(Base):
         ),
         Index(None, "profile_id", "fingerprint", "candidate_id"),
         Index(None, "candidate_id"),
+    )
+
+
+class AnchorReferenceRow(Base):
+    """The anchor's latency that all readings of a device are scaled to; never changed."""
+
+    __tablename__ = "anchor_references"
+
+    profile_id: Mapped[Name] = mapped_column(ForeignKey("device_profiles.id"), primary_key=True)
+    fingerprint: Mapped[Sha256] = mapped_column(primary_key=True)
+    anchor_id: Mapped[Sha256] = mapped_column(ForeignKey("candidates.id"), primary_key=True)
+    latency_ms: Mapped[float]
+    measured_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("length(fingerprint) = 64", name="fingerprint_sha256"),
+        CheckConstraint("latency_ms > 0 AND latency_ms < 1e300", name="latency"),
+    )
+
+
+class DeviceDriftRow(Base):
+    """A drift that was found: measurements up to ``last_measurement`` no longer count."""
+
+    __tablename__ = "device_drifts"
+
+    number: Mapped[Number]
+    profile_id: Mapped[Name] = mapped_column(ForeignKey("device_profiles.id"))
+    fingerprint: Mapped[Sha256]
+    last_measurement: Mapped[Big]
+    checked: Mapped[int]
+    change_pct: Mapped[float]
+    allowed_pct: Mapped[float]
+    found_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("length(fingerprint) = 64", name="fingerprint_sha256"),
+        CheckConstraint("last_measurement > 0 AND checked > 0", name="counts"),
+        Index(None, "profile_id", "fingerprint"),
     )
 
 

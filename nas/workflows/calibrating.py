@@ -10,16 +10,16 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
-from nas.calibration.device_samples import DeviceSamples, device_folder, note_drift, samples_of
-from nas.calibration.drift import MIN_KNOWN, DriftCheck, check_drift
-from nas.calibration.known_devices import KnownDevices, known_devices
-from nas.calibration.network_measurer import NetworkMeasurer, network_measurer
-from nas.calibration.plots import plot_history, plot_predictions
-from nas.calibration.population import Precisions, population
+from nas.measuring.device_measurements import DeviceSamples, device_folder, note_drift, samples_of
+from nas.measuring.drift import MIN_KNOWN, DriftCheck, check_drift
+from nas.measuring.network_measurer import NetworkMeasurer, network_measurer
 from nas.progress import Progress
 from nas.store.leases import Lease
+from nas.workflows.calibration_plots import plot_history, plot_predictions
+from nas.workflows.known_devices import KnownDevices, known_devices
+from nas.workflows.population import Precisions, population
 from nas.workflows.predictor_revisions import store_revision
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.calibration import Calibration, CalibrationStep, calibrate
 from predictors.errors import UnfitDataError
 from predictors.samples import MIN_SAMPLES

@@ -6,10 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from nas.calibration.device_samples import samples_of
-from nas.calibration.known_devices import known_devices
-from nas.calibration.network_measurer import network_measurer
-from nas.calibration.population import population
+from nas.measuring.device_measurements import samples_of
+from nas.measuring.network_measurer import network_measurer
 from nas.progress import Progress
 from nas.workflows.calibrating import (
     CalibrationRequest,
@@ -19,7 +17,9 @@ from nas.workflows.calibrating import (
     look_for_drift,
     measurable_profile,
 )
-from nas.workflows.workspace import Workspace
+from nas.workflows.known_devices import known_devices
+from nas.workflows.population import population
+from nas.workspace import Workspace
 from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
 from search_spaces.errors import NasError, UsageError

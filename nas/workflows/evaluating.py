@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hw_profiles.profile import DeviceProfile
-from nas.candidates.evaluator import RealEvaluator
-from nas.candidates.local_bench import LocalBench
-from nas.candidates.preparation import PreparationSettings
-from nas.candidates.preparation_pool import PreparationPool, PreparerSource
+from nas.measuring.evaluator import RealEvaluator
+from nas.measuring.local_bench import LocalBench
+from nas.measuring.preparation import PreparationSettings
+from nas.measuring.preparation_pool import PreparationPool, PreparerSource
 from nas.progress import Progress
 from nas.search.design import designed_candidates
 from nas.search.outcome import Outcome
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from search_spaces.space import IntArray
 
 DEFAULT_DESIGN = 14

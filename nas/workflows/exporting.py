@@ -18,7 +18,7 @@ from nas.fronts.manifest import FILE_NAMES, ManifestError, feed, read_manifest
 from nas.home import copy_file, sha256_of, write_bytes
 from nas.store.fronts import FrontInfo
 from nas.workflows.front_search import ARTIFACT_PREFIX
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from search_spaces.errors import NasError, UnknownNameError, UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space

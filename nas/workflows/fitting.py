@@ -7,10 +7,10 @@ import numpy as np
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.profile import DeviceProfile
-from nas.candidates.evaluator import known_latencies
+from nas.measuring.evaluator import known_latencies
 from nas.store.supernets import StoredSupernet
 from nas.workflows.predictor_revisions import store_revision
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import UsageError

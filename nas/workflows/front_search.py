@@ -10,11 +10,11 @@ import numpy as np
 from hw_profiles.measurement import Measurement
 from hw_profiles.profile import DeviceProfile
 from nas.artifact_store import ArtifactStore
-from nas.candidates.evaluator import known_latencies
-from nas.candidates.preparation_pool import PreparationPool
 from nas.fronts.front import Baselines, Front, Latency, Member, pareto_members
 from nas.fronts.manifest import FILE_NAMES, InputFormat, build_manifest, manifest_bytes
 from nas.jobs.errors import JobCancelledError
+from nas.measuring.evaluator import known_latencies
+from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
 from nas.search.loop import SearchResult
@@ -27,7 +27,7 @@ from nas.workflows.evaluating import evaluator
 from nas.workflows.fitting import FIT_SEED, fit_predictors
 from nas.workflows.searching import SearchRequest, search, search_id_of
 from nas.workflows.verification import Verified, verify
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray

@@ -13,7 +13,7 @@ from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 
 _REPORT_EVERY_S = 1.0
 

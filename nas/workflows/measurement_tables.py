@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from hw_profiles.measurement_table import MeasurementTable
-from nas.calibration.device_samples import samples_of
 from nas.home import write_bytes
+from nas.measuring.device_measurements import samples_of
 from nas.recorded_tables import RecordedTables
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.benchmark_tables import join_rows
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.facts import FloatArray

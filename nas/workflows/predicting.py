@@ -11,7 +11,7 @@ from hw_profiles.detect import detect_profiles
 from nas.store.predictors import StoredPredictor
 from nas.store.store import Store
 from nas.workflows.predictor_revisions import load_latency
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
 from search_spaces.errors import InvalidGenotypeError, NasError, UnknownNameError, UsageError, quoted

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.home import Home, sha256_of
 from nas.store.predictors import StoredPredictor
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.errors import RevisionError
 from predictors.features import SCHEMA

@@ -21,7 +21,7 @@ from nas.workflows.searching import SearchRequest
 from nas.workflows.survey import survey
 from nas.workflows.training import train
 from nas.workflows.verification import EXPORTED_RUNTIMES
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 
 DATA: Final = "fashion-mini"
 SPACE: Final = "mobilenet_v3:tiny"

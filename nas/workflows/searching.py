@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from hw_profiles.profile import DeviceProfile
-from nas.candidates.evaluator import known_latencies
-from nas.candidates.preparation_pool import PreparationPool
+from nas.measuring.evaluator import known_latencies
+from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.search.budget import DEFAULT_EVALUATIONS
 from nas.search.design import designed_candidates
@@ -21,7 +21,7 @@ from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.fitting import FIT_SEED, fit_latency, typical_repeatability
 from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor

@@ -10,14 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from nas.candidates.preparation import InheritedAccuracy
-from nas.candidates.preparation_pool import PreparationPool
+from nas.measuring.preparation import InheritedAccuracy
+from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.search.design import designed_candidates
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from predictors.known_accuracy import KnownAccuracies
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace

@@ -9,7 +9,7 @@ from nas.store.supernets import StoredSupernet
 from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingProgress, train_supernet
-from nas.workflows.workspace import SOURCE_FILE, Workspace
+from nas.workspace import SOURCE_FILE, Workspace
 from search_spaces.errors import UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space

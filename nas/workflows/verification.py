@@ -16,12 +16,12 @@ from hw_profiles.measurement import Measurement
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
 from nas.artifact_store import ArtifactStore
-from nas.candidates.evaluator import known_latencies, prepare_anchor
-from nas.candidates.preparation import PreparationFailure, Prepared
-from nas.candidates.preparation_pool import PreparationPool
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
+from nas.measuring.evaluator import known_latencies, prepare_anchor
+from nas.measuring.preparation import PreparationFailure, Prepared
+from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
@@ -29,7 +29,7 @@ from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
 from nas.workflows.evaluating import evaluator, local_bench
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from search_spaces.space import IntArray
 
 EXPORTED_RUNTIMES: Final = ("onnxruntime", "tvm")

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nas.workflows.predictor_revisions import load_predictor, store_revision
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.latency import LatencyPredictor
 from search_spaces.registry import get_space
 from tests.api.conftest import Service

@@ -5,7 +5,7 @@ import numpy as np
 from nas.home import Home
 from nas.store import Store
 from nas.workflows.predictor_revisions import store_revision
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.latency import LatencyPredictor
 from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet

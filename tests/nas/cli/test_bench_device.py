@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nas.home import Home
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")

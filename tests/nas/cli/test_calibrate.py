@@ -9,17 +9,17 @@ import pytest
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement_table import MeasurementTable
-from nas.calibration.drift import DriftCheck
-from nas.calibration.known_devices import KnownDevices
 from nas.cli.calibrate import report_lines
 from nas.cli.main import run
 from nas.home import Home
 from nas.jobs.queue import JobQueue
 from nas.jobs.worker import run_worker
+from nas.measuring.drift import DriftCheck
 from nas.workflows.calibrating import CalibrationReport
 from nas.workflows.job_handlers import job_handlers
+from nas.workflows.known_devices import KnownDevices
 from nas.workflows.predictor_revisions import load_latency
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 from predictors.calibration import calibrate
 from search_spaces.registry import get_space
 from tests.nas.cli.conftest import CommandLine

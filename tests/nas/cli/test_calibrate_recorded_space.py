@@ -6,7 +6,7 @@ import pytest
 from hw_profiles.measurement_table import MeasurementTable
 from nas.home import Home
 from nas.workflows.predictor_revisions import load_latency
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 from search_spaces.registry import get_space
 from tests.predictors.synthetic import device_latency_ms
 

@@ -8,7 +8,7 @@ import pytest
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement_table import MeasurementTable
 from nas.home import Home
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 from tests.nas.store.rows import measurement

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.home import Home
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 from tests.nas.cli.conftest import CommandLine

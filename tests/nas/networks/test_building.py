@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from nas.calibration.population import population
 from nas.evaluation.batch_norm import recalibrate_batch_norm
 from nas.networks.building import build_network
 from nas.networks.layers import ChannelShuffle
 from nas.networks.nasbench201 import Cell
+from nas.workflows.population import population
 from search_spaces.errors import InvalidGenotypeError
 from search_spaces.nasbench201 import EDGES, OPERATIONS
 from search_spaces.registry import get_space, space_names

@@ -7,8 +7,8 @@ import pytest
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.runtimes.registry import get_runtime
-from nas.calibration.population import population
-from nas.calibration.untrained_networks import UntrainedPreparer
+from nas.measuring.untrained_networks import UntrainedPreparer
+from nas.workflows.population import population
 from tests.nas.networks.spaces import ODD_SPACES, SMALL_SPACES, label
 
 PROFILES = {profile.runtime: profile for profile in detect_profiles()}

@@ -7,10 +7,10 @@ import onnx
 import pytest
 import torch
 
-from nas.calibration.population import population
 from nas.networks.building import build_network
 from nas.quantization.onnx_export import capture, export_onnx
 from nas.supernet.static_network import parameter_count
+from nas.workflows.population import population
 from search_spaces.facts import CostFacts
 from tests.nas.networks.executed_layers import executed, stated
 from tests.nas.networks.spaces import ODD_SPACES, PUBLISHED_SPACES, SMALL_SPACES, label

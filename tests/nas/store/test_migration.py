@@ -2,20 +2,22 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, inspect, text
+from sqlalchemy import CheckConstraint, Connection, inspect, select, text
 
 from nas.store import Store, open_store
 from nas.store.database import Database
 from nas.store.errors import StoreError, StoreUnavailableError
 from nas.store.migration import _SCRIPTS, HEAD_REVISION, schema_revision
-from nas.store.tables import Base
+from nas.store.tables import Base, EvaluationRow
 
 _OPEN = "import sys; from nas.store import open_store; open_store(sys.argv[1]).close()"
 
@@ -47,6 +49,39 @@ def test_the_constraints_of_the_code_are_in_the_database(store: Store) -> None:
         if isinstance(constraint, CheckConstraint)
     }
     assert found == expected
+
+
+def test_accuracies_of_the_first_schema_survive_as_of_an_unknown_version(database_url: str) -> None:
+    database = Database(database_url)
+    with database.connection() as connection:
+        upgrade(connection, "0001")
+        connection.execute(
+            text("INSERT INTO supernets VALUES (:id, 's', '{}', 'd', :id, 'f', '{}', '2026-01-01 00:00:00.000000')"),
+            {"id": "5" * 64},
+        )
+        connection.execute(
+            text("INSERT INTO candidates VALUES (:id, 's', 'c', '[]', '{}', '2026-01-01 00:00:00.000000')"),
+            {"id": "c" * 64},
+        )
+        connection.execute(
+            text("INSERT INTO evaluations VALUES (:s, :c, 'val', 0.5, 10, '2026-01-01 00:00:00.000000')"),
+            {"s": "5" * 64, "c": "c" * 64},
+        )
+    database.close()
+    with open_store(database_url) as store:
+        assert store.evaluations.of("5" * 64, "val") == {}
+        with store.database.read() as session:
+            (row,) = session.scalars(select(EvaluationRow))
+            assert (row.candidate_id, row.accuracy, row.images) == ("c" * 64, 0.5, 10)
+            assert row.evaluated_at == datetime(2026, 1, 1, tzinfo=UTC)
+            assert row.runtime_version == "unknown"
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_processes_that_race_to_make_the_database_all_open_it(database_url: str) -> None:

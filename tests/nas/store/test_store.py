@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from hw_profiles.measurement import MeasurementFailure
 from nas.home import DiskFullError
@@ -14,6 +14,7 @@ from nas.store import Store, open_store
 from nas.store.artifacts import Artifact
 from nas.store.errors import NotStoredError, StoreConflictError, StoreError
 from nas.store.evaluations import Evaluation
+from nas.store.tables import EvaluationRow
 from search_spaces.errors import InvalidGenotypeError
 from tests.databases import SteppedClock
 from tests.nas.store.rows import (
@@ -146,6 +147,21 @@ def test_evaluations_from_before_a_time_are_told_apart(store: Store, clock: Step
     between = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
     assert set(store.evaluations.of(SUPERNET_ID, "val", before=between)) == {early}
     assert set(store.evaluations.of(SUPERNET_ID, "val")) == {early, late}
+
+
+def test_accuracies_of_another_version_are_kept_and_not_mixed(store: Store) -> None:
+    put_supernet(store)
+    one, two = put_candidates(store, 2)
+    now = Evaluation(supernet_id=SUPERNET_ID, candidate_id=one, part="val", accuracy=0.5, images=1000)
+    earlier = replace(now, accuracy=0.25, runtime_version="onnxruntime 1.0.0+recipe1")
+    store.evaluations.put([earlier, replace(earlier, candidate_id=two)])
+    assert store.evaluations.of(SUPERNET_ID, "val") == {}
+    assert store.evaluations.find(SUPERNET_ID, two, "val") is None
+    store.evaluations.put([now])
+    assert store.evaluations.of(SUPERNET_ID, "val") == {one: now}
+    assert store.evaluations.of_candidate(one) == (now,)
+    with store.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(EvaluationRow)) == 3
 
 
 @pytest.mark.parametrize("accuracy", [-0.1, 1.5, float("nan"), float("inf")])

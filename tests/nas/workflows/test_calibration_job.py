@@ -6,7 +6,7 @@ from nas.home import Home
 from nas.jobs.queue import JobQueue
 from nas.jobs.worker import run_worker
 from nas.workflows.job_handlers import job_handlers
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from nas.cli.service_query import running_service
 from nas.home import Home
 from nas.search.store_journal import StoreJournal
 from nas.workflows.front_search import pareto_rows
-from nas.workflows.workspace import open_workspace, space_of
+from nas.workspace import open_workspace, space_of
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from nas.fronts.front import Front
 from nas.fronts.manifest import ManifestError, feed
 from nas.home import Home, sha256_of
 from nas.workflows.exporting import ExportCheckError, check_export
-from nas.workflows.workspace import open_workspace
+from nas.workspace import open_workspace
 
 MEMBER_KEYS = {
     "candidate",

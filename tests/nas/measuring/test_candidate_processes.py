@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.candidates.candidate_processes import CandidateProcesses
+from nas.measuring.candidate_processes import CandidateProcesses
 
 DIES, HANGS, FAILS = 7, 8, 9
 
@@ -66,8 +66,8 @@ def test_a_tasks_own_timeout_is_its_error():
 
 OWNER = """
 import numpy as np
-from nas.candidates.candidate_processes import CandidateProcesses
-from tests.nas.candidates.test_candidate_processes import failed, nothing, own_pid
+from nas.measuring.candidate_processes import CandidateProcesses
+from tests.nas.measuring.test_candidate_processes import failed, nothing, own_pid
 if __name__ == "__main__":
     processes = CandidateProcesses(nothing, (), processes=1)
     print(processes.run(own_pid, [np.array([1])], failed)[0], flush=True)

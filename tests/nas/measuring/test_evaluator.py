@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from hw_profiles.measurement import MeasurementFailure
-from nas.candidates.evaluator import known_latencies
+from nas.measuring.evaluator import known_latencies
 from nas.store import Store
 from tests.nas.store.rows import PROFILE, measurement, put_candidates, put_device, put_supernet
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from nas.calibration.device_samples import DeviceSamples
+from nas.measuring.device_measurements import DeviceSamples
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 

@@ -11,9 +11,9 @@ from typing import ClassVar, Final
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
-from nas.candidates.local_bench import LocalBench
-from nas.candidates.preparation import PreparationFailure, Prepared
-from nas.candidates.preparation_pool import PreparationPool
+from nas.measuring.local_bench import LocalBench
+from nas.measuring.preparation import PreparationFailure, Prepared
+from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.search.outcome import Outcome
 from nas.store.evaluations import Evaluation

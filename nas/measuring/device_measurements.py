@@ -15,8 +15,8 @@ import numpy as np
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.profile import DeviceProfile
-from nas.candidates.evaluator import LASTING_FAILURES
 from nas.home import Home, write_bytes
+from nas.measuring.evaluator import LASTING_FAILURES
 from nas.store.store import Store
 from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray

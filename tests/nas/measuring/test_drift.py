@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from nas.calibration.device_samples import DeviceSamples, drifted_at, note_drift, samples_of
-from nas.calibration.drift import check_drift
 from nas.home import Home
+from nas.measuring.device_measurements import DeviceSamples, drifted_at, note_drift, samples_of
+from nas.measuring.drift import check_drift
 from nas.store.store import open_store
 from search_spaces.errors import NasError
 from tests.nas.store.rows import PROFILE, SPACE, measurement, put_candidates, put_device

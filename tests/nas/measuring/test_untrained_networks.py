@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
-from nas.calibration.untrained_networks import UntrainedPreparer
-from nas.calibration.untrained_pool import UntrainedPool
-from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of
+from nas.measuring.preparation import PreparationFailure
+from nas.measuring.untrained_networks import UntrainedPreparer
+from nas.measuring.untrained_pool import UntrainedPool
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
-from nas.candidates.deployed_files import FloatImages, deployed_files, write_deployed_files
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes
+from nas.measuring.deployed_files import FloatImages, deployed_files, write_deployed_files
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.space import IntArray

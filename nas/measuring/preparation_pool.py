@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from nas.candidates.candidate_processes import CandidateProcesses
-from nas.candidates.preparation import (
+from nas.measuring.candidate_processes import CandidateProcesses
+from nas.measuring.preparation import (
     CandidatePreparer,
     InheritedAccuracy,
     PreparationFailure,

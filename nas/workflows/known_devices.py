@@ -11,10 +11,10 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from nas.calibration.device_samples import samples_of
+from nas.measuring.device_measurements import samples_of
 from nas.progress import Progress
 from nas.recorded_tables import RecordedTables
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from predictors.errors import RevisionError, UnfitDataError
 from predictors.features import schema_hash
 from predictors.latency import LatencyPredictor, load_source

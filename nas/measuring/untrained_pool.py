@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nas.calibration.untrained_networks import UntrainedOutcome, UntrainedPreparer
-from nas.candidates.candidate_processes import CandidateProcesses
-from nas.candidates.preparation import PreparationFailure
+from nas.measuring.candidate_processes import CandidateProcesses
+from nas.measuring.preparation import PreparationFailure
+from nas.measuring.untrained_networks import UntrainedOutcome, UntrainedPreparer
 from search_spaces.errors import NasError
 from search_spaces.registry import get_space
 from search_spaces.space import IntArray, SearchSpace

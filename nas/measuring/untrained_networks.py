@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.network_files import NetworkFiles
-from nas.candidates.deployed_files import deployed_files, write_deployed_files
-from nas.candidates.preparation import PreparationFailure
 from nas.home import sha256_of, write_bytes
+from nas.measuring.deployed_files import deployed_files, write_deployed_files
+from nas.measuring.preparation import PreparationFailure
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nas.calibration.population import population
+from nas.workflows.population import population
 from search_spaces.facts import CostFacts
 from search_spaces.registry import get_space, space_names
 

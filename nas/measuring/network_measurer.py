@@ -8,14 +8,14 @@ import numpy as np
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
-from nas.calibration.untrained_pool import UntrainedPool
-from nas.candidates.evaluator import AnchorError
-from nas.candidates.local_bench import LocalBench
-from nas.candidates.preparation import PreparationFailure
+from nas.measuring.evaluator import AnchorError
+from nas.measuring.local_bench import LocalBench
+from nas.measuring.preparation import PreparationFailure
+from nas.measuring.untrained_pool import UntrainedPool
 from nas.progress import Progress
 from nas.store.leases import Lease
 from nas.store.store import Store
-from nas.workflows.workspace import Workspace
+from nas.workspace import Workspace
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 

@@ -1,1 +1,0 @@
-"""From a genotype to files and figures: preparing, measuring, evaluating for real."""

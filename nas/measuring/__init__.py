@@ -1,0 +1,1 @@
+"""From a network to files, artifacts and figures: preparing, compiling, measuring, evaluating for real."""
