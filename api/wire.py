@@ -296,8 +296,8 @@ class RecommendationOut(BaseModel):
     fingerprint: str | None
     """Of machine, compiler and runtime when it was measured."""
     limits: dict[str, float]
-    fronts: list[str]
-    """Ids of the fronts that it was chosen from."""
+    front: str
+    """Address of the front that it is from."""
     member: dict[str, Any]
     """The network, as a member of a front (`hwnas.front/1`); its artifacts' paths are relative to `/v1/`."""
 

@@ -76,7 +76,8 @@ def recommendation(
         row = best_accuracy(front.values, constraints)
     except LimitsNotMetError as error:
         raise _not_met(front, error) from error
-    return RecommendationOut.model_validate(front.recommendation(row, constraints))
+    answer = front.recommendation(row, constraints)
+    return RecommendationOut.model_validate(answer | {"front": f"/v1/fronts/{answer['front']}"})
 
 
 @router.get(

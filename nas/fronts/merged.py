@@ -32,6 +32,15 @@ class StoredFront:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    """A member as one front has it."""
+
+    member: Member
+    row: Mapping[str, Any]
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MergedFront:
     """The front of everything verified."""
@@ -44,6 +53,8 @@ class MergedFront:
     document: Mapping[str, Any]
     values: tuple[Mapping[str, float], ...]
     """Each member's values by metric name, in the document's order."""
+    sources: tuple[str, ...]
+    """Id of the front that each member is from, in the document's order."""
 
     def recommendation(self, row: int, constraints: Constraints) -> dict[str, Any]:
         """The member of a row as the answer to a request for one network within constraints."""
@@ -54,7 +65,7 @@ class MergedFront:
             "supernet": self.document.get("supernet"),
             "fingerprint": self.document.get("fingerprint"),
             "limits": constraints.as_limits(),
-            "fronts": list(self.fronts),
+            "front": self.sources[row],
             "member": self.document["members"][row],
         }
 
@@ -71,13 +82,15 @@ def merged_front(stored: Sequence[StoredFront]) -> MergedFront:
     newest = Front.from_bytes(stored[0].body)
     same = [(one, front) for one in stored if (front := Front.from_bytes(one.body)).fingerprint == newest.fingerprint]
     if len(same) == 1:
-        return _merged(same[0][0].body, (same[0][0].id,), newest.members)
+        alone = same[0][0]
+        sources = (alone.id,) * len(newest.members)
+        return _merged(alone.body, (alone.id,), newest.members, sources)
     objectives = tuple(dict.fromkeys(name for _, front in same for name in front.objectives))
-    known: dict[str, tuple[Member, Mapping[str, Any]]] = {}
+    known: dict[str, _Verified] = {}
     for one, front in same:
         rows = json.loads(one.body)["members"]
         for member, row in zip(front.members, rows, strict=True):
-            known.setdefault(member.candidate, (member, row))
+            known.setdefault(member.candidate, _Verified(member=member, row=row, source=one.id))
     kept = _without_dominated(list(known.values()), objectives)
     last_of_search = {one.search_id: front for one, front in reversed(same)}
     document = json.loads(stored[0].body) | {
@@ -86,34 +99,33 @@ def merged_front(stored: Sequence[StoredFront]) -> MergedFront:
         "objectives": list(objectives),
         "limits": {},
         "merged": [one.id for one, _ in same],
-        "members": [row for _, row in kept],
+        "members": [entry.row for entry in kept],
     }
     body = (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    return _merged(body, tuple(one.id for one, _ in same), [member for member, _ in kept])
+    fronts = tuple(one.id for one, _ in same)
+    return _merged(body, fronts, [entry.member for entry in kept], tuple(entry.source for entry in kept))
 
 
-def _merged(body: bytes, fronts: tuple[str, ...], members: Sequence[Member]) -> MergedFront:
+def _merged(body: bytes, fronts: tuple[str, ...], members: Sequence[Member], sources: tuple[str, ...]) -> MergedFront:
     return MergedFront(
         fronts=fronts,
         body=body,
         etag=hashlib.sha256(body).hexdigest(),
         document=json.loads(body),
         values=tuple(member.values for member in members),
+        sources=sources,
     )
 
 
-def _without_dominated(
-    members: Sequence[tuple[Member, Mapping[str, Any]]], objectives: Sequence[str]
-) -> list[tuple[Member, Mapping[str, Any]]]:
+def _without_dominated(entries: Sequence[_Verified], objectives: Sequence[str]) -> list[_Verified]:
     """By rising latency; a member without a figure counts as the worst in it."""
-    if not members:
+    if not entries:
         return []
-    columns = columns_or_worst([member.values for member, _ in members], objectives)
-    # Of infinities only the order matters here, and the sorting refuses them.
+    columns = columns_or_worst([entry.member.values for entry in entries], objectives)
     losses = np.stack([get_metric(name).loss(columns[name]) for name in objectives], axis=1)
     losses = np.nan_to_num(losses, posinf=_LARGEST, neginf=-_LARGEST)
-    kept = [entry for entry, keep in zip(members, non_dominated(losses), strict=True) if keep]
-    return sorted(kept, key=lambda entry: (entry[0].latency_p50_ms.best_known, -entry[0].expected_accuracy))
+    kept = [entry for entry, keep in zip(entries, non_dominated(losses), strict=True) if keep]
+    return sorted(kept, key=lambda entry: (entry.member.latency_p50_ms.best_known, -entry.member.expected_accuracy))
 
 
 def _total_budget(fronts: Sequence[Front]) -> dict[str, int] | None:

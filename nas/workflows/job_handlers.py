@@ -7,12 +7,11 @@ from typing import Any
 from hw_profiles.profile import DeviceProfile
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
-from nas.search.outcome import Limits
 from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
-from nas.workflows.searching import SearchRequest
+from nas.workflows.search_requests import search_request
 from nas.workspace import Workspace
 
 _REPORT_EVERY_S = 1.0
@@ -55,9 +54,7 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
         asked = context.request
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
-        request = SearchRequest(
-            evaluations=asked["evaluations"], seed=asked["seed"], limits=Limits(**asked.get("limits", {}))
-        )
+        request = search_request(asked)
         with preparation_pool(workspace, supernet) as pool:
             front_id, front = search_front(
                 workspace,

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from nas.metrics import LIMIT_NAMES, Constraints
 from nas.store import Store, open_store
 from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError, StoreConflictError
-from nas.metrics import LIMIT_NAMES, Constraints
 from nas.store.fronts import members_of, parse_front
 from nas.store.tables import FrontRow
 from tests.databases import SteppedClock
