@@ -28,6 +28,7 @@ def measure(
     space between. Each candidate is cut out of the supernet, compiled, compared with PyTorch,
     and timed in a worker process. What is measured already is not measured again.
     """
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
     from nas.workflows.evaluating import measure_design, preparation_pool  # noqa: PLC0415
     from nas.workspace import open_workspace, space_of  # noqa: PLC0415
 
@@ -35,7 +36,8 @@ def measure(
         chosen = workspace.supernet(supernet)
         profile = workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
-            result = measure_design(workspace, chosen, profile, pool, progress, count=count)
+            context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
+            result = measure_design(context, count=count)
         space = space_of(chosen)
     rows: list[dict[str, Any]] = [
         {

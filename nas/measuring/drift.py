@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from nas.measuring.context import DeviceContext
 from nas.measuring.device_measurements import DeviceSamples
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
@@ -37,6 +38,40 @@ class DriftCheck:
     def drifted(self) -> bool:
         """Whether the earlier measurements must not be used any more."""
         return self.checked > 0 and abs(self.change_pct) > self.allowed_pct
+
+
+def find_drift(
+    context: DeviceContext, earlier: DeviceSamples, measure: Callable[[IntArray], FloatArray]
+) -> DriftCheck | None:
+    """Measures a few earlier networks again and stores what is found: after a drift, earlier measurements do not count.
+
+    Args:
+        context: the device and space.
+        earlier: what is known of them.
+        measure: takes fresh measurements, in milliseconds; NaN for a failed one.
+
+    Returns:
+        None if there is too little to compare with.
+    """
+    if len(earlier) < MIN_KNOWN:
+        return None
+    last = context.store.measurements.last_number()
+    check = check_drift(earlier, measure)
+    if check.drifted:
+        context.store.drifts.add(
+            context.profile,
+            last_measurement=last,
+            checked=check.checked,
+            change_pct=check.change_pct,
+            allowed_pct=check.allowed_pct,
+            lease=context.lease,
+        )
+        context.progress.say(
+            f"{context.profile.id} has drifted: {check.checked} networks measured before now take"
+            f" {check.change_pct:+.1f} % (its repeatability explains {check.allowed_pct:.1f} %). It needs"
+            f" recalibration, which happens now; its {len(earlier)} earlier measurements are discarded."
+        )
+    return check
 
 
 def check_drift(earlier: DeviceSamples, measure: Callable[[IntArray], FloatArray]) -> DriftCheck:

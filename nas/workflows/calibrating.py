@@ -10,9 +10,11 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
-from nas.measuring.device_measurements import DeviceSamples, device_folder, note_drift, samples_of
-from nas.measuring.drift import MIN_KNOWN, DriftCheck, check_drift
-from nas.measuring.network_measurer import NetworkMeasurer, network_measurer
+from nas.home import Home
+from nas.measuring.context import DeviceContext
+from nas.measuring.device_measurements import DeviceSamples
+from nas.measuring.drift import DriftCheck, find_drift
+from nas.measuring.network_measurer import NetworkMeasurer, random_weight_measurer
 from nas.progress import Progress
 from nas.store.leases import Lease
 from nas.workflows.calibration_plots import plot_history, plot_predictions
@@ -113,7 +115,7 @@ def calibrate_device(
 
     Chosen networks that were measured before under the same fingerprint are not measured again;
     whatever else was measured of the space there joins the fit. Where a few of the earlier
-    measurements disagree with fresh ones, all earlier ones are dropped.
+    measurements disagree with fresh ones, all earlier ones are discarded.
 
     Raises:
         UsageError: where the device cannot be measured here, or the request contradicts itself.
@@ -124,16 +126,14 @@ def calibrate_device(
     space = bound_space(workspace, request)
     pool = population(space, request.seed, request.precisions)
     check_budget(request.budget, len(pool))
-    known = known_devices(workspace, space, profile.id, request.sources, progress)
+    context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress, lease=lease)
+    known = known_devices(context, request.sources)
     for sentence in (*known.left_out, _sources_sentence(known)):
         progress.say(sentence)
-    with network_measurer(workspace, space, profile, progress, lease) as measurer:
-        earlier = samples_of(workspace.home, workspace.store, profile, space)
-        drift = look_for_drift(workspace, profile, earlier, measurer, progress)
-        if drift is not None:
-            earlier = samples_of(workspace.home, workspace.store, profile, space)
-        run = CalibrationRun(workspace, space, profile, earlier, measurer)
-        found = run.calibrate(pool, request, known, progress)
+    with random_weight_measurer(context) as measurer:
+        drift = find_drift(context, context.measurements().samples(), measurer.latencies_ms)
+        run = CalibrationRun(context, context.measurements().samples(), measurer)
+        found = run.calibrate(pool, request, known)
     folder = device_folder(workspace.home, profile)
     revision = store_revision(
         workspace,
@@ -205,59 +205,24 @@ def check_budget(budget: int, available: int) -> None:
         )
 
 
-def look_for_drift(
-    workspace: Workspace,
-    profile: DeviceProfile,
-    earlier: DeviceSamples,
-    measurer: NetworkMeasurer,
-    progress: Progress,
-) -> DriftCheck | None:
-    """Measures a few earlier networks again; where they changed, what came before stops to count."""
-    if len(earlier) < MIN_KNOWN:
-        return None
-    last = workspace.store.measurements.last_number()
-    check = check_drift(earlier, measurer.measure)
-    if check.drifted:
-        note_drift(workspace.home, profile, last)
-        progress.say(
-            f"{profile.id} has drifted: {check.checked} networks measured before now take {check.change_pct:+.1f} %"
-            f" (its repeatability explains {check.allowed_pct:.1f} %). It must be calibrated anew, which happens now;"
-            f" its {len(earlier)} earlier measurements are not used."
-        )
-    return check
-
-
 class CalibrationRun:
     """One run of the engine on a device: what is stored is taken from there, the rest is measured."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        space: SearchSpace,
-        profile: DeviceProfile,
-        earlier: DeviceSamples,
-        measurer: NetworkMeasurer,
-    ) -> None:
-        self._workspace = workspace
-        self._space = space
-        self._profile = profile
+    def __init__(self, context: DeviceContext, earlier: DeviceSamples, measurer: NetworkMeasurer) -> None:
+        self._context = context
+        self._space = context.space
         self._earlier = earlier
         self._measurer = measurer
         self.measured = self.reused = self.failed = 0
 
     def calibrate(
-        self,
-        pool: IntArray,
-        request: CalibrationRequest,
-        known: KnownDevices,
-        progress: Progress,
-        *,
-        alone: bool = False,
+        self, pool: IntArray, request: CalibrationRequest, known: KnownDevices, *, alone: bool = False
     ) -> Calibration:
         """Calibrates on chosen networks of the pool; ``alone``, what else was measured before does not join."""
         earlier = self._earlier
         joining = slice(0, 0) if alone else slice(None)
-        name = f"calibrating {self._profile.id}"
+        name = f"calibrating {self._context.profile.id}"
+        progress = self._context.progress
         progress.update(name, 0, request.budget)
 
         def measure(rows: IntArray) -> FloatArray:
@@ -305,12 +270,17 @@ class CalibrationRun:
         self.reused += len(rows) - len(missing)
         before = self._done
         on_done(before)
-        values[missing] = self._measurer.measure(rows[missing], lambda timed: on_done(before + timed))
+        values[missing] = self._measurer.latencies_ms(rows[missing], lambda timed: on_done(before + timed))
         self.measured += len(missing)
         return values
 
     def _repeatability(self) -> float:
-        return samples_of(self._workspace.home, self._workspace.store, self._profile, self._space).repeatability
+        return self._context.measurements().samples().repeatability
+
+
+def device_folder(home: Home, profile: DeviceProfile) -> Path:
+    """Where the plots of a device's calibrations, as it is now, are kept."""
+    return home.calibrations / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
 
 def bound_space(workspace: Workspace, request: CalibrationRequest) -> SearchSpace:

@@ -6,15 +6,15 @@ from typing import Final
 
 import numpy as np
 
-from nas.measuring.device_measurements import samples_of
-from nas.measuring.network_measurer import network_measurer
+from nas.measuring.context import DeviceContext
+from nas.measuring.drift import find_drift
+from nas.measuring.network_measurer import random_weight_measurer
 from nas.progress import Progress
 from nas.workflows.calibrating import (
     CalibrationRequest,
     CalibrationRun,
     bound_space,
     check_budget,
-    look_for_drift,
     measurable_profile,
 )
 from nas.workflows.known_devices import known_devices
@@ -90,19 +90,19 @@ def benchmark_device(
         raise UsageError(f"{held_out} networks held out; give from {_MIN_HELD_OUT} to {len(pool) // 2}.")
     learn, test = _split(pool, held_out, request.seed)
     check_budget(request.budget, len(learn))
-    known = known_devices(workspace, space, profile.id, request.sources, progress)
-    with network_measurer(workspace, space, profile, progress) as measurer:
-        earlier = samples_of(workspace.home, workspace.store, profile, space)
-        look_for_drift(workspace, profile, earlier, measurer, progress)
-        earlier = samples_of(workspace.home, workspace.store, profile, space)
-        asked = CalibrationRun(workspace, space, profile, earlier, measurer)
+    context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress)
+    known = known_devices(context, request.sources)
+    with random_weight_measurer(context) as measurer:
+        find_drift(context, context.measurements().samples(), measurer.latencies_ms)
+        earlier = context.measurements().samples()
+        asked = CalibrationRun(context, earlier, measurer)
         name = f"held-out networks on {profile.id}"
         batches = np.array_split(test, -(-len(test) // _BATCH))
         truth = np.concatenate(
             [asked.values_of(batch, lambda done: progress.update(name, done, held_out)) for batch in batches]
         )
-        run = CalibrationRun(workspace, space, profile, earlier, measurer)
-        found = run.calibrate(learn, request, known, progress, alone=True)
+        run = CalibrationRun(context, earlier, measurer)
+        found = run.calibrate(learn, request, known, alone=True)
     measured = np.isfinite(truth)
     if measured.sum() < _MIN_HELD_OUT:
         raise NasError(f"only {int(measured.sum())} of {held_out} held-out networks could be measured on {profile.id}.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw_profiles.measurement_table import MeasurementTable
 from nas.home import write_bytes
-from nas.measuring.device_measurements import samples_of
+from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
 from nas.workspace import Workspace
 from predictors.benchmark_tables import join_rows
@@ -70,7 +70,7 @@ def own_measurements(workspace: Workspace, space: str) -> MeasurementTable | Non
     row_of: dict[str, int] = {}
     measured: dict[str, dict[int, float]] = {}
     for device in workspace.store.devices.all():
-        samples = samples_of(workspace.home, workspace.store, device.profile, bound)
+        samples = DeviceMeasurements(workspace.store, device.profile, bound).samples()
         rows = [row_of.setdefault(text, len(row_of)) for text in bound.to_strings(samples.genotypes)]
         if rows:
             measured[device.profile.id] = dict(zip(rows, samples.latency_ms.tolist(), strict=True))

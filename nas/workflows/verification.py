@@ -19,7 +19,8 @@ from nas.artifact_store import ArtifactStore
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
-from nas.measuring.evaluator import known_latencies, prepare_anchor
+from nas.measuring.context import SearchContext
+from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
@@ -28,7 +29,7 @@ from nas.store.evaluations import Evaluation
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
-from nas.workflows.evaluating import evaluator, local_bench
+from nas.workflows.evaluating import evaluator
 from nas.workspace import Workspace, space_of
 from search_spaces.space import IntArray
 
@@ -74,8 +75,11 @@ def verify(
     prepared = {outcome.candidate_id: outcome for outcome in pool.prepare(genotypes)}
     libraries = _libraries(workspace, supernet, genotypes, pool, progress, lease)
     timed: dict[str, Measurement] = {}
-    with local_bench(workspace, supernet, profile, progress) as bench:
-        bench.open(prepare_anchor(space, pool))
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
+    )
+    with local_bench(context.device, supernet.id) as bench:
+        bench.open(prepare_anchor(context.device, pool))
         for number, (candidate_id, ready) in enumerate(prepared.items(), start=1):
             library = libraries.get(candidate_id)
             if isinstance(ready, PreparationFailure) or library is None:
@@ -116,20 +120,23 @@ def _libraries(
 ) -> dict[str, Path]:
     """Each candidate's TVM library for this machine, by id; measured anew where the cache lost it."""
     tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=tvm, pool=pool, progress=progress, lease=lease
+    )
     folder = workspace.compiled_folder(supernet, tvm)
     ids = [space_of(supernet).candidate(genotype).id for genotype in genotypes]
 
     def at_hand() -> dict[str, Path]:
-        known = known_latencies(workspace.store, tvm, supernet_id=supernet.id)
+        known = context.device.measurements().artifacts(supernet.id)
         measured = {i: known[i] for i in ids if i in known}
         return {
             # By its name alone: a home may have moved since.
             candidate_id: folder / outcome.artifact.name
             for candidate_id, outcome in measured.items()
-            if isinstance(outcome, Measurement) and _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
+            if _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
         }
 
-    with evaluator(workspace, supernet, tvm, pool, progress, lease) as real:
+    with evaluator(context) as real:
         real.evaluate(np.stack(genotypes))
         found = at_hand()
         lost = [genotype for candidate_id, genotype in zip(ids, genotypes, strict=True) if candidate_id not in found]
