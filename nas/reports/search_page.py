@@ -45,7 +45,7 @@ def report_page(report: SearchReport) -> str:
             "Hypervolume of everything evaluated so far, as a fraction of that of all the searches shown together. "
             "Accuracy is the reading on the validation images here; latency and size count in log scale."
         ),
-        figure_html(progress_figure(report)) if report.runs else _note("No generation has finished yet."),
+        figure_html(progress_figure(report), "progress") if report.runs else _note("No generation has finished yet."),
         _runs_table(report),
         "<h2>Genes that the front's members share</h2>",
         _note(
@@ -54,7 +54,7 @@ def report_page(report: SearchReport) -> str:
         )
         if report.genes
         else _note("At least two members are needed."),
-        figure_html(genes_figure(report.genes)) if report.genes else "",
+        figure_html(genes_figure(report.genes), "genes") if report.genes else "",
         "<h2>Failures</h2>",
         _failures(report),
     ]
@@ -105,7 +105,7 @@ def _front_sections(report: SearchReport) -> list[str]:
             "Vertical bars: 90 % interval of the expected accuracy on new images. Horizontal bars: predicted 90 % "
             "interval of the latency; the point is what was measured. Hover over a point for details."
         ),
-        figure_html(front_figure(report)),
+        figure_html(front_figure(report), "front"),
         _members_table([(member.candidate[:12], member) for member in front.members]),
     ]
     if front.baselines is not None:

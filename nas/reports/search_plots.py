@@ -22,9 +22,9 @@ _TICKS_MS: Final = [digit * 10.0**power for power in range(-4, 5) for digit in (
 _MAX_GENES: Final = 24
 
 
-def figure_html(figure: "plotly.graph_objects.Figure") -> str:
-    """The figure as a part of a page that has Plotly's script already."""
-    html: str = figure.to_html(include_plotlyjs=False, full_html=False, config={"displaylogo": False})
+def figure_html(figure: "plotly.graph_objects.Figure", name: str) -> str:
+    """The figure as a part of a page that has Plotly's script already; names are unique in the page."""
+    html: str = figure.to_html(include_plotlyjs=False, full_html=False, div_id=name, config={"displaylogo": False})
     return html
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -100,8 +99,8 @@ def search_report(store: Store, search_id: str) -> SearchReport:
         if front is None
         else _shared_genes(
             get_space(search.space, supernet.task),
-            np.array(_genotypes(store, front), dtype=np.int64),
-            np.array([trial.genotype for trial in trials if trial.state == "complete"], dtype=np.int64),
+            _genotypes(store, front),
+            [trial.genotype for trial in trials if trial.state == "complete"],
         ),
         failures=_failures(trials),
         evaluated=tuple(metrics for trial in trials if (metrics := trial_metrics(trial))),
@@ -169,10 +168,13 @@ def _genotypes(store: Store, front: Front) -> list[tuple[int, ...]]:
     return [stored.genotype for stored in store.candidates.get_many(ids)]
 
 
-def _shared_genes(space: SearchSpace, members: Any, evaluated: Any) -> tuple[SharedGene, ...]:  # noqa: ANN401
-    """Genes that are active in at least two members, shape of both arrays ``(n, genes)``."""
-    if len(members) < 2:
-        return ()
+def _shared_genes(
+    space: SearchSpace, member_rows: Sequence[Sequence[int]], evaluated_rows: Sequence[Sequence[int]]
+) -> tuple[SharedGene, ...]:
+    """Genes that are active in at least two members."""
+    members, evaluated = (
+        np.array(rows, dtype=np.int64).reshape(-1, len(space.genes)) for rows in (member_rows, evaluated_rows)
+    )
     active, active_evaluated = space.active(members), space.active(evaluated)
     shared = []
     for column, gene in enumerate(space.genes):
