@@ -13,6 +13,7 @@ from predictors.calibration_benchmark import CalibrationPlan, Source, fit_source
 from predictors.features import FeatureExtractor
 from predictors.latency import latency_forms
 from predictors.metrics import mape_pct, spearman, within_pct
+from predictors.regression import Readings
 from predictors.samples import MIN_SAMPLES
 from predictors.threads import single_threaded
 from search_spaces.errors import UsageError
@@ -106,7 +107,7 @@ def _ablate(
                 chosen = np.random.default_rng((seed, count)).permutation(len(pool))[:wanted]
             else:
                 chosen = choose_samples(features, wanted, seed=seed)
-            fitted = form.fit(features.take(chosen), np.log(column[pool[chosen]]), seed)
+            fitted = form.fit(features.take(chosen), Readings.exact(np.log(column[pool[chosen]])), seed)
             predicted = np.exp(fitted.predict(held_out))
             rows.append(
                 AblationRow(

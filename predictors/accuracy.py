@@ -5,9 +5,13 @@ ridge, boosted trees or trees on the residual of the best of these, whichever
 cross-validation on the samples speaks for. Where a space has a quantization policy the
 architecture and the policy are separate features, and a base of unquantized networks
 with a correction on top is in the pool.
+
+A reading on few images is noisy. Where the numbers of images are given, what is predicted is the
+true accuracy: models know each reading's own noise, and intervals hold the true accuracy rather
+than the next reading (see :mod:`predictors.reading_noise`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,13 +22,14 @@ from scipy.special import expit, logit
 from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import FeatureExtractor
 from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.intervals import conformal_quantile, left_out_coverage_pct
+from predictors.intervals import Z90, conformal_quantile, left_out_coverage_pct, true_value_quantile
 from predictors.metrics import AccuracyMetrics
 from predictors.prediction import Prediction
-from predictors.regression import Fitted, Form
+from predictors.reading_noise import SHARED_SHARE, binomial_variance, checked_images
+from predictors.regression import Fitted, Form, Readings
 from predictors.revision import Revision, data_hash, load_revision, save_revision, whole_revision
 from predictors.ridge import RidgeForm
-from predictors.samples import checked_samples
+from predictors.samples import MIN_SAMPLES, checked_samples
 from predictors.selection import Choice, Selected, restore_form, select
 from predictors.threads import single_threaded
 from predictors.trained_range import TrainedRange
@@ -74,11 +79,39 @@ def _from_scale(values: FloatArray, scale: Scale) -> FloatArray:
     return fractions
 
 
+def _scale_slope(fractions: FloatArray, scale: Scale) -> FloatArray:
+    """By how much a small difference of fractions is larger on the scale, shape ``(n,)``."""
+    if scale == "fraction":
+        return np.ones_like(fractions)
+    inside = np.clip(fractions, _EDGE, 1.0 - _EDGE)
+    return np.asarray(1.0 / (inside * (1.0 - inside)))
+
+
+def _own_noise(values: FloatArray, images: IntArray | None, scale: Scale) -> FloatArray:
+    """The variance on the scale of what in each reading's noise is its own, shape ``(n,)``."""
+    if images is None:
+        return np.zeros(len(values))
+    smoothed = (values * images + 0.5) / (images + 1.0)
+    own: FloatArray = (1.0 - SHARED_SHARE) * binomial_variance(values, images) * _scale_slope(smoothed, scale) ** 2
+    return own
+
+
+def _architectures(space: SearchSpace, canonical: IntArray) -> IntArray | None:
+    """A number per architecture, whatever its policy, shape ``(n,)``; None where there are too few to hold out."""
+    _, groups = np.unique(space.unquantized(canonical), axis=0, return_inverse=True)
+    return groups.ravel().astype(np.int64) if groups.max() + 1 >= MIN_SAMPLES else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccuracyPredictor:
     """An immutable fitted predictor; build one with :meth:`fit` or :meth:`load`.
 
-    ``held_out`` comes from cross-validation; values are fractions from 0 to 1.
+    ``held_out`` comes from cross-validation; values are fractions from 0 to 1. ``genotypes``
+    (canonical, shape ``(n, genes)``) are the training samples, ``out_of_fold`` (shape ``(n,)``, in the
+    predictor's scale) what models said of them that had seen no form of their architecture,
+    ``out_of_fold_std`` how uncertain that is, and ``out_of_fold_change`` (fractions) what those
+    models say that each sample's policy changes. ``images`` is the typical number of images of a
+    reading, 0 where readings are taken for exact.
     """
 
     space: SearchSpace
@@ -86,6 +119,11 @@ class AccuracyPredictor:
     scale: Scale
     held_out: AccuracyMetrics
     data_sha256: str
+    genotypes: IntArray
+    images: float
+    out_of_fold: FloatArray
+    out_of_fold_std: FloatArray
+    out_of_fold_change: FloatArray
     _extractor: FeatureExtractor
     _model: Fitted
     _quantile: float
@@ -93,16 +131,34 @@ class AccuracyPredictor:
 
     @classmethod
     @single_threaded
-    def fit(cls, space: SearchSpace, genotypes: IntArray, accuracy: FloatArray, *, seed: int) -> "AccuracyPredictor":
-        """Fits to accuracies (fractions) of shape ``(n,)``; deterministic.
+    def fit(
+        cls,
+        space: SearchSpace,
+        genotypes: IntArray,
+        accuracy: FloatArray,
+        *,
+        seed: int,
+        images: IntArray | None = None,
+    ) -> "AccuracyPredictor":
+        """Fits to readings of accuracy (fractions) of shape ``(n,)``; deterministic.
+
+        Args:
+            space: The search space.
+            genotypes: The networks that were read, shape ``(n, genes)``.
+            accuracy: Their readings.
+            seed: Of folds and trees.
+            images: How many images each was read on, shape ``(n,)``; default: readings are exact.
 
         Raises:
-            UnfitDataError: for samples that nothing can be learned from.
+            UnfitDataError: for samples that nothing can be learned from, or numbers of images
+                that are none.
             InvalidGenotypeError: where the genotypes are not of the space.
         """
         canonical, values = checked_samples(space, genotypes, accuracy, what="accuracy", low=0.0, high=1.0)
+        counts = None if images is None else checked_images(images, len(values))
         extractor = FeatureExtractor(space)
         features = extractor.of_parts(canonical)
+        groups = _architectures(space, canonical)
         pool = _pool(bool(quantized_rows(features).any()))
         best: tuple[float, Scale, Selected] | None = None
         for scale in ("fraction", "logit"):
@@ -110,7 +166,7 @@ class AccuracyPredictor:
             def losses(truth: FloatArray, predicted: FloatArray, scale: Scale = scale) -> FloatArray:
                 return np.asarray(np.abs(_from_scale(truth, scale) - _from_scale(predicted, scale)))
 
-            target = _to_scale(values, scale)
+            target = Readings(values=_to_scale(values, scale), noise=_own_noise(values, counts, scale))
             selected = select(
                 pool,
                 _TREES,
@@ -119,21 +175,31 @@ class AccuracyPredictor:
                 seed=seed,
                 losses=losses,
                 error_unit=f"mean absolute error (fitted as {scale})",
+                groups=groups,
             )
             error = selected.choice.error
             if best is None or error < best[0]:
                 best = (error, scale, selected)
         assert best is not None  # two scales were tried
         _, scale, selected = best
-        scores = (_to_scale(values, scale) - selected.out_of_fold) / selected.out_of_fold_spread
-        quantile = conformal_quantile(scores)
-        held_out = _prediction(selected.out_of_fold, quantile * selected.out_of_fold_spread, scale)
+        residuals = _to_scale(values, scale) - selected.out_of_fold
+        noise = _own_noise(values, counts, scale)
+        quantile = true_value_quantile(residuals, selected.out_of_fold_spread, noise)
+        scores = residuals / selected.out_of_fold_spread
+        half_width = conformal_quantile(scores) * selected.out_of_fold_spread
+        held_out = AccuracyMetrics.of(values, _prediction(selected.out_of_fold, half_width, scale))
+        plain = selected.predict_out_of_fold(replace(features, policy=np.zeros_like(features.policy)))
         return cls(
             space=space,
             choice=selected.choice,
             scale=scale,
-            held_out=AccuracyMetrics.of(values, held_out).with_coverage_pct(left_out_coverage_pct(scores)),
+            held_out=held_out.with_coverage_pct(left_out_coverage_pct(scores)),
             data_sha256=data_hash(canonical, values),
+            genotypes=canonical,
+            images=0.0 if counts is None else float(1.0 / np.mean(1.0 / counts)),
+            out_of_fold=selected.out_of_fold,
+            out_of_fold_std=selected.out_of_fold_spread,
+            out_of_fold_change=_from_scale(selected.out_of_fold, scale) - _from_scale(plain, scale),
             _extractor=extractor,
             _model=selected.fitted,
             _quantile=quantile,
@@ -144,13 +210,49 @@ class AccuracyPredictor:
     def predict(self, genotypes: IntArray) -> Prediction:
         """Fractions with 90 % intervals for genotypes of shape ``(n, genes)``.
 
+        The intervals are of the true accuracy where the predictor knows its readings' noise.
+
         Raises:
             InvalidGenotypeError: where the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.of_parts(canonical)
         value, spread = self._model.predict_with_spread(features)
-        return _prediction(value, self._quantile * spread, self.scale)
+        return self._with_interval(value, spread)
+
+    def cross_validated(self) -> Prediction:
+        """What was predicted of each training sample by a model that had seen no form of its architecture.
+
+        Returns:
+            Fractions with 90 % intervals as of :meth:`predict`, in the order of ``genotypes``: the
+            belief in a sample's accuracy before it was read.
+        """
+        return self._with_interval(self.out_of_fold, self.out_of_fold_std)
+
+    def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
+        """What policies change in accuracy (a fraction), by models that had not seen the candidates.
+
+        Args:
+            genotypes: Canonical, shape ``(n, genes)``.
+
+        Returns:
+            Shape ``(n,)``: out-of-fold for training samples, predicted for all others.
+        """
+        plain = self.space.unquantized(genotypes)
+        change = self.predict(genotypes).value - self.predict(plain).value
+        seen = {row.tobytes(): float(value) for row, value in zip(self.genotypes, self.out_of_fold_change, strict=True)}
+        for row, genotype in enumerate(genotypes):
+            change[row] = seen.get(genotype.tobytes(), change[row])
+        return change
+
+    def _with_interval(self, value: FloatArray, std: FloatArray) -> Prediction:
+        """Values and standard deviations on the predictor's scale as fractions with 90 % intervals."""
+        half_width = self._quantile * std
+        if self.images:
+            fractions = _from_scale(value, self.scale)
+            shared = SHARED_SHARE * binomial_variance(fractions, np.full(len(value), self.images))
+            half_width = np.hypot(half_width, Z90 * np.sqrt(shared) * _scale_slope(fractions, self.scale))
+        return _prediction(value, half_width, self.scale)
 
     def outside(self, genotypes: IntArray) -> BoolArray:
         """Which candidates lie outside what the predictor was trained on, or cannot be built; shape ``(n,)``."""
@@ -171,9 +273,16 @@ class AccuracyPredictor:
                 "held_out": self.held_out.as_json(),
                 "quantile": self._quantile,
                 "scale": self.scale,
+                "images": self.images,
             },
             model=self._model.state(),
-            arrays=self._range.arrays(),
+            arrays={
+                **self._range.arrays(),
+                "genotypes": self.genotypes.astype(np.float64),
+                "out_of_fold": self.out_of_fold,
+                "out_of_fold_std": self.out_of_fold_std,
+                "out_of_fold_change": self.out_of_fold_change,
+            },
         )
         save_revision(folder, revision, self.space)
 
@@ -195,6 +304,11 @@ class AccuracyPredictor:
                 scale=document["scale"],
                 held_out=AccuracyMetrics(**document["held_out"]),
                 data_sha256=document["data_sha256"],
+                genotypes=revision.arrays["genotypes"].astype(np.int64),
+                images=float(document["images"]),
+                out_of_fold=revision.arrays["out_of_fold"],
+                out_of_fold_std=revision.arrays["out_of_fold_std"],
+                out_of_fold_change=revision.arrays["out_of_fold_change"],
                 _extractor=FeatureExtractor(space),
                 _model=restore_form(choice.form, _pool(has_policy), _TREES).restore(revision.model),
                 _quantile=float(document["quantile"]),

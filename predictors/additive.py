@@ -15,7 +15,7 @@ from scipy import optimize
 
 from predictors.features import Features
 from predictors.metrics import typical_error
-from predictors.regression import Fitted, LeftOut, ModelState, Setting
+from predictors.regression import Fitted, LeftOut, ModelState, Readings, Setting
 
 FloatArray = NDArray[np.float64]
 
@@ -73,10 +73,10 @@ class AdditiveForm:
         sources = features.source_loads if self.with_sources else features.source_loads[:, :0]
         return np.hstack([loads, sources, np.ones((len(features), 1))])
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
         """Non-negative least squares with the shrinkage of least left-out error."""
-        relative = self.columns(features) / np.exp(target)[:, None]
-        typical_ms = float(np.exp(target).mean())
+        relative = self.columns(features) / np.exp(target.values)[:, None]
+        typical_ms = float(np.exp(target.values).mean())
         fits = []
         for shrinkage in self.shrinkages:
             strengths = np.full(relative.shape[1], _SOURCE_SHRINKAGE)

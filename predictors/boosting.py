@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, LeftOut, ModelState
+from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -125,14 +125,13 @@ class BoostingForm:
     trees: TreeSettings = TreeSettings()
     min_samples: int = 40
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
         """Fits the base, then the trees."""
         if self.base is None:
-            mean = float(target.mean())
-            booster = train(features.columns, target - mean, self.trees, seed)
-            return FittedBoosting(
-                form=self, base=None, booster=booster, mean=mean, left_out=LeftOut.even(target - mean)
-            )
+            mean = float(target.values.mean())
+            centred = target.values - mean
+            booster = train(features.columns, centred, self.trees, seed)
+            return FittedBoosting(form=self, base=None, booster=booster, mean=mean, left_out=LeftOut.even(centred))
         return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
     @property
@@ -140,11 +139,11 @@ class BoostingForm:
         """The base, if there is one."""
         return (self.base,) if self.base is not None else ()
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
         """Fits the trees to what a base that was fitted to the same samples leaves over."""
         base = parts[0]
         residuals = base.left_out.residuals
-        columns = np.column_stack([features.columns, target - residuals])
+        columns = np.column_stack([features.columns, target.values - residuals])
         booster = train(columns, residuals, self.trees, seed)
         return FittedBoosting(form=self, base=base, booster=booster, mean=0.0, left_out=base.left_out)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, LeftOut, ModelState, fit_reusing
+from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings, fit_reusing
 
 FloatArray = NDArray[np.float64]
 
@@ -59,13 +59,13 @@ class ResidualForm:
         """The base."""
         return (self.base,)
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
         """Fits the base, then the residual."""
         return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the base has seen the target
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
         """Fits the residual of a base that was fitted to the same samples."""
-        residual = self.residual.fit(features, parts[0].left_out.residuals, seed)
+        residual = self.residual.fit(features, target.replaced(parts[0].left_out.residuals), seed)
         return FittedResidual(form=self, base=parts[0], residual=residual)
 
     def restore(self, state: ModelState) -> Fitted:
@@ -128,11 +128,11 @@ class BlendForm:
     sharpness: float = 0.0
     min_samples: int = 4
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
         """Fits every member."""
         return fit_reusing(self, {}, features, target, seed)
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
         """Joins members that were fitted to the same samples."""
         errors = np.array([float(np.mean(np.abs(part.left_out.residuals))) for part in parts]) + _SMALLEST
         weights = (errors.min() / errors) ** self.sharpness

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from predictors.features import Features
-from predictors.regression import Fitted, LeftOut, ModelState
+from predictors.regression import Fitted, LeftOut, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -48,6 +48,13 @@ def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
     """Pairwise squared Euclidean distances, shape ``(len(left), len(right))``."""
     squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None] - 2.0 * left @ right.T
     return np.asarray(np.maximum(squares, 0.0))
+
+
+def _standardized(target: Readings) -> tuple[Readings, float, float]:
+    """Readings with mean 0 and standard deviation 1, and both of what they were."""
+    mean = float(target.values.mean())
+    scale = float(target.values.std()) or 1.0
+    return Readings(values=(target.values - mean) / scale, noise=target.noise / scale**2), mean, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,26 +146,23 @@ class GaussianProcessForm:
     search_rows: int = 400
     iterations: int = 40
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
         """Finds kernel parameters and conditions on all samples."""
-        mean = float(target.mean())
-        scale = float(target.std()) or 1.0
-        scaled = (target - mean) / scale
+        scaled, _, _ = _standardized(target)
         subset = np.arange(len(target))
         if len(subset) > self.search_rows:
             subset = np.random.default_rng(seed).choice(len(target), self.search_rows, replace=False)
-        log_parameters = self._search(features.take(subset), scaled[subset])
+        log_parameters = self._search(features.take(subset), scaled.take(subset))
         return self.condition(features, target, log_parameters)
 
-    def condition(self, features: Features, target: FloatArray, log_parameters: FloatArray) -> "FittedGaussianProcess":
+    def condition(self, features: Features, target: Readings, log_parameters: FloatArray) -> "FittedGaussianProcess":
         """The process with given kernel parameters conditioned on samples."""
-        mean = float(target.mean())
-        scale = float(target.std()) or 1.0
+        scaled, mean, scale = _standardized(target)
         parameters = np.exp(log_parameters)
         shares = (share for share, _ in self._parts(self._inner(features), parameters))
-        kernel = self._kernel(shares, len(target), float(parameters[-1]))
+        kernel = self._kernel(shares, scaled.noise + parameters[-1])
         inverse = linalg.inv(kernel, check_finite=False)
-        weights = inverse @ ((target - mean) / scale)
+        weights = inverse @ scaled.values
         precision = np.diag(inverse)
         keeps_spread = len(target) <= _SPREAD_ROWS
         residuals = scale * weights / precision
@@ -170,7 +174,7 @@ class GaussianProcessForm:
             inverse=inverse if keeps_spread else np.zeros((0, 0)),
             mean=mean,
             scale=scale,
-            left_out=LeftOut(residuals=residuals, spread=scale / np.sqrt(precision))
+            left_out=LeftOut(residuals=residuals, spread=scale * np.sqrt(1.0 / precision - scaled.noise))
             if keeps_spread
             else LeftOut.even(residuals),
         )
@@ -211,8 +215,9 @@ class GaussianProcessForm:
                 position += 2
 
     @staticmethod
-    def _kernel(shares: Iterable[FloatArray], size: int, noise: float) -> FloatArray:
-        """The kernel matrix with noise, shape ``(size, size)``."""
+    def _kernel(shares: Iterable[FloatArray], noise: FloatArray) -> FloatArray:
+        """The kernel matrix with noise variances of shape ``(n,)``, shape ``(n, n)``."""
+        size = len(noise)
         total = np.full((size, size), _CONSTANT)
         for share in shares:
             total += share
@@ -231,22 +236,22 @@ class GaussianProcessForm:
                 deviations.append(_LOG_LENGTH_SD)
         return np.array([*centres, np.log(_NOISE)]), np.array([*deviations, _LOG_NOISE_SD])
 
-    def _search(self, features: Features, target: FloatArray) -> FloatArray:
+    def _search(self, features: Features, target: Readings) -> FloatArray:
         inner = self._inner(features)
         centre, deviation = self._prior()
 
         def objective(log_parameters: FloatArray) -> tuple[float, FloatArray]:
             parameters = np.exp(log_parameters)
             parts = list(self._parts(inner, parameters))
-            kernel = self._kernel((share for share, _ in parts), len(target), float(parameters[-1]))
+            kernel = self._kernel((share for share, _ in parts), target.noise + parameters[-1])
             try:
                 factor = linalg.cholesky(kernel, lower=True, check_finite=False)
             except linalg.LinAlgError:
                 return 1e10, np.zeros_like(log_parameters)
             inverse = linalg.cho_solve((factor, True), np.eye(len(target)), check_finite=False)
-            weights = inverse @ target
+            weights = inverse @ target.values
             pull = (log_parameters - centre) / deviation
-            value = 0.5 * target @ weights + np.log(np.diag(factor)).sum() + 0.5 * pull @ pull
+            value = 0.5 * target.values @ weights + np.log(np.diag(factor)).sum() + 0.5 * pull @ pull
             sensitivity = inverse - np.outer(weights, weights)
             slopes: list[float] = []
             for share, distances in parts:

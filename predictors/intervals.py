@@ -16,16 +16,19 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize
 
 from predictors.features import Features, LatencySource
 from predictors.metrics import SMALLEST, typical_error
-from predictors.regression import Form, LeftOut
+from predictors.regression import Form, LeftOut, Readings
 from predictors.samples import MIN_SAMPLES
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
 
 LEVEL: Final = 0.9
+Z90: Final = 1.645
+"""Standard deviations of a normal distribution from its middle to the ends of its 90 % interval."""
 MANY_SAMPLES: Final = 64
 """From here on the conformal quantile is trusted alone."""
 
@@ -59,6 +62,32 @@ def conformal_quantile(scores: FloatArray, level: float = LEVEL) -> float:
     if rank <= count:
         return float(ordered[rank - 1])
     return float(ordered[-1] * (1.0 + 2.0 / count))
+
+
+def true_value_quantile(residuals: FloatArray, std: FloatArray, noise: FloatArray, level: float = LEVEL) -> float:
+    """How many ``std`` hold a share of the true values, where residuals are of readings with known noise.
+
+    Noise is taken off the residuals' size: what remains is the model's own error. It is never taken
+    for less than one standard error of the noise itself, since so few residuals cannot tell.
+    Without noise this is :func:`conformal_quantile` of the normalized residuals.
+
+    Args:
+        residuals: Readings minus predictions by models that had not seen them, shape ``(n,)``.
+        std: Relative standard deviations of the predictions, positive, shape ``(n,)``.
+        noise: Variances of the readings, shape ``(n,)``.
+        level: The share.
+    """
+    most = conformal_quantile(residuals / std, level) / Z90
+    if not noise.any():
+        return most * Z90
+    floor = math.sqrt(float(noise.mean()) * math.sqrt(2.0 / len(noise)) / float((std**2).mean()))
+
+    def excess(factor: float) -> float:
+        return conformal_quantile(residuals / np.sqrt((factor * std) ** 2 + noise), level) - Z90
+
+    if most <= floor or excess(floor) <= 0:
+        return floor * Z90
+    return float(optimize.brentq(excess, floor, most)) * Z90
 
 
 def left_out_coverage_pct(scores: FloatArray, level: float = LEVEL) -> float:
@@ -124,7 +153,7 @@ def error_scale(
             measured = source_logs[0][:, number] + rng.choice(noise, len(features))
             true = source_logs[1][:, number] + rng.choice(noise, len(population))
             hidden = _family(source_logs[1], number)
-            fitted = form.fit(features.without_sources(hidden), measured, seed)
+            fitted = form.fit(features.without_sources(hidden), Readings.exact(measured), seed)
             seen = population.without_sources(hidden)
             predicted, spread = fitted.predict_with_spread(seen)
             errors = np.abs(true - predicted)

@@ -27,6 +27,10 @@ class BasePredictor(Protocol):
         """Fractions with 90 % intervals, each of shape ``(n,)``."""
         ...
 
+    def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
+        """What policies change in accuracy, shape ``(n,)``, by models that had not seen the candidates."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownAccuracies:
@@ -65,7 +69,9 @@ class KnownAccuracyPredictor:
         rows = known.genotypes[(known.genotypes[:, known.space.policy_columns] > 0).any(axis=1)]
         rows = rows[np.isfinite(known.of_architecture(rows))]
         if len(rows) >= _MIN_PAIRS:
-            self._half_width = conformal_quantile(known.of(rows) - self._from_architecture(rows))
+            # The base was fitted to these rows: its own errors on them would be too small.
+            change = base.cross_validated_change(rows)
+            self._half_width = conformal_quantile(known.of(rows) - known.of_architecture(rows) - change)
 
     def predict(self, genotypes: IntArray) -> Prediction:
         """Fractions with 90 % intervals for canonical genotypes of shape ``(n, genes)``."""

@@ -24,7 +24,7 @@ from predictors.gaussian_process import GaussianProcessForm, Term
 from predictors.intervals import ErrorScale, error_scale, evaluation_rows, left_out_coverage_pct
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
-from predictors.regression import Fitted, Form, LeftOut
+from predictors.regression import Fitted, Form, LeftOut, Readings
 from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision, whole_revision
 from predictors.ridge import RidgeForm
 from predictors.samples import checked_latencies
@@ -148,7 +148,7 @@ class LatencyPredictor:
         if extractor is None:
             pool = None if population is None else space.canonicalize(space.validate(population))
             extractor = FeatureExtractor(space, sources, pool)
-        features, target = extractor.of(canonical), np.log(values)
+        features, target = extractor.of(canonical), Readings.exact(np.log(values))
         selected = select(
             _pool(len(sources)),
             _TREES,
@@ -158,7 +158,7 @@ class LatencyPredictor:
             losses=_log_errors,
             error_unit="mean absolute log error",
         )
-        out_of_fold = LeftOut(residuals=target - selected.out_of_fold, spread=selected.out_of_fold_spread)
+        out_of_fold = LeftOut(residuals=target.values - selected.out_of_fold, spread=selected.out_of_fold_spread)
         reference = extractor.reference[evaluation_rows(len(extractor.reference), _EVALUATED, seed)]
         around = extractor.of(reference)
         blended = selected.choice.form == _pool(len(sources))[0].name

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
+from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
 Setting = str | int | float | bool
@@ -22,6 +23,34 @@ class ModelState:
     arrays: dict[str, FloatArray] = field(default_factory=dict)
     boosters: dict[str, bytes] = field(default_factory=dict)
     parts: dict[str, "ModelState"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Readings:
+    """What a model is fitted to, in its own scale (log milliseconds, logit); arrays of shape ``(n,)``.
+
+    ``noise`` is the known variance of each reading around the true value, zero where it is not
+    known: a model that can use it predicts the true value, and a spread without that noise.
+    """
+
+    values: FloatArray
+    noise: FloatArray
+
+    @classmethod
+    def exact(cls, values: FloatArray) -> "Readings":
+        """Values whose noise is not known."""
+        return cls(values=values, noise=np.zeros(len(values)))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: IntArray) -> "Readings":
+        """Some of the readings."""
+        return Readings(values=self.values[rows], noise=self.noise[rows])
+
+    def replaced(self, values: FloatArray) -> "Readings":
+        """Other values with the same noise, such as what a base model leaves over."""
+        return Readings(values=values, noise=self.noise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,8 +112,8 @@ class Form(Protocol):
         """The fewest samples that this form is worth trying with."""
         ...
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
-        """Fits to a target of shape ``(n,)``; the same arguments give the same model."""
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+        """Fits to ``n`` readings; the same arguments give the same model."""
         ...
 
     def restore(self, state: ModelState) -> Fitted:
@@ -101,12 +130,12 @@ class CompositeForm(Form, Protocol):
         """The forms that are fitted first."""
         ...
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
         """Fits on top of the fitted parts."""
         ...
 
 
-def fit_reusing(form: Form, known: dict[str, Fitted], features: Features, target: FloatArray, seed: int) -> Fitted:
+def fit_reusing(form: Form, known: dict[str, Fitted], features: Features, target: Readings, seed: int) -> Fitted:
     """Fits a form, taking its parts from ``known`` by name where they are there, and adding what it fits."""
     if form.name not in known:
         if isinstance(form, CompositeForm) and form.parts:

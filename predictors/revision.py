@@ -24,7 +24,7 @@ from predictors.features import SCHEMA, schema_hash
 from predictors.regression import FloatArray, ModelState
 from search_spaces.space import IntArray, SearchSpace
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised whenever what a revision's files hold changes: others are refused, and fitted again."""
 
 _DOCUMENT = "revision.json"

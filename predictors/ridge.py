@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, LeftOut, ModelState
+from predictors.regression import Fitted, LeftOut, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -53,11 +53,11 @@ class RidgeForm:
     name: str = "ridge"
     min_samples: int = 4
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
         """Ridge with the penalty of least leave-one-out squared error."""
         columns = features.columns
-        mean, intercept = columns.mean(axis=0), float(target.mean())
-        centred, wanted = columns - mean, target - intercept
+        mean, intercept = columns.mean(axis=0), float(target.values.mean())
+        centred, wanted = columns - mean, target.values - intercept
         left, singular, right = np.linalg.svd(centred, full_matrices=False)
         rotated = left.T @ wanted
         squares = singular**2

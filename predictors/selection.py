@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import Features
-from predictors.regression import Fitted, Form, fit_reusing
+from predictors.regression import Fitted, Form, Readings, fit_reusing
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -79,23 +79,40 @@ class Selected:
     fitted: Fitted
     out_of_fold: FloatArray
     out_of_fold_spread: FloatArray
+    fold_fits: tuple[tuple[IntArray, Fitted], ...]
+    """Each fold's rows and the model that was fitted to all others."""
+
+    def predict_out_of_fold(self, features: Features) -> FloatArray:
+        """Predictions by models that had not seen a row's sample, of other features of the same samples."""
+        values = np.zeros(len(features))
+        for rows, fitted in self.fold_fits:
+            values[rows] = fitted.predict(features.take(rows))
+        return values
 
 
-def fold_rows(count: int, seed: int) -> list[IntArray]:
-    """Seeded folds of row numbers: 10 up to 60 samples, 5 beyond; never more than samples."""
-    folds = min(count, 10 if count <= 60 else 5)
-    order = np.random.default_rng(seed).permutation(count)
-    return [np.sort(part).astype(np.int64) for part in np.array_split(order, folds)]
+def fold_rows(groups: IntArray, seed: int) -> list[IntArray]:
+    """Seeded folds of row numbers: 10 up to 60 samples, 5 beyond; rows of one group share a fold.
+
+    Folds hold equal numbers of groups as far as they can; there are never more folds than groups.
+
+    Args:
+        groups: Each row's group, shape ``(n,)``.
+        seed: Of the groups' order.
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    folds = min(len(names), 10 if len(groups) <= 60 else 5)
+    order = np.random.default_rng(seed).permutation(len(names))
+    return [np.flatnonzero(np.isin(member, part)).astype(np.int64) for part in np.array_split(order, folds)]
 
 
 class _CrossValidation:
     """Fits forms on the folds' complements; keeps the fits for residuals on top."""
 
-    def __init__(self, features: Features, target: FloatArray, seed: int) -> None:
+    def __init__(self, features: Features, target: Readings, groups: IntArray, seed: int) -> None:
         self.features = features
         self.target = target
         self.seed = seed
-        self.folds = fold_rows(len(target), seed)
+        self.folds = fold_rows(groups, seed)
         self._fits: list[dict[str, Fitted]] = [{} for _ in self.folds]
 
     def _complement(self, fold: IntArray) -> IntArray:
@@ -103,33 +120,39 @@ class _CrossValidation:
 
     def run(self, form: Form) -> tuple[FloatArray, FloatArray]:
         """Out-of-fold predictions and spreads, shape ``(n,)``."""
-        values, spreads = np.zeros_like(self.target), np.ones_like(self.target)
+        values, spreads = np.zeros(len(self.target)), np.ones(len(self.target))
         for fold, known in zip(self.folds, self._fits, strict=True):
             rows = self._complement(fold)
-            fitted = fit_reusing(form, known, self.features.take(rows), self.target[rows], self.seed)
+            fitted = fit_reusing(form, known, self.features.take(rows), self.target.take(rows), self.seed)
             held_out = self.features.take(fold)
             values[fold], spreads[fold] = fitted.predict_with_spread(held_out)
         return values, spreads
+
+    def fits(self, form: Form) -> tuple[tuple[IntArray, Fitted], ...]:
+        """Each fold's rows and the fit of a form that ran on its complement."""
+        return tuple((fold, known[form.name]) for fold, known in zip(self.folds, self._fits, strict=True))
 
 
 def select(
     bases: Sequence[Form],
     trees: TreeSettings,
     features: Features,
-    target: FloatArray,
+    target: Readings,
     *,
     seed: int,
     losses: Losses,
     error_unit: str,
+    groups: IntArray | None = None,
 ) -> Selected:
     """Compares the bases, then trees on the best base's residual, and fits the winner to all.
 
     The first base is the one known to do well; another form is chosen where its mean loss
     is lower by more than two standard errors of the samples' paired differences (three at
     ten samples), so that chance does not choose where samples are few. A form that asks for more samples than
-    there are is skipped, and that is recorded.
+    there are is skipped, and that is recorded. Rows of one of the ``groups`` (shape ``(n,)``;
+    default: each row its own) are left out together.
     """
-    validation = _CrossValidation(features, target, seed)
+    validation = _CrossValidation(features, target, np.arange(len(target)) if groups is None else groups, seed)
     smallest_fold_fit = len(target) - max(len(fold) for fold in validation.folds)
     tried: dict[str, _Tried] = {}
     skipped: list[FormScore] = []
@@ -140,7 +163,7 @@ def select(
             skipped.append(FormScore(form=form.name, error=None, skipped=reason))
             return
         values, spreads = validation.run(form)
-        tried[form.name] = _Tried(form, values, spreads, losses(target, values))
+        tried[form.name] = _Tried(form, values, spreads, losses(target.values, values))
 
     for form in bases:
         consider(form)
@@ -159,6 +182,7 @@ def select(
         fitted=chosen.form.fit(features, target, seed),
         out_of_fold=chosen.values,
         out_of_fold_spread=chosen.spreads,
+        fold_fits=validation.fits(chosen.form),
     )
 
 

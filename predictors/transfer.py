@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from predictors.features import Features
 from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.regression import Fitted, Form, LeftOut, ModelState
+from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -85,23 +85,24 @@ class TransferForm:
         """Named after its base."""
         return f"{self.base.name}+correction"
 
-    def fit(self, features: Features, target: FloatArray, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
         """Fits the base to the unquantized rows and the correction to what it leaves of the others."""
         quantized = quantized_rows(features)
         plain_rows, quantized_at = np.flatnonzero(~quantized), np.flatnonzero(quantized)
         if len(plain_rows) < self.base.min_samples:
             base = self.base.fit(features, target, seed)
             return FittedTransfer(form=self, base=base, correction=None, left_out=base.left_out)
-        base = self.base.fit(features.take(plain_rows), target[plain_rows], seed)
-        residuals, spread = np.zeros_like(target), np.zeros_like(target)
+        base = self.base.fit(features.take(plain_rows), target.take(plain_rows), seed)
+        residuals, spread = np.zeros(len(target)), np.zeros(len(target))
         residuals[plain_rows], spread[plain_rows] = base.left_out.residuals, base.left_out.spread
         correction: Fitted | None = None
         if len(quantized_at):
             held = features.take(quantized_at)
-            residuals[quantized_at] = target[quantized_at] - base.predict(held)
+            residuals[quantized_at] = target.values[quantized_at] - base.predict(held)
             spread[quantized_at] = base.spread(held)
             if len(quantized_at) >= _MIN_QUANTIZED:
-                correction = _CORRECTION.fit(held, residuals[quantized_at], seed)
+                left = target.take(quantized_at).replaced(residuals[quantized_at])
+                correction = _CORRECTION.fit(held, left, seed)
                 residuals[quantized_at] = correction.left_out.residuals
                 spread[quantized_at] = np.hypot(spread[quantized_at], correction.left_out.spread)
         left_out = LeftOut(residuals=residuals, spread=spread)

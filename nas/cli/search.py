@@ -86,7 +86,7 @@ def search(
     if context.invoked_subcommand is not None:
         return
     from nas.metrics import Constraints  # noqa: PLC0415
-    from nas.workflows.search_requests import search_request  # noqa: PLC0415
+    from nas.workflows.searching import SearchRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     limits = {
@@ -97,7 +97,7 @@ def search(
         "max_load_time_ms": max_load_time_ms,
         "min_accuracy": min_accuracy,
     }
-    request = search_request(
+    request = SearchRequest.from_settings(
         {
             "evaluations": evaluations,
             "batch_size": batch,
@@ -164,7 +164,7 @@ def resume_search(
     A search of the command line runs here; a search of the service is queued again for its worker.
     """
     from nas.jobs.queue import JobQueue  # noqa: PLC0415
-    from nas.workflows.search_requests import search_request  # noqa: PLC0415
+    from nas.workflows.searching import SearchRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
     from search_spaces.errors import UsageError  # noqa: PLC0415
 
@@ -179,7 +179,7 @@ def resume_search(
             return
         stored = workspace.store.searches.get(status.id)
         budget = max(evaluations or 0, int(stored.settings["evaluations"]))
-        request = search_request(dict(stored.settings) | {"evaluations": budget})
+        request = SearchRequest.from_settings(dict(stored.settings) | {"evaluations": budget})
         supernet = workspace.store.supernets.get(stored.supernet_id)
         _run(workspace, supernet, stored.profile_id, request, stored.id, as_json=as_json)
 
@@ -228,6 +228,7 @@ def _run(
     """Runs a search in this process, which holds it meanwhile, and prints its front."""
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
     from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
     from nas.workflows.front_search import search_front  # noqa: PLC0415
 
@@ -235,7 +236,8 @@ def _run(
         progress = CancellableProgress(terminal, held)
         profile = workspace.profile(device)
         with preparation_pool(workspace, supernet) as pool:
-            front_id, front = search_front(workspace, supernet, profile, request, pool, progress, search_id=search_id)
+            where = SearchContext(workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress)
+            front_id, front = search_front(where, request, search_id=search_id)
     if as_json:
         print_json({"front": front_id} | front.as_json())
         return

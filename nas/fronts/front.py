@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from nas.metrics import Objectives, columns
 from nas.search.pareto import non_dominated
 from search_spaces.errors import NasError
+from search_spaces.facts import FloatArray
 from search_spaces.space import BoolArray
 
 SCHEMA: Final = "hwnas.front/1"
@@ -166,7 +168,7 @@ class Baselines:
     largest_fp32: Member
     largest_int8: Member
     random: tuple[Member, ...]
-    """The front of random candidates, as many as the search evaluated."""
+    """The front of random candidates, from the search's own budgets of evaluations and look-ups."""
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -191,6 +193,8 @@ class Front:
     """Of the device profile when it was measured."""
     method: str | None = None
     budget: Budget | None = None
+    random_budget: Budget | None = None
+    """What the random baseline spent; None where there is none."""
     objectives: tuple[str, ...] = ("latency_p50_ms", "accuracy")
     """Metric names (:data:`nas.metrics.METRICS`)."""
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -209,6 +213,7 @@ class Front:
             "fingerprint": self.fingerprint,
             "method": self.method,
             "budget": None if self.budget is None else self.budget.as_json(),
+            "random_budget": None if self.random_budget is None else self.random_budget.as_json(),
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
             "members": [member.as_json() for member in self.members],
@@ -225,7 +230,7 @@ class Front:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Front":
         """Inverse of :meth:`as_json`."""
-        beside, budget = body["baselines"], body.get("budget")
+        beside, budget, random_budget = body["baselines"], body.get("budget"), body.get("random_budget")
         return cls(
             device=body["device"],
             space=body["space"],
@@ -244,6 +249,7 @@ class Front:
             fingerprint=body.get("fingerprint"),
             method=body.get("method"),
             budget=None if budget is None else Budget(**budget),
+            random_budget=None if random_budget is None else Budget(**random_budget),
             objectives=tuple(body.get("objectives", ("latency_p50_ms", "accuracy"))),
             limits=body.get("limits", {}),
         )
@@ -271,25 +277,34 @@ class Front:
         return (json.dumps(self.as_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def pareto_members(members: Sequence[Member]) -> tuple[Member, ...]:
-    """The members that none dominates in (p50, validation accuracy), by rising latency."""
+def pareto_members(
+    members: Sequence[Member], objectives: Sequence[str] = ("latency_p50_ms", "accuracy")
+) -> tuple[Member, ...]:
+    """The members that none dominates in the objectives, by rising latency.
+
+    Args:
+        members: of one device.
+        objectives: metric names; accuracy is the expected accuracy.
+    """
     if not members:
         return ()
-    points = np.array([[m.latency_p50_ms.best_known, -m.accuracy_val] for m in members])
-    kept = [member for member, keep in zip(members, non_dominated(points), strict=True) if keep]
-    return tuple(sorted(kept, key=lambda member: (member.latency_p50_ms.best_known, -member.accuracy_val)))
+    kept = [member for member, keep in zip(members, non_dominated(_losses(members, objectives)), strict=True) if keep]
+    return tuple(sorted(kept, key=lambda member: (member.latency_p50_ms.best_known, -member.expected_accuracy)))
 
 
-def dominated_by(members: Sequence[Member], others: Sequence[Member]) -> BoolArray:
-    """Which members some other dominates in (p50, validation accuracy), shape ``(len(members),)``."""
+def dominated_by(
+    members: Sequence[Member], others: Sequence[Member], objectives: Sequence[str] = ("latency_p50_ms", "accuracy")
+) -> BoolArray:
+    """Which members some other dominates in the objectives, shape ``(len(members),)``."""
+    if not members or not others:
+        return np.zeros(len(members), dtype=np.bool_)
+    own, beside = _losses(members, objectives)[:, None], _losses(others, objectives)[None]
+    dominates = np.all(beside <= own, axis=2) & np.any(beside < own, axis=2)
+    return np.asarray(np.any(dominates, axis=1), dtype=np.bool_)
 
-    def point(member: Member) -> tuple[float, float]:
-        return member.latency_p50_ms.best_known, -member.accuracy_val
 
-    return np.array(
-        [any(a <= x and b <= y and (a, b) != (x, y) for a, b in map(point, others)) for x, y in map(point, members)],
-        dtype=np.bool_,
-    )
+def _losses(members: Sequence[Member], objectives: Sequence[str]) -> FloatArray:
+    return Objectives.from_names(objectives).losses(columns([member.values for member in members], objectives))
 
 
 def with_artifacts(member: Member, artifacts: Mapping[str, str]) -> Member:

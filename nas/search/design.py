@@ -25,17 +25,27 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
     pool = space.sample_spread(_POOL, rng)
     seen = {row.tobytes() for row in corners}
     pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
-    places = _embedding(space, np.concatenate([corners, pool]))
-    chosen = list(range(len(corners)))
-    distance = np.min(
-        [((places - places[row]) ** 2).sum(axis=1) for row in chosen],
-        axis=0,
-    )
+    rows = np.concatenate([corners, pool])
+    return rows[_farthest_first(_embedding(space, rows), len(corners), count)]
+
+
+def spread_candidates(space: SearchSpace, candidates: IntArray, count: int) -> IntArray:
+    """The same among given distinct genotypes, shape ``(k, genes)``: the cheapest and the dearest first."""
+    macs = CostFacts(space).column("macs", candidates)
+    ends = [int(macs.argmin()), int(macs.argmax())]
+    rows = candidates[[*ends, *np.setdiff1d(np.arange(len(candidates)), ends)]]
+    return rows[_farthest_first(_embedding(space, rows), len(set(ends)), count)]
+
+
+def _farthest_first(places: FloatArray, given: int, count: int) -> list[int]:
+    """Row numbers: the first ``given``, then one after another the farthest from all before."""
+    chosen = list(range(given))
+    distance = np.min([((places - places[row]) ** 2).sum(axis=1) for row in chosen], axis=0)
     while len(chosen) < min(count, len(places)):
         farthest = int(distance.argmax())
         chosen.append(farthest)
         distance = np.minimum(distance, ((places - places[farthest]) ** 2).sum(axis=1))
-    return np.concatenate([corners, pool])[chosen]
+    return chosen[:count]
 
 
 def _corners(space: SearchSpace) -> IntArray:

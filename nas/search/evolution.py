@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.search.pareto import crowding, non_dominated, ranks
+from nas.search.pareto import crowding, ranks
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
@@ -25,6 +25,17 @@ class Scores:
 
     objectives: FloatArray
     violations: FloatArray
+
+    def take(self, rows: IntArray) -> "Scores":
+        """Those of some rows."""
+        return Scores(objectives=self.objectives[rows], violations=self.violations[rows])
+
+    def joined(self, other: "Scores") -> "Scores":
+        """These, then the others."""
+        return Scores(
+            objectives=np.concatenate([self.objectives, other.objectives]),
+            violations=np.concatenate([self.violations, other.violations]),
+        )
 
 
 ScoreFunction = Callable[[IntArray], Scores]
@@ -56,18 +67,25 @@ def evolve(
     fresh = space.sample(max(settings.population - len(seeds), 0), rng)
     population = np.unique(np.concatenate([seeds, fresh]), axis=0)
     scores = score(population)
+    keep = preference(scores)
+    population, scores = population[keep], scores.take(keep)
     for _ in range(settings.generations - 1):
-        order = _preference(scores)
-        children = _offspring(space, population[order], settings, rng)
-        merged = np.unique(np.concatenate([population, children]), axis=0)
-        merged_scores = score(merged)
-        keep = _preference(merged_scores)[: settings.population]
-        population = merged[keep]
-        scores = Scores(objectives=merged_scores.objectives[keep], violations=merged_scores.violations[keep])
+        children = _new_rows(_offspring(space, population, settings, rng), population)
+        scores = scores.joined(score(children)) if len(children) else scores
+        population = np.concatenate([population, children])
+        keep = preference(scores)[: settings.population]
+        population, scores = population[keep], scores.take(keep)
     return population, scores
 
 
-def _preference(scores: Scores) -> IntArray:
+def _new_rows(children: IntArray, population: IntArray) -> IntArray:
+    """Distinct children that are not in the population."""
+    known = {row.tobytes() for row in population}
+    distinct = {row.tobytes(): number for number, row in enumerate(children) if row.tobytes() not in known}
+    return children[sorted(distinct.values())]
+
+
+def preference(scores: Scores) -> IntArray:
     """Row numbers, best first: by rank, then by crowding distance."""
     front_numbers = ranks(scores.objectives, scores.violations)
     return np.lexsort((-crowding(scores.objectives, front_numbers), front_numbers))
@@ -96,11 +114,3 @@ def mutate(
     steps = np.clip(genotypes + rng.choice((-1, 1), size=genotypes.shape), 0, space.cardinalities - 1)
     moved = np.where(rng.random(genotypes.shape) < jump_probability, jumps, steps)
     return space.canonicalize(np.where(changed, moved, genotypes))
-
-
-def predicted_front(genotypes: IntArray, scores: Scores) -> tuple[IntArray, Scores]:
-    """The feasible non-dominated rows; where none is feasible, the least violating."""
-    allowed = scores.violations <= max(float(scores.violations.min()), 0.0)
-    rows = np.flatnonzero(allowed)
-    rows = rows[non_dominated(scores.objectives[rows])]
-    return genotypes[rows], Scores(objectives=scores.objectives[rows], violations=scores.violations[rows])

@@ -1,40 +1,36 @@
-"""The outer loop: one Optuna trial a real evaluation, a batch a generation.
+"""The outer loop: one Optuna trial per real evaluation, a batch per generation.
 
-Generation 0 is the design. Each later one is asked from an Optuna sampler, which sees
-every trial so far: ``hwnas`` (predictors guide it), ``nsga2`` or ``random`` (Optuna's
-own, as baselines). State is the journal's rows, one generation written whole. To
-resume, the study is rebuilt from the rows and the sampler seeded from (search seed,
-generation), so that a search that was killed proposes what it had proposed; what the
-evaluator had finished of that generation is not evaluated again.
+Generation 0 of ``hwnas`` is the design; every other generation is asked from the
+method's Optuna sampler, which sees every trial so far. State is the journal's rows, one
+generation written whole. To resume, the study is rebuilt from the rows and the sampler
+seeded from (search seed, generation), so that a search that was killed proposes what it
+had proposed; what the evaluator had finished of that generation is not evaluated again.
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, get_args
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import TrialState
 
+from nas.metrics import Constraints, Objectives
 from nas.search.evolution import EvolutionSettings
-from nas.search.guided_sampler import (
-    P95_ATTRIBUTE,
-    SIZE_ATTRIBUTE,
-    GuidedEvolutionSampler,
-    distributions,
-    genotype_of,
-)
-from nas.search.outcome import Evaluator, Limits, Outcome
+from nas.search.generation import Generation, Journal
+from nas.search.outcome import Evaluator, Outcome
 from nas.search.proposal import PredictorFits
+from nas.search.samplers import GuidedSampler, LinasSampler, SamplerSettings, SpreadSampler
+from nas.search.study import build_study, distributions, genotype_from_params
+from predictors.known_accuracy import KnownAccuracies
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray, SearchSpace
 
-Method = Literal["hwnas", "nsga2", "random"]
-_FAILURE_ATTRIBUTE = "failure"
-_MAX_REDRAWS = 20
+Method = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+_MAX_REDRAWS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +38,7 @@ class SearchSettings:
     """A search's budget and seed.
 
     Raises:
-        UsageError: for a budget or batch below 1.
+        UsageError: for a budget or batch below 1, or an unknown method.
     """
 
     evaluations: int
@@ -50,51 +46,46 @@ class SearchSettings:
     batch_size: int = 8
     seed: int = 0
     method: Method = "hwnas"
-    limits: Limits = field(default_factory=Limits)
+    objectives: Objectives = field(default_factory=Objectives)
+    constraints: Constraints = field(default_factory=Constraints)
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
+    candidates: IntArray | None = None
+    """Canonical genotypes that may be evaluated, shape ``(k, genes)``; None for the whole space."""
 
     def __post_init__(self) -> None:
         if self.evaluations < 1 or self.batch_size < 1:
             raise UsageError(
                 f"a search of {self.evaluations} evaluations in batches of {self.batch_size}; both must be at least 1."
             )
+        if self.method not in METHODS:
+            raise UsageError(f"{self.method!r} is no search method; there are {', '.join(METHODS)}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """Candidates proposed and evaluated together; ``genotypes`` has one row an outcome."""
+class SearchProblem:
+    """What is searched, and how it is evaluated and predicted."""
 
-    number: int
-    genotypes: IntArray
-    outcomes: tuple[Outcome, ...]
-
-
-class Journal(Protocol):
-    """Where a search keeps its rows."""
-
-    def generations(self) -> Sequence[Generation]:
-        """All generations so far, by number."""
-        ...
-
-    def append(self, generation: Generation) -> None:
-        """Writes the next generation."""
-        ...
+    space: SearchSpace
+    design: IntArray
+    """Canonical genotypes that ``hwnas`` evaluates first, shape ``(k, genes)``; ``linas`` begins with as many
+    random ones. The other methods begin as Optuna has them."""
+    evaluator: Evaluator
+    fits: PredictorFits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """Everything that was evaluated; ``genotypes`` has one row an outcome."""
+    """Everything that was evaluated; ``genotypes`` has one row per outcome."""
 
     genotypes: IntArray
     outcomes: tuple[Outcome, ...]
+    lookups: KnownAccuracies | None = None
+    """Accuracies looked up on the way; None where there were none."""
 
 
 def run_search(
-    space: SearchSpace,
-    design: IntArray,
-    evaluator: Evaluator,
+    problem: SearchProblem,
     journal: Journal,
-    fits: PredictorFits,
     settings: SearchSettings,
     *,
     on_generation: Callable[[Generation, int], None] = lambda _generation, _done: None,
@@ -102,105 +93,117 @@ def run_search(
     """Runs or resumes a search until its budget is spent.
 
     Args:
-        space: the space searched.
-        design: canonical genotypes evaluated first, shape ``(k, genes)``; cut at the budget.
-        evaluator: evaluates for real.
+        problem: the space, its design, the evaluator and the fits.
         journal: this search's rows; a search with rows resumes.
-        fits: how predictors are fitted.
-        settings: budget, batch, seed, method, limits.
-        on_generation: told each finished generation and the evaluations done.
+        settings: budget, batch, seed, method, objectives, constraints.
+        on_generation: called with each finished generation and the evaluations done.
 
     Raises:
         UsageError: where the journal was begun with another design.
     """
     done = list(journal.generations())
-    for generation in done:
-        if generation.number == 0 and not np.array_equal(generation.genotypes, design[: settings.evaluations]):
+    if done and settings.method == "hwnas":
+        begun = np.concatenate([g.genotypes for g in done])[: len(problem.design)]
+        if not np.array_equal(begun, problem.design[: len(begun)]):
             raise UsageError("this search was begun with another design; resume it with the settings it began with.")
-    while sum(len(g.outcomes) for g in done) < settings.evaluations:
-        genotypes = design[: settings.evaluations] if not done else _propose(space, done, fits, settings)
-        outcomes = tuple(evaluator.evaluate(genotypes))
-        done.append(Generation(number=len(done), genotypes=genotypes, outcomes=outcomes))
+    while (spent := sum(len(g.outcomes) for g in done)) < settings.evaluations:
+        genotypes, lookups = _propose(problem, done, settings, settings.evaluations - spent)
+        outcomes = tuple(problem.evaluator.evaluate(genotypes))
+        done.append(Generation(number=len(done), genotypes=genotypes, outcomes=outcomes, lookups=lookups))
         journal.append(done[-1])
-        on_generation(done[-1], sum(len(g.outcomes) for g in done))
+        on_generation(done[-1], spent + len(outcomes))
     return SearchResult(
         genotypes=np.concatenate([g.genotypes for g in done]),
         outcomes=tuple(o for g in done for o in g.outcomes),
+        lookups=looked_up(done),
     )
 
 
-def _propose(space: SearchSpace, done: Sequence[Generation], fits: PredictorFits, settings: SearchSettings) -> IntArray:
+def looked_up(done: Sequence[Generation]) -> KnownAccuracies | None:
+    """All accuracies that a search's generations looked up; None where there are none."""
+    total: KnownAccuracies | None = None
+    for generation in done:
+        if generation.lookups is not None:
+            total = generation.lookups if total is None else total.joined(generation.lookups)
+    return total
+
+
+def make_sampler(
+    problem: SearchProblem, settings: SearchSettings, generation: int, lookups: KnownAccuracies | None = None
+) -> BaseSampler:
+    """The method's sampler, seeded for one generation of one search."""
+    digest = hashlib.sha256(f"{settings.seed}:{generation}".encode()).digest()
+    seed = int.from_bytes(digest[:4], "big")
+    if settings.method == "random":
+        return SpreadSampler(problem.space, seed=seed, candidates=settings.candidates)
+    if settings.method == "nsga2":
+        return NSGAIISampler(seed=seed)
+    if settings.method == "tpe":
+        return TPESampler(seed=seed)
+    ours = SamplerSettings(
+        objectives=settings.objectives,
+        constraints=settings.constraints,
+        startup=len(problem.design) if settings.method == "linas" else 0,
+        batch_size=settings.batch_size,
+        seed=seed,
+        evolution=settings.evolution,
+        candidates=settings.candidates,
+    )
+    if settings.method == "linas":
+        return LinasSampler(problem.space, problem.fits, ours)
+    return GuidedSampler(problem.space, problem.fits, ours, lookups=lookups)
+
+
+def _propose(
+    problem: SearchProblem, done: Sequence[Generation], settings: SearchSettings, left: int
+) -> tuple[IntArray, KnownAccuracies | None]:
+    """The next generation's candidates and what was looked up to choose them."""
     spent = sum(len(g.genotypes) for g in done)
-    count = min(settings.batch_size, settings.evaluations - spent)
-    study = build_study(space, done, make_sampler(space, fits, settings, len(done)))
+    if spent < len(problem.design) and settings.method == "hwnas":
+        return problem.design[spent:][:left], None
+    first = not done and settings.method == "linas"
+    count = min(len(problem.design) if first else settings.batch_size, left)
+    sampler = make_sampler(problem, settings, len(done), looked_up(done))
+    study = build_study(problem.space, done, sampler, objectives=settings.objectives, constraints=settings.constraints)
     tried = {row.tobytes() for g in done for row in g.genotypes}
+    rows = _ask(problem.space, study, settings, tried, count)
+    if not rows:
+        raise UsageError(
+            f"{settings.method} proposes nothing new after {len(tried)} evaluations: the space is exhausted."
+        )
+    lookups = sampler.looked_up if isinstance(sampler, GuidedSampler) else None
+    return np.array(rows, dtype=np.int64), lookups
+
+
+def _ask(
+    space: SearchSpace, study: optuna.Study, settings: SearchSettings, tried: set[bytes], count: int
+) -> list[IntArray]:
+    """New candidates from the study's sampler; a repeat would spend no real evaluation and is asked again."""
     rows: list[IntArray] = []
     for _ in range(count * _MAX_REDRAWS):
         trial = study.ask(distributions(space))
-        row = genotype_of(space, trial.params)
-        if row.tobytes() in tried:
-            # The baselines' samplers repeat themselves; a repeat would spend no real evaluation.
+        row: IntArray | None = genotype_from_params(space, trial.params)
+        if settings.candidates is not None and settings.method in ("nsga2", "tpe") and row is not None:
+            row = nearest_candidate(space, settings.candidates, row, tried)
+        if row is None or row.tobytes() in tried:
             study.tell(trial, state=TrialState.FAIL)
             continue
         tried.add(row.tobytes())
         rows.append(row)
         if len(rows) == count:
             break
-    if not rows:
-        raise UsageError(f"{settings.method} proposes nothing new after {spent} evaluations: the space is exhausted.")
-    return np.array(rows, dtype=np.int64)
+    return rows
 
 
-def make_sampler(space: SearchSpace, fits: PredictorFits, settings: SearchSettings, generation: int) -> BaseSampler:
-    """The method's sampler, seeded for one generation of one search."""
-    digest = hashlib.sha256(f"{settings.seed}:{generation}".encode()).digest()
-    seed = int.from_bytes(digest[:4], "big")
-    if settings.method == "random":
-        return RandomSampler(seed=seed)
-    if settings.method == "nsga2":
-        return NSGAIISampler(population_size=settings.batch_size, seed=seed)
-    return GuidedEvolutionSampler(
-        space,
-        fits,
-        batch_size=settings.batch_size,
-        seed=seed,
-        limits=settings.limits,
-        evolution=settings.evolution,
-    )
+def nearest_candidate(space: SearchSpace, candidates: IntArray, row: IntArray, tried: set[bytes]) -> IntArray | None:
+    """The nearest candidate that was not tried, the first of equals; None where all were.
 
-
-def build_study(space: SearchSpace, done: Sequence[Generation], sampler: BaseSampler) -> optuna.Study:
-    """An in-memory study that holds every finished evaluation as a trial."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=["minimize", "maximize"], sampler=sampler)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.add_trials(
-            [
-                _trial(space, row, outcome, generation.number)
-                for generation in done
-                for row, outcome in zip(generation.genotypes, generation.outcomes, strict=True)
-            ]
-        )
-    return study
-
-
-def _trial(space: SearchSpace, row: IntArray, outcome: Outcome, generation: int) -> FrozenTrial:
-    params = {gene.name: int(value) for gene, value in zip(space.genes, row, strict=True)}
-    shared = {"params": params, "distributions": distributions(space)}
-    # The attribute is where Optuna's NSGA-II looks up which generation a trial is of.
-    system = {"NSGAIISampler:generation": generation}
-    if not outcome.succeeded:
-        return create_trial(
-            state=TrialState.FAIL,
-            user_attrs={_FAILURE_ATTRIBUTE: outcome.failure},
-            system_attrs=system,
-            **shared,  # type: ignore[arg-type]
-        )
-    return create_trial(
-        state=TrialState.COMPLETE,
-        values=[outcome.latency_p50_ms, outcome.accuracy_val],
-        user_attrs={SIZE_ATTRIBUTE: outcome.size_bytes, P95_ATTRIBUTE: outcome.latency_p95_ms},
-        system_attrs=system,
-        **shared,  # type: ignore[arg-type]
-    )
+    Nearest by the sum of gene distances, each as a share of the gene's range: how samplers of the
+    whole space propose among the rows of a table.
+    """
+    distance = (np.abs(candidates - row) / np.maximum(space.cardinalities - 1, 1)).sum(axis=1)
+    for number in np.argsort(distance, kind="stable"):
+        if candidates[number].tobytes() not in tried:
+            found: IntArray = candidates[number]
+            return found
+    return None

@@ -1,14 +1,9 @@
-"""What a real evaluation gives, what a user may ask for, and how both become objectives."""
+"""What a real evaluation gives."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-
-from search_spaces.errors import UsageError
-from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
 
@@ -57,40 +52,3 @@ class Evaluator(Protocol):
     def evaluate(self, genotypes: IntArray) -> Sequence[Outcome]:
         """One outcome a row, in order; what was evaluated before is not evaluated again."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What the asked networks must keep; None where nothing is asked.
-
-    Raises:
-        UsageError: for a limit that is not a finite number above 0, or an accuracy above 1.
-    """
-
-    max_latency_p95_ms: float | None = None
-    max_size_bytes: int | None = None
-    min_accuracy: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_latency_p95_ms", "max_size_bytes", "min_accuracy"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name} is {value}; give a finite number above 0.")
-        if self.min_accuracy is not None and self.min_accuracy > 1:
-            raise UsageError(f"min_accuracy is {self.min_accuracy}; give a fraction from 0 to 1.")
-
-    def violations(self, latency_p95_ms: FloatArray, size_bytes: FloatArray, accuracy: FloatArray) -> FloatArray:
-        """Relative excesses of latency and size and missing accuracy, summed, shape ``(n,)``: 0 where all hold."""
-        total = np.zeros(len(accuracy))
-        if self.max_latency_p95_ms is not None:
-            total += np.clip(latency_p95_ms / max(self.max_latency_p95_ms, 1e-9) - 1, 0, None)
-        if self.max_size_bytes is not None:
-            total += np.clip(size_bytes / max(self.max_size_bytes, 1) - 1, 0, None)
-        if self.min_accuracy is not None:
-            total += np.clip(self.min_accuracy - accuracy, 0, None)
-        return total
-
-
-def objectives(latency_ms: FloatArray, accuracy: FloatArray) -> FloatArray:
-    """Minimized objectives, shape ``(n, 2)``: log latency and lost accuracy."""
-    return np.stack([np.log(latency_ms), 1.0 - accuracy], axis=1)

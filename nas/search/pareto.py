@@ -1,11 +1,14 @@
 """Pareto dominance, ranks, crowding and hypervolume; every objective is minimized.
 
-Objectives are float arrays of shape ``(n, m)``. A point dominates another where it is
-no worse in every objective and better in one; equal points do not dominate each other.
+Objectives are float arrays of shape ``(n, m)`` without NaN. A point dominates another
+where it is no worse in every objective and better in one; equal points do not dominate
+each other. Two objectives have vectorized code of our own, more go to moocore.
 """
 
+import moocore
 import numpy as np
 
+from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
 from search_spaces.space import BoolArray, IntArray
 
@@ -13,16 +16,26 @@ from search_spaces.space import BoolArray, IntArray
 def non_dominated(objectives: FloatArray) -> BoolArray:
     """Which rows no other row dominates, shape ``(n,)``; equal rows all stay.
 
-    Two objectives take ``O(n log n)``, more take ``O(n·front)``.
+    Raises:
+        UsageError: where an objective is NaN.
     """
+    refuse_nan(objectives)
     if objectives.shape[1] == 2:
         return _non_dominated_2d(objectives)
-    keep = np.ones(len(objectives), dtype=np.bool_)
-    for row in range(len(objectives)):
-        if keep[row]:
-            worse = (objectives >= objectives[row]).all(axis=1) & (objectives > objectives[row]).any(axis=1)
-            keep &= ~worse
-    return keep
+    if not len(objectives):
+        return np.zeros(0, dtype=np.bool_)
+    return np.asarray(moocore.is_nondominated(objectives, keep_weakly=True), dtype=np.bool_)
+
+
+def refuse_nan(objectives: FloatArray) -> None:
+    """Comparisons with NaN are false, so a NaN would count as non-dominated.
+
+    Raises:
+        UsageError: where an objective is NaN; names the first row.
+    """
+    bad = np.flatnonzero(np.isnan(objectives).any(axis=1))
+    if len(bad):
+        raise UsageError(f"objectives of {len(bad)} candidates are NaN, the first in row {int(bad[0])}.")
 
 
 def _non_dominated_2d(objectives: FloatArray) -> BoolArray:
@@ -76,35 +89,38 @@ def crowding(objectives: FloatArray, front_numbers: IntArray) -> FloatArray:
 
 
 def hypervolume(objectives: FloatArray, reference: FloatArray) -> float:
-    """Volume that the rows dominate inside ``reference``, shape ``(m,)``.
+    """Volume that the rows dominate inside ``reference``, shape ``(m,)``; exact.
 
-    Exact, by slicing along the last objective; rows outside the reference count nothing.
+    Rows outside the reference count nothing.
+
+    Raises:
+        UsageError: where an objective is NaN.
     """
+    refuse_nan(objectives)
     inside = objectives[(objectives < reference).all(axis=1)]
     if not len(inside):
         return 0.0
-    front = inside[non_dominated(inside)]
-    if front.shape[1] == 1:
-        return float(reference[0] - front[:, 0].min())
-    if front.shape[1] == 2:
-        ordered = np.unique(front, axis=0)
-        heights = np.r_[reference[1], ordered[:-1, 1]] - ordered[:, 1]
-        return float(((reference[0] - ordered[:, 0]) * heights).sum())
-    ordered = front[np.argsort(front[:, -1], kind="stable")]
-    depths = np.r_[ordered[1:, -1], reference[-1]] - ordered[:, -1]
-    return float(
-        sum(
-            depth * hypervolume(ordered[: index + 1, :-1], reference[:-1])
-            for index, depth in enumerate(depths)
-            if depth > 0
-        )
-    )
+    if inside.shape[1] == 2:
+        stairs = np.unique(inside[_non_dominated_2d(inside)], axis=0)
+        heights = np.r_[reference[1], stairs[:-1, 1]] - stairs[:, 1]
+        return float(((reference[0] - stairs[:, 0]) * heights).sum())
+    return float(moocore.hypervolume(inside, ref=reference))
 
 
 def hypervolume_gains(points: FloatArray, front: FloatArray, reference: FloatArray) -> FloatArray:
-    """What each point of shape ``(n, 2)`` would add to a front's hypervolume, shape ``(n,)``."""
+    """What each point of shape ``(n, m)`` alone would add to a front's hypervolume, shape ``(n,)``.
+
+    Raises:
+        UsageError: where an objective is NaN.
+    """
+    refuse_nan(points)
+    refuse_nan(front)
     inside = front[(front < reference).all(axis=1)]
-    stairs = np.unique(inside[non_dominated(inside)], axis=0) if len(inside) else np.empty((0, 2))
+    stairs = np.unique(inside[non_dominated(inside)], axis=0) if len(inside) else inside
+    return _gains_2d(points, stairs, reference) if points.shape[1] == 2 else _gains(points, stairs, reference)
+
+
+def _gains_2d(points: FloatArray, stairs: FloatArray, reference: FloatArray) -> FloatArray:
     lefts = np.r_[-np.inf, stairs[:, 0]]
     rights = np.r_[stairs[:, 0], reference[0]]
     ceilings = np.r_[reference[1], stairs[:, 1]]
@@ -112,3 +128,16 @@ def hypervolume_gains(points: FloatArray, front: FloatArray, reference: FloatArr
     heights = np.clip(ceilings[None, :] - points[:, 1:], 0, None)
     gains: FloatArray = np.where(widths > 0, widths * heights, 0.0).sum(axis=1)
     return gains
+
+
+def _gains(points: FloatArray, front: FloatArray, reference: FloatArray) -> FloatArray:
+    """A point's box less what the front, cut to that box, dominates of it."""
+    gains = np.prod(np.clip(reference - points, 0.0, None), axis=1)
+    if not len(front):
+        return np.asarray(gains)
+    dominated = np.any(np.all(front[None] <= points[:, None], axis=2), axis=1)
+    gains[dominated] = 0.0
+    volume = moocore.Hypervolume(ref=reference)
+    for row in np.flatnonzero(gains > 0):
+        gains[row] -= volume(np.maximum(front, points[row]))
+    return np.asarray(np.clip(gains, 0.0, None))

@@ -3,32 +3,44 @@
 The loop of LINAS (Cummings et al., 2022) with MSuNAS's choice of batches (Lu et al.,
 2020). Where architectures can be screened, by their float accuracy with inherited
 weights, no real evaluation is spent on one that was not: predictions alone would let
-through whatever they overestimate.
+through whatever they overestimate. Accuracies, screened ones too, are readings on a
+finite set of images and count as their posterior says (:mod:`nas.search.posterior`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraint, Constraints, Objectives
 from nas.search.evolution import EvolutionSettings, Scores, evolve, mutate
-from nas.search.outcome import Limits, objectives
+from nas.search.metric_predictors import (
+    MetricPredictors,
+    Predictor,
+    feasibility,
+    loss_moments,
+    needed_metrics,
+)
+from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
 from nas.search.selection import choose_batch, unit_scale
+from nas.search.study import Archive
 from predictors.known_accuracy import KnownAccuracies, KnownAccuracyPredictor
 from predictors.prediction import Prediction
-from search_spaces.facts import CostFacts, FloatArray
+from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
 _POLICIES = 12
 """Policies tried with each known architecture, beside those that evolution found."""
+_Z90_ONE_SIDED = 1.2816
 
 
-class Predictor(Protocol):
-    """What a proposal needs of a fitted predictor."""
+@runtime_checkable
+class CrossValidated(Protocol):
+    """A fitted predictor that says what it would have predicted of its own training samples."""
 
-    def predict(self, genotypes: IntArray) -> Prediction:
-        """Values with 90 % intervals, each of shape ``(n,)``."""
+    def cross_validated(self, values: FloatArray, /) -> Prediction:
+        """Each sample's prediction by a model that had not seen it, given the values fitted to, shape ``(n,)``."""
         ...
 
 
@@ -41,9 +53,13 @@ class Screening:
     evaluate: Callable[[IntArray], KnownAccuracies]
     """Unquantized genotypes, shape ``(n, genes)``, to what is known of them; failures are left out."""
     size: int
-    """Architectures a round."""
+    """Architectures per round."""
     rounds: int
     """Before each batch, 0 or more; predictors learn from one what to screen in the next."""
+
+
+def _no_margin(genotypes: IntArray) -> float:  # noqa: ARG001 - the contract's argument
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,99 +69,153 @@ class PredictorFits:
     latency: Callable[[IntArray, FloatArray], Predictor]
     accuracy: Callable[[IntArray, FloatArray], Predictor]
     screening: Screening | None = None
+    latency_margin: Callable[[IntArray], float] = _no_margin
+    """By how much log latencies must stay below a limit to keep it when measured again, from what was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
-    """Every completed trial: canonical genotypes and their measured figures, row by row."""
+class ProposalSettings:
+    """What proposals aim at."""
+
+    objectives: Objectives = field(default_factory=Objectives)
+    constraints: Constraints = field(default_factory=Constraints)
+    evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
+    candidates: IntArray | None = None
+    """Canonical genotypes that may be proposed, shape ``(k, genes)``; None for the whole space."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that every completed trial must have."""
+        base = (LATENCY_P50_MS.name, ACCURACY.name)
+        return tuple(dict.fromkeys([*base, *needed_metrics(self.objectives, self.constraints)]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class History:
+    """What a search has seen."""
+
+    archive: Archive
+    tried: frozenset[bytes]
+    """Rows of genotypes, evaluated or failed, as bytes."""
+    lookups: KnownAccuracies | None = None
+    """Accuracies looked up for earlier batches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """A batch, shape ``(count, genes)``, and the accuracies looked up to choose it."""
 
     genotypes: IntArray
-    latency_p50_ms: FloatArray
-    latency_p95_ms: FloatArray
-    accuracy: FloatArray
-    size_bytes: FloatArray
+    lookups: KnownAccuracies | None = None
 
 
 class Proposer:
-    """Proposes one batch; deterministic in the archive, what was tried, and the generator."""
+    """Proposes one batch; deterministic in the history and the generator."""
 
     def __init__(
         self,
         space: SearchSpace,
         fits: PredictorFits,
-        archive: Archive,
-        tried: Sequence[IntArray],
-        *,
-        limits: Limits,
-        evolution: EvolutionSettings,
+        history: History,
+        settings: ProposalSettings,
         rng: np.random.Generator,
     ) -> None:
         self._space = space
         self._fits = fits
-        self._archive = archive
-        self._tried = {row.tobytes() for row in tried}
-        self._limits = limits
-        self._evolution = evolution
+        self._archive = history.archive
+        self._tried = history.tried
+        self._settings = settings
         self._rng = rng
-        self._facts = CostFacts(space)
-        self._known = None if fits.screening is None else fits.screening.known
-        self._screens = fits.screening is not None and fits.screening.rounds > 0
-        self._latency = fits.latency(archive.genotypes, archive.latency_p50_ms)
-        self._accuracy = self._fitted_accuracy()
-        self._tail = float(np.median(archive.latency_p95_ms / archive.latency_p50_ms))
-        self._size_ratio = float(np.median(archive.size_bytes / self._facts.column("weight_bytes", archive.genotypes)))
+        self._names = needed_metrics(settings.objectives, settings.constraints)
+        self._known = _join(None if fits.screening is None else fits.screening.known, history.lookups)
+        self._looked_up: KnownAccuracies | None = None
+        latency = fits.latency(self._archive.genotypes, self._archive.metrics[LATENCY_P50_MS.name])
+        self._fit_accuracy()
+        self._predictors = MetricPredictors.fit(
+            space,
+            latency,
+            self._accuracy,
+            (self._archive.genotypes, self._archive.metrics),
+            self._names,
+        )
 
-    def propose(self, count: int) -> IntArray:
-        """The next batch, shape ``(count, genes)``: canonical, distinct, new."""
-        if self._fits.screening is not None:
-            for _ in range(self._fits.screening.rounds):
-                self._screen(self._fits.screening)
+    def propose(self, count: int) -> Proposal:
+        """The next batch: canonical, distinct, new."""
+        screening = self._fits.screening
+        for _ in range(0 if screening is None else screening.rounds):
+            self._screen(screening)
         pool = self._pool(count)
-        return pool[choose_batch(*self._beliefs(pool), count)]
+        return Proposal(genotypes=pool[self._choose(pool, count)], lookups=self._looked_up)
 
-    def _screen(self, screening: Screening) -> None:
-        """Evaluates the architectures of the most promising unknown candidates, and learns from them."""
+    # --- what is known -----------------------------------------------------------
+
+    def _fit_accuracy(self) -> None:
+        """Fits the accuracy predictor to all readings, and reads them as posteriors."""
+        readings = KnownAccuracies(
+            space=self._space, genotypes=self._archive.genotypes, accuracy=self._archive.metrics[ACCURACY.name]
+        )
+        if self._known is not None:
+            readings = readings.joined(self._known)
+        base = self._fits.accuracy(readings.genotypes, readings.accuracy)
+        posterior = self._posterior(base, readings)
+        self._expected = replace(readings, accuracy=posterior.expected)
+        self._limit_margin = _Z90_ONE_SIDED * float(np.median(posterior.total_std))
+        self._accuracy: Predictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
+
+    def _posterior(self, base: Predictor, readings: KnownAccuracies) -> AccuracyPosterior:
+        # What was looked up was counted on the same images as what was evaluated.
+        images = np.full(len(readings.accuracy), self._archive.images_val.max(initial=0))
+        images[: len(self._archive.images_val)] = self._archive.images_val
+        read = Readings(accuracy=readings.accuracy, images=images)
+        return accuracy_posterior(left_out_prior(base, readings.accuracy), read)
+
+    def _screen(self, screening: Screening | None) -> None:
+        """Looks up the architectures of the most promising unknown candidates, and learns from them."""
+        assert screening is not None
         assert self._known is not None  # known from the screening on
         pool = self._evolved()
         pool = pool[np.isnan(self._known.of_architecture(pool))]
         if not len(pool):
             return
-        chosen = pool[choose_batch(*self._beliefs(pool), screening.size)]
-        self._known = self._known.joined(screening.evaluate(np.unique(self._space.unquantized(chosen), axis=0)))
-        self._accuracy = self._fitted_accuracy()
+        chosen = pool[self._choose(pool, screening.size)]
+        found = screening.evaluate(np.unique(self._space.unquantized(chosen), axis=0))
+        self._looked_up = _join(self._looked_up, found)
+        self._known = self._known.joined(found)
+        self._fit_accuracy()
+        self._predictors = replace(self._predictors, accuracy=self._accuracy)
 
-    def _fitted_accuracy(self) -> Predictor:
-        measured = KnownAccuracies(
-            space=self._space, genotypes=self._archive.genotypes, accuracy=self._archive.accuracy
-        )
-        if self._known is None:
-            return self._fits.accuracy(measured.genotypes, measured.accuracy)
-        known = measured.joined(self._known)
-        return KnownAccuracyPredictor(self._fits.accuracy(known.genotypes, known.accuracy), known)
+    # --- candidates --------------------------------------------------------------
 
     def _evolved(self) -> IntArray:
         """Distinct candidates from an evolution on the predictions, and mutants of them; those within limits."""
+        if self._settings.candidates is not None:
+            return self._within_limits(self._settings.candidates)
         starts = [self._archive.genotypes] + ([] if self._known is None else [self._known.genotypes])
         start = np.unique(np.concatenate(starts), axis=0)
-        population, _ = evolve(self._space, self._score, start, self._evolution, self._rng)
+        population, _ = evolve(self._space, self._score, start, self._settings.evolution, self._rng)
         return self._within_limits(
             np.unique(np.concatenate([population, mutate(self._space, population, self._rng)]), axis=0)
         )
 
     def _within_limits(self, pool: IntArray) -> IntArray:
         """Those that keep the limits as far as predicted, or the tenth that come nearest."""
+        if not self._settings.constraints:
+            return pool
         violations = self._score(pool).violations
         return pool[violations <= max(float(np.quantile(violations, 0.1)), 0.0)]
 
     def _pool(self, count: int) -> IntArray:
         """Candidates for real evaluation: new, within limits as far as predicted, ``count`` or more where there are."""
         pool = self._evolved()
-        if self._known is not None and self._screens:
+        screening = self._fits.screening
+        if self._known is not None and screening is not None and screening.rounds:
             pool = pool[np.isfinite(self._known.of_architecture(pool))]
             pool = self._within_limits(np.concatenate([pool, self._with_policies(self._known.genotypes)]))
         fresh = self._new_rows(pool)
         if len(fresh) < count:
-            fresh = np.concatenate([fresh, self._new_rows(self._space.sample(50 * count, self._rng))])
+            drawn = self._settings.candidates
+            more = self._space.sample(50 * count, self._rng) if drawn is None else drawn
+            fresh = self._new_rows(np.concatenate([fresh, more]))
         return fresh
 
     def _with_policies(self, genotypes: IntArray) -> IntArray:
@@ -161,23 +231,69 @@ class Proposer:
         rows = [row for row in np.unique(pool, axis=0) if row.tobytes() not in self._tried]
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self._space.genes))
 
+    # --- judgement ---------------------------------------------------------------
+
     def _score(self, genotypes: IntArray) -> Scores:
-        time_ms, correct = self._latency.predict(genotypes).value, self._accuracy.predict(genotypes).value
-        size = self._facts.column("weight_bytes", genotypes) * self._size_ratio
-        return Scores(
-            objectives=objectives(time_ms, correct),
-            violations=self._limits.violations(time_ms * self._tail, size, correct),
-        )
+        predictions = self._predictors.predict(genotypes, self._names)
+        values = {name: prediction.value for name, prediction in predictions.items()}
+        constraints = self._tightened()
+        violations = constraints.violations(values) if constraints else np.zeros(len(genotypes))
+        return Scores(objectives=self._settings.objectives.losses(values), violations=violations)
 
-    def _beliefs(self, pool: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Drawn objectives of the pool, measured ones, and the reference, on a unit scale.
+    def _choose(self, pool: IntArray, count: int) -> IntArray:
+        """Rows of the pool by sampled gains.
 
-        One draw an architecture: its policies' errors are much the same, and of many independent
-        draws the luckiest would win.
+        One sample per architecture: its policies' errors are much the same, and of many independent
+        samples the luckiest would win.
         """
         _, architecture = np.unique(self._space.unquantized(pool), axis=0, return_inverse=True)
-        noise = self._rng.standard_normal((2, len(pool)))[:, architecture.ravel()]
-        time_ms = self._latency.predict(pool).at(noise[0], log=True)
-        correct = np.clip(self._accuracy.predict(pool).at(noise[1]), 0.0, 1.0)
-        measured = objectives(self._archive.latency_p50_ms, self._archive.accuracy)
-        return unit_scale(objectives(time_ms, correct), measured)
+        predictions = self._predictors.predict(pool, self._names)
+        draws: dict[str, FloatArray] = {}
+        columns = []
+        for objective in self._settings.objectives.items:
+            # The two latencies err together: one network is slower or faster than predicted.
+            cause = LATENCY_P50_MS.name if objective.metric == LATENCY_P95_MS else objective.metric.name
+            if cause not in draws:
+                draws[cause] = self._rng.standard_normal(len(pool))[architecture.ravel()]
+            mean, std = loss_moments(objective.metric, predictions[objective.metric.name])
+            sample = mean + std * draws[cause]
+            columns.append(np.clip(sample, 0.0, 1.0) if objective.metric == ACCURACY else sample)
+        sampled, measured, reference = unit_scale(np.stack(columns, axis=1), self._measured())
+        constraints = self._tightened()
+        weights = feasibility(constraints, predictions) if constraints else None
+        return choose_batch(sampled, measured, reference, count, weights)
+
+    def _measured(self) -> FloatArray:
+        """Losses of what was evaluated, accuracies as expected by the posterior."""
+        values = dict(self._archive.metrics)
+        values[ACCURACY.name] = self._expected.of(self._archive.genotypes)
+        return self._settings.objectives.losses(values)
+
+    def _tightened(self) -> Constraints:
+        """Constraints that leave a margin for what a new measurement and new images will say."""
+        latency_margin = self._fits.latency_margin(self._archive.genotypes)
+        items = []
+        for constraint in self._settings.constraints.items:
+            limit = constraint.limit
+            if constraint.metric == ACCURACY:
+                limit = min(limit + self._limit_margin, 1.0)
+            elif constraint.metric in (LATENCY_P50_MS, LATENCY_P95_MS):
+                limit *= float(np.exp(-latency_margin))
+            items.append(Constraint(metric=constraint.metric, limit=limit))
+        return Constraints(tuple(items))
+
+
+def left_out_prior(base: Predictor, readings: FloatArray) -> Prediction:
+    """What a predictor fitted to readings of shape ``(n,)`` says of each without it.
+
+    A predictor that cannot say so gives no prior: everything is possible, and readings stand.
+    """
+    if isinstance(base, CrossValidated):
+        return base.cross_validated(readings)
+    return Prediction(value=readings, low=readings - 1.0, high=readings + 1.0)
+
+
+def _join(known: KnownAccuracies | None, more: KnownAccuracies | None) -> KnownAccuracies | None:
+    if known is None or more is None:
+        return known or more
+    return known.joined(more)

@@ -1,9 +1,10 @@
 """Which predicted candidates are worth a real evaluation.
 
-The batch is chosen greedily by the hypervolume that each candidate is believed to add
-to the measured front; a chosen candidate counts as measured for the next choice, which
-spreads the batch along the front. Beliefs are draws from the predictors' intervals, so
-that uncertain candidates get their chance (Thompson sampling).
+The batch is chosen greedily by the hypervolume that each candidate is predicted to add
+to the measured front, times the probability that it keeps the constraints; a chosen
+candidate counts as measured for the next choice, which spreads the batch along the
+front. Predictions are samples from the predictors' distributions, so that uncertain
+candidates get their chance (Thompson sampling).
 """
 
 import numpy as np
@@ -17,41 +18,58 @@ _REFERENCE = 1.6
 at the ends of a front would count for next to nothing beside a reference that touches them."""
 
 
-def unit_scale(believed: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def unit_scale(sampled: FloatArray, measured: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Both sets of minimized objectives, shape ``(n, m)``, where the measured ones span 0 to 1, and the reference."""
     low, high = measured.min(axis=0), measured.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
-    return (believed - low) / width, (measured - low) / width, np.full(measured.shape[1], _REFERENCE)
+    return (sampled - low) / width, (measured - low) / width, np.full(measured.shape[1], _REFERENCE)
 
 
 def choose_batch(
-    believed: FloatArray,
+    sampled: FloatArray,
     measured: FloatArray,
     reference: FloatArray,
     count: int,
+    weights: FloatArray | None = None,
 ) -> IntArray:
-    """Rows of ``believed``, shape ``(n, 2)``, to evaluate next; at most ``count``, distinct.
+    """Rows of ``sampled``, shape ``(n, m)``, to evaluate next; at most ``count``, distinct.
 
-    ``measured`` holds the objectives seen so far and ``reference`` the corner of what
-    interests, both on the same minimized scale. Once no candidate is believed to add
-    anything, the ones nearest to the front follow.
+    Gains shrink as the front grows, so a gain of an earlier front bounds the present one from
+    above, and only the candidates with the largest bounds are computed again (Minoux 1978).
+    Once no candidate adds anything, the ones nearest to the front follow.
+
+    Args:
+        sampled: candidates' objectives, minimized.
+        measured: objectives seen so far, on the same scale.
+        reference: the corner of what interests, shape ``(m,)``.
+        count: the batch's size.
+        weights: what gains are multiplied by, from 0 to 1, shape ``(n,)``; ones where not given.
     """
+    factors = np.ones(len(sampled)) if weights is None else weights
     front = measured
+    bounds = hypervolume_gains(sampled, front, reference) * factors
+    current = np.ones(len(sampled), dtype=np.bool_)
     chosen: list[int] = []
-    open_rows = np.ones(len(believed), dtype=np.bool_)
-    while len(chosen) < min(count, len(believed)):
-        gains = np.where(open_rows, hypervolume_gains(believed, front, reference), -np.inf)
-        best = int(gains.argmax())
-        if gains[best] <= 0:
-            best = int(np.where(open_rows, _distance(believed, front), np.inf).argmin())
+    while len(chosen) < min(count, len(sampled)):
+        best = int(bounds.argmax())
+        if bounds[best] <= 0:
+            chosen += _nearest(sampled, front, chosen, min(count, len(sampled)) - len(chosen))
+            break
+        if not current[best]:
+            gain = hypervolume_gains(sampled[best : best + 1], front, reference)[0]
+            bounds[best] = min(float(gain * factors[best]), float(bounds[best]))
+            current[best] = True
+            continue
         chosen.append(best)
-        open_rows[best] = False
-        front = np.concatenate([front, believed[best : best + 1]])
+        bounds[best] = -np.inf
+        current[:] = False
+        front = np.concatenate([front, sampled[best : best + 1]])
     return np.array(chosen, dtype=np.int64)
 
 
-def _distance(points: FloatArray, front: FloatArray) -> FloatArray:
-    """How far each point must move to be non-dominated, shape ``(n,)``."""
+def _nearest(points: FloatArray, front: FloatArray, excluded: list[int], count: int) -> list[int]:
+    """Rows that must move the least to be non-dominated, nearest first."""
     excess = (points[:, None, :] - front[None, :, :]).min(axis=2)
-    distance: FloatArray = excess.max(axis=1)
-    return distance
+    distance = excess.max(axis=1)
+    distance[excluded] = np.inf
+    return [int(row) for row in np.argsort(distance, kind="stable")[:count]]

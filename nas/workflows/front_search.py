@@ -2,34 +2,36 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from hw_profiles.profile import DeviceProfile
 from nas.artifact_store import ArtifactStore
-from nas.fronts.front import Baselines, Front, Latency, Member, pareto_members
+from nas.fronts.front import Accuracy, Baselines, Budget, Front, Latency, Member, pareto_members
 from nas.fronts.manifest import FILE_NAMES, InputFormat, build_manifest, manifest_bytes
 from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
-from nas.measuring.device_measurements import DeviceMeasurements
-from nas.measuring.preparation_pool import PreparationPool
-from nas.progress import Progress
+from nas.metrics import ACCURACY, Constraints, columns
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
-from nas.search.loop import SearchResult
-from nas.search.outcome import Limits, Outcome
-from nas.search.pareto import non_dominated
-from nas.store.leases import Lease
-from nas.store.supernets import StoredSupernet
+from nas.search.judging import (
+    Evaluated,
+    check_metrics,
+    front_rows,
+    guaranteed,
+    nearest_message,
+    provably_infeasible,
+)
+from nas.search.metric_predictors import needed_metrics
+from nas.search.outcome import Outcome
+from nas.search.posterior import AccuracyPosterior
 from nas.training.record import read_record
-from nas.workflows.evaluating import evaluator
-from nas.workflows.fitting import fit_predictors
-from nas.workflows.latency_fitting import FIT_SEED
-from nas.workflows.searching import SearchRequest, search, search_id_of
+from nas.workflows.member_predictions import predict_latencies, search_accuracies
+from nas.workflows.random_baseline import RandomBaseline, random_baseline
+from nas.workflows.searching import LATENCY_MARGIN_STDS, SearchRequest, SearchRun, search, search_id_of
 from nas.workflows.verification import Verified, verify
-from nas.workspace import Workspace, space_of
-from predictors.latency import LatencyPredictor
+from predictors.prediction import Prediction
 from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
@@ -37,12 +39,13 @@ from search_spaces.space import IntArray
 ARTIFACT_PREFIX = "artifacts/"
 """In a stored front an artifact's path is this and its SHA-256, relative to the service's ``/v1/``."""
 
-_RANDOM_SEED_OFFSET = 1_000_003
-"""Keeps the random baseline's draws apart from the search's own."""
+_MIN_PAIRS = 5
+"""Finalists measured twice from which on they say how well the device repeats p95."""
+_NORMAL_MAD = 1.4826
 
 
 class InfeasibleError(NasError):
-    """Limits that nothing evaluated keeps; the message says the nearest point."""
+    """Limits that no network keeps; the message names the nearest one."""
 
     code: ClassVar[str] = "infeasible"
 
@@ -53,257 +56,265 @@ class NothingVerifiedError(NasError):
     code: ClassVar[str] = "nothing-verified"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    """A verified candidate as a member, and what limits are compared with."""
+
+    member: Member
+    guaranteed_accuracy: float
+    slowest_ms: Mapping[str, float]
+    """The largest reading of each latency metric."""
+
+
 def search_front(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    request: SearchRequest,
-    pool: PreparationPool,
-    progress: Progress,
-    *,
-    search_id: str | None = None,
-    job_id: str | None = None,
-    lease: Lease | None = None,
+    context: SearchContext, request: SearchRequest, *, search_id: str | None = None, job_id: str | None = None
 ) -> tuple[str, Front]:
-    """Searches, verifies and stores; a search whose front is stored already gives that front.
+    """Searches, verifies and stores; a search whose front is stored already, with this budget, gives that front.
 
     Returns:
         The front's id and the front, members by rising latency.
 
     Raises:
         UsageError: for settings that cannot be.
+        InfeasibleError: where no network keeps the limits.
         NasError: where nothing could be evaluated or verified.
     """
-    search_id = search_id or search_id_of(request, supernet, profile)
-    stored = workspace.store.fronts.of_search(search_id)
+    impossible = provably_infeasible(context.space, request.constraints)
+    if impossible is not None:
+        raise InfeasibleError(impossible)
+    store, lease = context.store, context.lease
+    search_id = search_id or search_id_of(request, context.supernet, context.profile)
+    stored = store.fronts.of_search(search_id)
     if stored is not None:
-        return stored.id, Front.from_bytes(workspace.store.fronts.body(stored.id))
+        front = Front.from_bytes(store.fronts.body(stored.id))
+        if front.evaluations >= request.evaluations:
+            return stored.id, front
     try:
-        front = _search_front(
-            workspace, supernet, profile, request, pool, progress, search_id=search_id, job_id=job_id, lease=lease
-        )
+        front = _search_front(context, request, search_id, job_id)
     except JobCancelledError:
-        workspace.store.searches.end(search_id, "cancelled", lease=lease)
+        store.searches.end(search_id, "cancelled", lease=lease)
         raise
     except (InfeasibleError, NothingVerifiedError):
-        workspace.store.searches.end(search_id, "failed", lease=lease)
+        store.searches.end(search_id, "failed", lease=lease)
         raise
-    info = workspace.store.fronts.add(search_id, front.to_bytes(), lease=lease)
-    workspace.store.searches.end(search_id, "succeeded", lease=lease)
+    info = store.fronts.add(search_id, front.to_bytes(), lease=lease)
+    store.searches.end(search_id, "succeeded", lease=lease)
     return info.id, front
 
 
-def _search_front(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    request: SearchRequest,
-    pool: PreparationPool,
-    progress: Progress,
-    *,
-    search_id: str,
-    job_id: str | None,
-    lease: Lease | None,
-) -> Front:
-    result = search(
-        workspace,
-        supernet,
-        profile,
-        request,
-        pool,
-        progress,
-        search_id=search_id,
-        job_id=job_id,
-        lease=lease,
-    )
-    finalists = pareto_rows(*_within(request.limits, result))
-    random = (
-        random_front(workspace, supernet, profile, request, pool, progress, lease) if request.random_baseline else None
-    )
-    beside = _baseline_rows(supernet, random)
+def _search_front(context: SearchContext, request: SearchRequest, search_id: str, job_id: str | None) -> Front:
+    run = search(context, request, search_id=search_id, job_id=job_id)
+    budget = Budget(evaluations=len(run.result.outcomes), lookups=run.lookups)
+    finalists = _finalists(context, request, run)
+    random = random_baseline(context, request, budget) if request.random_baseline else None
+    beside = _baseline_rows(context, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
-    verified = verify(workspace, supernet, profile, list(asked), pool, progress, lease)
-    known = _members(workspace, supernet, profile, verified, lease)
-    space = space_of(supernet)
+    judged = _judge(context, run, _verify(context, asked))
 
-    def of_rows(rows: IntArray) -> list[Member]:
-        ids = [space.candidate(row).id for row in rows]
-        return [known[candidate_id] for candidate_id in ids if candidate_id in known]
+    def of_rows(rows: IntArray) -> list[_Judged]:
+        ids = [context.space.candidate(row).id for row in rows]
+        return [judged[candidate_id] for candidate_id in ids if candidate_id in judged]
 
-    found = of_rows(finalists)
-    members = _keeping(request.limits, found)
-    if not members:
-        raise (
-            _infeasible(request.limits, found)
-            if found
-            else NothingVerifiedError("no finalist passed verification, so there is no front; see the failures above.")
-        )
+    names = request.objectives.names
+    members = pareto_members(_keeping(context, request.constraints, run, of_rows(finalists)), names)
     return Front(
-        device=profile.id,
-        space=supernet.space,
-        data=supernet.data_name,
+        device=context.profile.id,
+        space=context.supernet.space,
+        data=context.supernet.data_name,
         seed=request.seed,
-        evaluations=len(result.outcomes),
-        members=pareto_members(members),
-        baselines=_baselines({name: of_rows(rows) for name, rows in beside.items()}),
+        evaluations=budget.evaluations,
+        members=members,
+        baselines=_baselines({name: [one.member for one in of_rows(rows)] for name, rows in beside.items()}, names),
+        supernet=context.supernet.id,
+        fingerprint=context.profile.fingerprint,
+        method=request.method,
+        budget=budget,
+        random_budget=None if random is None else random.budget,
+        objectives=names,
+        limits=request.constraints.as_limits(),
     )
 
 
-def random_front(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    request: SearchRequest,
-    pool: PreparationPool,
-    progress: Progress,
-    lease: Lease | None = None,
-) -> IntArray:
-    """The front's genotypes of as many uniform random candidates as the search evaluates."""
-    space = space_of(supernet)
-    rng = np.random.default_rng(request.seed + _RANDOM_SEED_OFFSET)
-    drawn = np.empty((0, len(space.genes)), dtype=np.int64)
-    while len(drawn) < request.evaluations:
-        more = np.concatenate([drawn, space.sample(request.evaluations, rng)])
-        _, first = np.unique(more, axis=0, return_index=True)
-        drawn = more[np.sort(first)]
-    drawn = drawn[: request.evaluations]
-    context = SearchContext(
-        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
-    )
-    with evaluator(context) as real:
-        return pareto_rows(drawn, real.evaluate(drawn))
-
-
-def pareto_rows(genotypes: IntArray, outcomes: Sequence[Outcome]) -> IntArray:
-    """Genotypes that no other one dominates in measured (p50, validation accuracy), shape ``(k, genes)``."""
-    good = np.array([outcome.succeeded for outcome in outcomes], dtype=np.bool_)
-    points = np.array([[o.latency_p50_ms, -o.accuracy_val] for o in outcomes if o.succeeded]).reshape(-1, 2)
-    return genotypes[good][non_dominated(points)]
-
-
-def _within(limits: Limits, result: SearchResult) -> tuple[IntArray, list[Outcome]]:
-    """The evaluated candidates that keep the limits.
+def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -> IntArray:
+    """The evaluated candidates on the front of those that keep the limits with their margins.
 
     Raises:
         NothingVerifiedError: where every evaluation failed.
         InfeasibleError: where none keeps them.
     """
-    rows = [row for row, outcome in enumerate(result.outcomes) if outcome.succeeded]
-    outcomes = [result.outcomes[row] for row in rows]
-    if not rows:
+    evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
+    if not evaluated.outcomes:
         raise NothingVerifiedError("no evaluation has succeeded, so there is no front; see the failures above.")
-    violations = limits.violations(
-        np.array([o.latency_p95_ms for o in outcomes]),
-        np.array([float(o.size_bytes) for o in outcomes]),
-        np.array([o.accuracy_val for o in outcomes]),
+    names = needed_metrics(request.objectives, request.constraints)
+    check_metrics(evaluated, names)
+    posterior = search_accuracies(context, run)
+    values = evaluated.values(names, posterior.expected)
+    if request.constraints:
+        margin = LATENCY_MARGIN_STDS * context.device.measurements().repeatability_of(evaluated.genotypes)
+        safe = guaranteed(values, posterior.guaranteed, margin)
+        kept = np.flatnonzero(request.constraints.violations(safe) <= 0)
+        if not len(kept):
+            raise InfeasibleError(nearest_message(request.constraints, safe, "measured networks"))
+    else:
+        kept = np.arange(len(evaluated.outcomes))
+    chosen = front_rows({name: column[kept] for name, column in values.items()}, request.objectives)
+    return evaluated.genotypes[kept][chosen]
+
+
+def _verify(context: SearchContext, genotypes: IntArray) -> Mapping[str, Verified]:
+    return verify(
+        context.workspace,
+        context.supernet,
+        context.profile,
+        list(genotypes),
+        context.pool,
+        context.progress,
+        context.lease,
     )
-    kept = np.flatnonzero(violations <= 0)
-    if not len(kept):
-        nearest = outcomes[int(violations.argmin())]
-        raise InfeasibleError(
-            _nearest_message(nearest.latency_p95_ms, nearest.size_bytes, nearest.accuracy_val, len(outcomes))
+
+
+def _judge(context: SearchContext, run: SearchRun, verified: Mapping[str, Verified]) -> dict[str, _Judged]:
+    """Verified candidates by id as members, each with its predictions and a stored manifest."""
+    if not verified:
+        return {}
+    order = sorted(verified)
+    rows = np.stack([verified[candidate_id].genotype for candidate_id in order])
+    latencies = predict_latencies(context, run, rows)
+    accuracies = _accuracies(context, run, [verified[candidate_id] for candidate_id in order])
+    before = {outcome.candidate_id: outcome for outcome in run.result.outcomes if outcome.succeeded}
+    judged: dict[str, _Judged] = {}
+    for row, candidate_id in enumerate(order):
+        one = verified[candidate_id]
+        metrics = _metrics(one, before.get(candidate_id)) | {ACCURACY.name: float(accuracies.expected[row])}
+        member = Member(
+            candidate=candidate_id,
+            summary=context.space.describe(one.genotype),
+            precision=context.space.describe_precision(one.genotype),
+            size_bytes=one.measurement.size_bytes,
+            latency_p50_ms=_latency(one.measurement.latency_p50_ms, latencies.latency_p50_ms, row),
+            latency_p95_ms=_latency(one.measurement.latency_p95_ms, latencies.latency_p95_ms, row),
+            accuracy_val=one.accuracy_val,
+            accuracy_test=one.accuracy_test,
+            accuracy=Accuracy(
+                expected=float(accuracies.expected[row]),
+                interval_90=(float(accuracies.low[row]), float(accuracies.high[row])),
+            ),
+            metrics=metrics,
+            quality=one.measurement.quality,
+            artifacts={kind: ARTIFACT_PREFIX + file.sha256 for kind, file in one.files.items()}
+            | {"manifest": ARTIFACT_PREFIX + _manifest(context, one)},
         )
-    return result.genotypes[rows][kept], [outcomes[row] for row in kept]
+        earlier = before[candidate_id].metrics if candidate_id in before else metrics
+        slowest = {name: max(metrics[name], earlier[name]) for name in metrics if name.startswith("latency_")}
+        judged[candidate_id] = _Judged(
+            member=member, guaranteed_accuracy=float(accuracies.guaranteed[row]), slowest_ms=slowest
+        )
+    return judged
 
 
-def _keeping(limits: Limits, members: Sequence[Member]) -> list[Member]:
-    """The members whose verified figures keep the limits."""
-    return [member for member in members if _violation(limits, member) <= 0]
+def _metrics(verified: Verified, before: Outcome | None) -> dict[str, float]:
+    """Measured figures: the verification's where it measured them, else the search's."""
+    measurement = verified.measurement
+    return (dict(before.metrics) if before is not None else {}) | {
+        "latency_p50_ms": measurement.latency_p50_ms,
+        "latency_p95_ms": measurement.latency_p95_ms,
+        "size_bytes": float(measurement.size_bytes),
+    }
 
 
-def _violation(limits: Limits, member: Member) -> float:
-    return float(
-        limits.violations(
-            np.array([member.latency_p95_ms.best_known]),
-            np.array([float(member.size_bytes)]),
-            np.array([member.accuracy_val]),
-        )[0]
+def _latency(measured: float, predicted: Prediction, row: int) -> Latency:
+    return Latency(
+        measured=measured,
+        predicted=float(predicted.value[row]),
+        interval_90=(float(predicted.low[row]), float(predicted.high[row])),
     )
 
 
-def _infeasible(limits: Limits, members: Sequence[Member]) -> InfeasibleError:
-    nearest = min(members, key=lambda member: _violation(limits, member))
-    return InfeasibleError(
-        _nearest_message(nearest.latency_p95_ms.best_known, nearest.size_bytes, nearest.accuracy_val, len(members))
+def _accuracies(context: SearchContext, run: SearchRun, verified: Sequence[Verified]) -> AccuracyPosterior:
+    """Posteriors in the order of ``verified``; those of candidates that the search evaluated are the search's."""
+    evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
+    ids = [outcome.candidate_id for outcome in evaluated.outcomes]
+    unseen = [one for one in verified if one.candidate_id not in set(ids)]
+    others = Evaluated(
+        genotypes=np.array([one.genotype for one in unseen], dtype=np.int64).reshape(
+            len(unseen), len(context.space.genes)
+        ),
+        outcomes=tuple(
+            Outcome(
+                candidate_id=one.candidate_id,
+                metrics={ACCURACY.name: one.accuracy_val},
+                images_val=one.prepared.images_val,
+            )
+            for one in unseen
+        ),
     )
+    posterior = search_accuracies(context, run, others)
+    place = {candidate_id: row for row, candidate_id in enumerate([*ids, *(one.candidate_id for one in unseen)])}
+    return posterior.take(np.array([place[one.candidate_id] for one in verified], dtype=np.int64))
 
 
-def _nearest_message(latency_p95_ms: float, size_bytes: int, accuracy_val: float, count: int) -> str:
-    return (
-        f"none of {count} measured networks keeps all limits; the nearest has p95 {latency_p95_ms:.4g} ms,"
-        f" {size_bytes} bytes and validation accuracy {accuracy_val:.1%}. Relax a limit or raise --evaluations."
-    )
+def _keeping(
+    context: SearchContext, constraints: Constraints, run: SearchRun, found: Sequence[_Judged]
+) -> list[Member]:
+    """The members whose verified figures keep the limits with their margins.
+
+    Raises:
+        NothingVerifiedError: where no finalist was verified.
+        InfeasibleError: where none keeps them.
+    """
+    if not found:
+        raise NothingVerifiedError("no finalist passed verification, so there is no front; see the failures above.")
+    if not constraints:
+        return [one.member for one in found]
+    names = [constraint.metric.name for constraint in constraints.items]
+    values = columns([one.member.values | dict(one.slowest_ms) for one in found], names)
+    accuracy = np.array([one.guaranteed_accuracy for one in found])
+    safe = guaranteed(values, accuracy, LATENCY_MARGIN_STDS * _repeatability(context, run, found))
+    kept = np.flatnonzero(constraints.violations(safe) <= 0)
+    if not len(kept):
+        raise InfeasibleError(nearest_message(constraints, safe, "verified networks"))
+    return [found[int(row)].member for row in kept]
 
 
-def _baseline_rows(supernet: StoredSupernet, random: IntArray | None) -> dict[str, IntArray]:
-    space = space_of(supernet)
+def _repeatability(context: SearchContext, run: SearchRun, found: Sequence[_Judged]) -> float:
+    """Relative standard deviation of one reading: the device's, or that of p95 between search and verification."""
+    evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
+    device = context.device.measurements().repeatability_of(evaluated.genotypes)
+    before = {outcome.candidate_id: outcome.latency_p95_ms for outcome in evaluated.outcomes}
+    pairs = [
+        (one.member.latency_p95_ms.best_known, before[one.member.candidate])
+        for one in found
+        if one.member.candidate in before
+    ]
+    if len(pairs) < _MIN_PAIRS:
+        return device
+    ratios: FloatArray = np.log(np.array(pairs)) @ np.array([1.0, -1.0])
+    return max(device, _NORMAL_MAD * float(np.median(np.abs(ratios))) / float(np.sqrt(2.0)))
+
+
+def _baseline_rows(context: SearchContext, random: RandomBaseline | None) -> dict[str, IntArray]:
+    space = context.space
     rows = {
         "largest_fp32": space.largest()[None],
         "largest_int8": space.with_policy(space.largest(), "int8")[None],
     }
-    return rows if random is None else rows | {"random": random}
+    return rows if random is None else rows | {"random": random.front}
 
 
-def _baselines(members: Mapping[str, list[Member]]) -> Baselines | None:
+def _baselines(members: Mapping[str, list[Member]], objectives: Sequence[str]) -> Baselines | None:
     """None where a largest network failed: a baseline is not made up."""
     if not members["largest_fp32"] or not members["largest_int8"]:
         return None
     return Baselines(
         largest_fp32=members["largest_fp32"][0],
         largest_int8=members["largest_int8"][0],
-        random=pareto_members(members.get("random", [])),
+        random=pareto_members(members.get("random", []), objectives),
     )
 
 
-def _members(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    verified: Mapping[str, Verified],
-    lease: Lease | None,
-) -> dict[str, Member]:
-    """Verified candidates as members, each with its predictions and a stored manifest."""
-    if not verified:
-        return {}
-    space = space_of(supernet)
-    order = sorted(verified)
-    rows = np.stack([verified[candidate_id].genotype for candidate_id in order])
-    p50 = fit_predictors(workspace, supernet, profile).latency.predict(rows)
-    p95 = _p95_predictor(workspace, supernet, profile).predict(rows)
-
-    def latency(measured: float, low: FloatArray, value: FloatArray, high: FloatArray, row: int) -> Latency:
-        return Latency(measured=measured, predicted=float(value[row]), interval_90=(float(low[row]), float(high[row])))
-
-    members: dict[str, Member] = {}
-    for row, candidate_id in enumerate(order):
-        one = verified[candidate_id]
-        manifest = _manifest(workspace, supernet, profile, one, lease)
-        members[candidate_id] = Member(
-            candidate=candidate_id,
-            summary=space.describe(one.genotype),
-            precision=space.describe_precision(one.genotype),
-            size_bytes=one.measurement.size_bytes,
-            latency_p50_ms=latency(one.measurement.latency_p50_ms, p50.low, p50.value, p50.high, row),
-            latency_p95_ms=latency(one.measurement.latency_p95_ms, p95.low, p95.value, p95.high, row),
-            accuracy_val=one.accuracy_val,
-            accuracy_test=one.accuracy_test,
-            artifacts={kind: ARTIFACT_PREFIX + file.sha256 for kind, file in one.files.items()}
-            | {"manifest": ARTIFACT_PREFIX + manifest},
-        )
-    return members
-
-
-def _p95_predictor(workspace: Workspace, supernet: StoredSupernet, profile: DeviceProfile) -> LatencyPredictor:
-    space = space_of(supernet)
-    samples = DeviceMeasurements(workspace.store, profile, space).samples()
-    return LatencyPredictor.fit(space, samples.genotypes, samples.latency_p95_ms, seed=FIT_SEED)
-
-
-def _manifest(
-    workspace: Workspace, supernet: StoredSupernet, profile: DeviceProfile, one: Verified, lease: Lease | None
-) -> str:
+def _manifest(context: SearchContext, one: Verified) -> str:
     """Stores a candidate's manifest; returns its SHA-256."""
-    space = space_of(supernet)
+    space, workspace, supernet, profile = context.space, context.workspace, context.supernet, context.profile
     record = read_record(workspace.supernet_folder(supernet))
     manifest = build_manifest(
         candidate=space.candidate(one.genotype),
@@ -337,4 +348,6 @@ def _manifest(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.json"
         path.write_bytes(manifest_bytes(manifest))
-        return ArtifactStore(workspace.home, workspace.store).put(path, "manifest", one.candidate_id, lease).sha256
+        return (
+            ArtifactStore(workspace.home, workspace.store).put(path, "manifest", one.candidate_id, context.lease).sha256
+        )

@@ -12,7 +12,7 @@ from nas.workflows.calibrating import CalibrationRequest, calibrate_device, meas
 from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
-from nas.workflows.search_requests import search_request
+from nas.workflows.searching import SearchRequest
 from nas.workspace import Workspace
 
 _REPORT_EVERY_S = 1.0
@@ -55,19 +55,17 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
         asked = context.request
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
-        request = search_request(asked)
+        request = SearchRequest.from_settings(asked)
         with preparation_pool(workspace, supernet) as pool:
-            front_id, front = search_front(
-                workspace,
-                supernet,
-                profile,
-                request,
-                pool,
-                JobProgress(context),
-                search_id=context.job_id,
-                job_id=context.job_id,
+            where = SearchContext(
+                workspace=workspace,
+                supernet=supernet,
+                profile=profile,
+                pool=pool,
+                progress=JobProgress(context),
                 lease=context.lease,
             )
+            front_id, front = search_front(where, request, search_id=context.job_id, job_id=context.job_id)
         return {"front": front_id, "members": len(front.members), "evaluations": front.evaluations}
 
     def run_calibration(context: JobContext) -> Mapping[str, Any]:

@@ -98,19 +98,20 @@ def quickstart(
         profiles = _local_profiles(workspace, progress)
     fronts: list[QuickstartFront] = []
     with preparation_pool(workspace, supernet) as pool:
+
+        def context_of(profile: DeviceProfile) -> SearchContext:
+            return SearchContext(workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress)
+
         with stages.stage("survey the supernet"):
-            survey(workspace, supernet, pool, progress, settings.search.survey)
+            survey(context_of(profiles[0]), settings.search.survey)
         for profile in profiles:
             with stages.stage(f"measure a designed set on {profile.id}"):
-                context = SearchContext(
-                    workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress
-                )
-                measure_design(context, count=settings.design)
+                measure_design(context_of(profile), count=settings.design)
             with stages.stage(f"fit the predictors for {profile.id}"):
                 report_fit(profile.id, fit_predictors(workspace, supernet, profile))
         for profile in profiles:
             with stages.stage(f"search, compare and verify on {profile.id}"):
-                front_id, front = search_front(workspace, supernet, profile, settings.search, pool, progress)
+                front_id, front = search_front(context_of(profile), settings.search)
             with stages.stage(f"export and check the front of {profile.id}"):
                 fronts.append(_export(workspace, profile, front_id, front, out))
     return tuple(fronts)

@@ -3,25 +3,23 @@
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from hw_profiles.profile import DeviceProfile
 from nas.measuring.context import SearchContext
-from nas.measuring.preparation_pool import PreparationPool
-from nas.progress import Progress
+from nas.metrics import Constraints, Objectives
 from nas.search.budget import DEFAULT_EVALUATIONS
 from nas.search.design import designed_candidates
-from nas.search.loop import Generation, Method, SearchResult, SearchSettings, run_search
-from nas.search.outcome import Limits
+from nas.search.generation import Generation
+from nas.search.loop import Method, SearchProblem, SearchResult, SearchSettings, run_search
 from nas.search.proposal import PredictorFits, Screening
 from nas.search.store_journal import StoreJournal
-from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
-from nas.workflows.latency_fitting import FIT_SEED, latency_fitter
+from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
 from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
-from nas.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
@@ -29,146 +27,189 @@ from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
 _SCREENING_ROUNDS: Final = 2
+_BUDGET_FIELD: Final = "evaluations"
+LATENCY_MARGIN_STDS: Final = 1.645 * math.sqrt(2.0)
+"""Standard deviations of one reading below a latency limit that keep it in 19 of 20 new readings: both err."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRequest:
-    """What is searched for; with supernet and device it determines the search's id."""
+    """What is searched for; with supernet and device all but the budget determine the search's id."""
 
     evaluations: int = DEFAULT_EVALUATIONS
-    """Real evaluations in all, the designed set among them."""
+    """Real evaluations in all, the designed set among them; a larger budget extends the same search."""
     design: int = DEFAULT_DESIGN
     batch_size: int = 8
     seed: int = 0
     method: Method = "hwnas"
-    limits: Limits = field(default_factory=Limits)
+    objectives: Objectives = field(default_factory=Objectives)
+    constraints: Constraints = field(default_factory=Constraints)
     survey: int = DEFAULT_SURVEY
-    """Networks whose accuracy in fp32 the predictor knows beforehand; no device is asked for them."""
+    """Networks whose accuracy in fp32 ``hwnas`` looks up beforehand; no device is asked for them."""
     screen: int = 32
-    """Architectures whose accuracy in fp32 is looked up before each batch; 0 for trust in predictions alone."""
+    """Architectures whose accuracy in fp32 ``hwnas`` looks up before each batch; 0 for predictions alone."""
     random_baseline: bool = False
-    """Whether as many random candidates are evaluated, to compare with."""
+    """Whether random candidates are evaluated, too, with the same budgets of evaluations and look-ups."""
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "SearchRequest":
+        """A request from plain settings: those left out have their defaults, unknown ones are ignored.
+
+        Args:
+            settings: fields by name; ``objectives`` as metric names, ``limits`` as
+                ``{"max_latency_p95_ms": 8.0}``.
+
+        Raises:
+            UnknownNameError: for an unknown metric or limit.
+            UsageError: for settings that cannot be.
+        """
+        plain = {one.name for one in fields(cls)} - {"objectives", "constraints"}
+        chosen = {name: value for name, value in settings.items() if name in plain}
+        request = cls(
+            objectives=Objectives.from_names(settings.get("objectives") or Objectives().names),
+            constraints=Constraints.from_limits(settings.get("limits") or {}),
+            **chosen,
+        )
+        request.settings()
+        return request
+
+    def as_settings(self) -> dict[str, Any]:
+        """The inverse of :meth:`from_settings`, as JSON values: what is stored with a search."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        return plain | {"objectives": list(self.objectives.names), "limits": self.constraints.as_limits()}
 
     def settings(self) -> SearchSettings:
         """The loop's settings.
 
         Raises:
-            UsageError: for a budget or batch below 1.
+            UsageError: for a budget or batch below 1, or an unknown method.
         """
         return SearchSettings(
             evaluations=self.evaluations,
             batch_size=self.batch_size,
             seed=self.seed,
             method=self.method,
-            limits=self.limits,
+            objectives=self.objectives,
+            constraints=self.constraints,
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SearchRun:
+    """A finished search and what its predictors were fitted with."""
+
+    result: SearchResult
+    latency: LatencyFitter
+    known: KnownAccuracies | None
+    """Accuracies known beside its own evaluations: from before it began, and looked up on the way."""
+
+    @property
+    def lookups(self) -> int:
+        """Accuracies that it used beside those of its own evaluations, whoever counted them."""
+        if self.known is None:
+            return 0
+        own = {row.tobytes() for row in self.result.genotypes}
+        return sum(row.tobytes() not in own for row in self.known.genotypes)
+
+
 def search_id_of(request: SearchRequest, supernet: StoredSupernet, profile: DeviceProfile) -> str:
-    """The same request is the same search, so that running it again continues it."""
-    text = json.dumps([supernet.id, profile.id, profile.fingerprint, asdict(request)], sort_keys=True)
+    """The same request, whatever its budget, is the same search, so that running it again continues it."""
+    settings = {name: value for name, value in request.as_settings().items() if name != _BUDGET_FIELD}
+    text = json.dumps([supernet.id, profile.id, profile.fingerprint, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def search(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    request: SearchRequest,
-    pool: PreparationPool,
-    progress: Progress,
-    *,
-    search_id: str,
-    job_id: str | None = None,
-    lease: Lease | None = None,
-) -> SearchResult:
+def search(context: SearchContext, request: SearchRequest, *, search_id: str, job_id: str | None = None) -> SearchRun:
     """Runs or resumes the search ``search_id`` until its budget is spent.
 
     Raises:
         UsageError: for settings that cannot be, or that differ from the stored search's.
         NasError: where nothing could be evaluated.
     """
-    space = space_of(supernet)
-    settings = request.settings()
-    workspace.store.devices.put(profile)
-    workspace.store.searches.open(
+    space, settings, store = context.space, request.settings(), context.store
+    store.devices.put(context.profile)
+    store.searches.open(
         search_id=search_id,
-        profile_id=profile.id,
-        supernet_id=supernet.id,
-        space=supernet.space,
-        settings=asdict(request),
+        profile_id=context.profile.id,
+        supernet_id=context.supernet.id,
+        space=context.supernet.space,
+        settings=request.as_settings(),
         seed=request.seed,
         job_id=job_id,
-        lease=lease,
+        lease=context.lease,
     )
+    fitter = latency_fitter(context.device, before=store.searches.get(search_id).created_at)
+    screening = _screening(context, request, search_id)
+    with evaluator(context) as real:
+        result = run_search(
+            SearchProblem(
+                space=space,
+                design=designed_candidates(space, request.design, DESIGN_SEED),
+                evaluator=real,
+                fits=_fits(context, fitter, screening),
+            ),
+            StoreJournal(store, search_id, space, objectives=request.objectives, lease=context.lease),
+            settings,
+            on_generation=_reporter(context, request),
+        )
+    known = None if screening is None else screening.known
+    if known is not None and result.lookups is not None:
+        known = known.joined(result.lookups)
+    return SearchRun(result=result, latency=fitter, known=known)
 
-    context = SearchContext(
-        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
-    )
-    begun_at = workspace.store.searches.get(search_id).created_at
-    fitter = latency_fitter(context.device, before=begun_at)
+
+def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
+    """The accuracy predictor of these readings alone."""
+    return AccuracyPredictor.fit(context.space, rows, accuracy, seed=FIT_SEED)
+
+
+def _fits(context: SearchContext, fitter: LatencyFitter, screening: Screening | None) -> PredictorFits:
     measurements = context.device.measurements()
 
-    def fit_latency_to(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
+    def fit_latency(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
         # Of these rows and what was known before, so that a resumed search fits what the interrupted one had fitted.
         return fitter.fit(rows, latency_ms, measurements.repeatability_of(rows))
 
-    def fit_accuracy_to(rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
-        return AccuracyPredictor.fit(space, rows, accuracy, seed=FIT_SEED)
-
-    fits = PredictorFits(
-        latency=fit_latency_to,
-        accuracy=fit_accuracy_to,
-        screening=_screening(workspace, supernet, pool, progress, request, search_id),
+    return PredictorFits(
+        latency=fit_latency,
+        accuracy=lambda rows, accuracy: fit_accuracy_to(context, rows, accuracy),
+        screening=screening,
+        latency_margin=lambda rows: LATENCY_MARGIN_STDS * measurements.repeatability_of(rows),
     )
 
+
+def _screening(context: SearchContext, request: SearchRequest, search_id: str) -> Screening | None:
+    """What ``hwnas`` knows beforehand, and learns on the way, of accuracies; None where it asks for neither.
+
+    All that ``hwnas`` evaluated before the search began counts, on whatever device: what came later must
+    not, or a resumed search would go another way than the interrupted one; and what baselines evaluated
+    must not, or they would pay for the search that they are compared with.
+    """
+    if request.method != "hwnas" or not (request.survey or request.screen):
+        return None
+
+    def evaluate(genotypes: IntArray) -> KnownAccuracies:
+        return float_accuracies(context, genotypes, task="screening architectures")
+
+    evaluated = evaluated_accuracies(context, before=context.store.searches.get(search_id).created_at)
+    return Screening(
+        known=evaluated.joined(survey(context, request.survey)),
+        evaluate=evaluate,
+        size=math.ceil(request.screen / _SCREENING_ROUNDS),
+        rounds=_SCREENING_ROUNDS if request.screen else 0,
+    )
+
+
+def _reporter(context: SearchContext, request: SearchRequest) -> Callable[[Generation, int], None]:
     def report(generation: Generation, done: int) -> None:
         good = [o for o in generation.outcomes if o.succeeded]
         best = max((o.accuracy_val for o in good), default=0.0)
         fastest = min((o.latency_p50_ms for o in good), default=0.0)
-        progress.update(
-            f"search on {profile.id}",
+        context.progress.update(
+            f"search on {context.profile.id}",
             done,
             request.evaluations,
             {"generation": str(generation.number), "best": f"{best:.1%}", "fastest": f"{fastest:.3f} ms"},
         )
 
-    with evaluator(context) as real:
-        return run_search(
-            space,
-            designed_candidates(space, min(request.design, request.evaluations), DESIGN_SEED),
-            real,
-            StoreJournal(workspace.store, search_id, lease),
-            fits,
-            settings,
-            on_generation=report,
-        )
-
-
-def _screening(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    pool: PreparationPool,
-    progress: Progress,
-    request: SearchRequest,
-    search_id: str,
-) -> Screening | None:
-    """What a search knows beforehand, and learns on the way, of accuracies; None where neither is asked for.
-
-    All that was evaluated before it began counts, on whatever device: what came later must not, or a
-    resumed search would go another way than the interrupted one.
-    """
-    if not request.survey and not request.screen:
-        return None
-
-    def evaluate(genotypes: IntArray) -> KnownAccuracies:
-        return float_accuracies(workspace, supernet, pool, progress, genotypes, task="screening architectures")
-
-    begun_at = workspace.store.searches.get(search_id).created_at
-    evaluated = evaluated_accuracies(workspace, supernet, before=begun_at)
-    return Screening(
-        known=evaluated.joined(survey(workspace, supernet, pool, progress, request.survey)),
-        evaluate=evaluate,
-        size=math.ceil(request.screen / _SCREENING_ROUNDS),
-        rounds=_SCREENING_ROUNDS if request.screen else 0,
-    )
+    return report

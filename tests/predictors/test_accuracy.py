@@ -51,6 +51,8 @@ def test_save_and_load_predict_the_same(predictor, tmp_path):
     loaded = AccuracyPredictor.load(tmp_path / "revision", SPACE)
     genotypes, _ = _samples(30, 5, quantized=15)
     assert np.allclose(loaded.predict(genotypes).high, predictor.predict(genotypes).high, rtol=1e-12)
+    assert np.array_equal(loaded.cross_validated().low, predictor.cross_validated().low)
+    assert np.array_equal(loaded.cross_validated_change(genotypes), predictor.cross_validated_change(genotypes))
     assert (loaded.choice, loaded.scale, loaded.held_out) == (predictor.choice, predictor.scale, predictor.held_out)
     with pytest.raises(RevisionError, match="of kind 'accuracy', not 'latency'"):
         LatencyPredictor.load(tmp_path / "revision", SPACE)
@@ -62,3 +64,50 @@ def test_refuses_percentages_and_equal_values():
         AccuracyPredictor.fit(SPACE, genotypes, accuracy * 100, seed=1)
     with pytest.raises(UnfitDataError, match="same accuracy"):
         AccuracyPredictor.fit(SPACE, genotypes, np.full(12, 0.1), seed=1)
+
+
+def test_cross_validated_predictions_have_not_seen_their_sample(predictor):
+    genotypes, accuracy = _samples(60, 0, quantized=15)
+    found = predictor.cross_validated()
+    assert np.array_equal(predictor.genotypes, SPACE.canonicalize(genotypes))
+    errors, fitted = found.value - accuracy, predictor.predict(genotypes).value - accuracy
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(predictor.held_out.rmse)
+    assert np.abs(errors).mean() > np.abs(fitted).mean()
+    assert np.all((found.low <= found.value) & (found.value <= found.high))
+
+
+def test_forms_of_one_architecture_are_left_out_together():
+    """A reading's luck must not return through its twin in another precision."""
+    genotypes, accuracy = _samples(16, 7)
+    both = np.concatenate([genotypes, SPACE.with_policy(genotypes, "int8")])
+    lucky = np.concatenate([accuracy, accuracy])
+    plain = AccuracyPredictor.fit(SPACE, both, lucky, seed=1).cross_validated().value[3]
+    lucky[[3, 19]] += 0.05
+    changed = AccuracyPredictor.fit(SPACE, both, lucky, seed=1).cross_validated().value[3]
+    assert changed == pytest.approx(plain, abs=0.01)
+
+
+def test_intervals_hold_the_true_accuracy_of_noisy_readings():
+    """Half of the binomial noise is common to all readings, half is each one's own."""
+    images, inside, before_reading = 2000, [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        genotypes, unseen = SPACE.sample(30, rng), SPACE.sample(100, rng)
+        truth, unseen_truth = task_accuracy(SPACE, genotypes, rng), task_accuracy(SPACE, unseen, rng)
+        noise = (rng.standard_normal() + rng.standard_normal(30)) * np.sqrt(truth * (1 - truth) / images / 2)
+        fitted = AccuracyPredictor.fit(SPACE, genotypes, truth + noise, seed=0, images=np.full(30, images))
+        for found, wanted, shares in (
+            (fitted.predict(unseen), unseen_truth, inside),
+            (fitted.cross_validated(), truth, before_reading),
+        ):
+            shares.append(np.mean((found.low <= wanted) & (wanted <= found.high)))
+    assert 0.8 < np.mean(inside) < 0.99
+    assert 0.8 < np.mean(before_reading) < 0.99
+
+
+def test_refuses_numbers_of_images_that_are_none():
+    genotypes, accuracy = _samples(12, 6)
+    with pytest.raises(UnfitDataError, match="give one each"):
+        AccuracyPredictor.fit(SPACE, genotypes, accuracy, seed=1, images=np.full(3, 100))
+    with pytest.raises(UnfitDataError, match="sample 2 was read on 0 images"):
+        AccuracyPredictor.fit(SPACE, genotypes, accuracy, seed=1, images=np.where(np.arange(12) == 1, 0, 100))

@@ -88,3 +88,36 @@ def test_nothing_known_is_a_base_predictor(base, architectures):
     nothing = KnownAccuracies(space=SPACE, genotypes=architectures[:0], accuracy=np.empty(0))
     answer = KnownAccuracyPredictor(base, nothing).predict(architectures)
     assert np.array_equal(answer.value, base.predict(architectures).value)
+
+
+@pytest.mark.parametrize(("floats", "quantized"), [(30, 6), (40, 12)])
+def test_intervals_cover_fresh_quantized_forms(floats, quantized):
+    """The base is fitted to all that is known, the quantized forms among it."""
+    inside = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        plain = rng.permutation(np.unique(SPACE.unquantized(SPACE.sample(floats, rng)), axis=0))
+        costs = rng.gamma(1.0, 0.006, len(SPACE.policy_columns))
+        rows = np.unique(np.concatenate([plain, _random_policies(plain[:quantized], rng)]), axis=0)
+        known = KnownAccuracies(space=SPACE, genotypes=rows, accuracy=_costly_policies(rows, costs))
+        base = AccuracyPredictor.fit(SPACE, known.genotypes, known.accuracy, seed=0)
+        asked = _random_policies(np.repeat(plain, 3, axis=0), rng)
+        asked, truth = asked[np.isnan(known.of(asked))], _costly_policies(asked, costs)[np.isnan(known.of(asked))]
+        found = KnownAccuracyPredictor(base, known).predict(asked)
+        inside.append(np.mean((found.low <= truth) & (truth <= found.high)))
+    assert 0.8 < np.mean(inside) < 0.985
+
+
+def _random_policies(architectures, rng):
+    rows, columns = architectures.copy(), SPACE.policy_columns
+    rows[:, columns] = rng.integers(0, SPACE.cardinalities[columns], size=(len(rows), len(columns)))
+    rows = SPACE.canonicalize(rows)
+    return rows[(rows[:, columns] > 0).any(axis=1)]
+
+
+def _costly_policies(genotypes, costs):
+    """Units differ in what quantizing them costs, and each network in how it takes it."""
+    chosen = genotypes[:, SPACE.policy_columns] > 0
+    own = [np.random.default_rng([7, *row.astype(np.uint32)]).normal(0, 0.003) for row in genotypes]
+    lost = chosen @ costs * (1 + chosen.mean(axis=1) / 2) + np.where(chosen.any(axis=1), own, 0)
+    return true_accuracy(SPACE.unquantized(genotypes)) - lost

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from nas.metrics import Constraints, Objectives
 from nas.search.design import designed_candidates
 from nas.search.evolution import EvolutionSettings
-from nas.search.loop import Generation, SearchSettings, run_search
-from nas.search.outcome import Limits, Outcome, objectives
+from nas.search.generation import Generation
+from nas.search.loop import SearchProblem, SearchSettings, run_search
+from nas.search.outcome import Outcome
 from nas.search.pareto import hypervolume
 from nas.search.proposal import PredictorFits, Screening
+from nas.search.study import trials_from_generations
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
@@ -24,6 +27,7 @@ FITS = PredictorFits(
     latency=lambda genotypes, values: LatencyPredictor.fit(SPACE, genotypes, values, seed=0),
     accuracy=lambda genotypes, values: AccuracyPredictor.fit(SPACE, genotypes, values, seed=0),
 )
+OPTUNAS_OWN = ("nsga2", "tpe", "random")
 QUICK = EvolutionSettings(population=60, generations=10)
 
 
@@ -93,30 +97,35 @@ class Screened:
         return KnownAccuracies(space=SPACE, genotypes=genotypes, accuracy=accuracy)
 
 
+def search(landscape, rows, fits, chosen):
+    return run_search(SearchProblem(space=SPACE, design=DESIGN, evaluator=landscape, fits=fits), rows, chosen)
+
+
 def settings(**changes):
     return SearchSettings(**({"evaluations": 28, "batch_size": 8, "seed": 1, "evolution": QUICK} | changes))
 
 
 def dominated_volume(result):
     good = [o for o in result.outcomes if o.succeeded]
-    points = objectives(np.array([o.latency_p50_ms for o in good]), np.array([o.accuracy_val for o in good]))
+    names = Objectives().names
+    points = Objectives().losses({name: np.array([o.metrics[name] for o in good]) for name in names})
     return hypervolume(points, np.array([0.0, 1.0]))
 
 
 def test_the_budget_is_spent_exactly_on_distinct_candidates():
     landscape, rows = Landscape(), Rows()
-    result = run_search(SPACE, DESIGN, landscape, rows, FITS, settings())
+    result = search(landscape, rows, FITS, settings())
     assert [len(g.genotypes) for g in rows.written] == [12, 8, 8]
     assert len(set(landscape.evaluated)) == len(landscape.evaluated) == 28
     assert np.array_equal(result.genotypes, SPACE.canonicalize(result.genotypes))
 
 
 def test_a_resumed_search_is_the_uninterrupted_one():
-    whole = run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings())
+    whole = search(Landscape(), Rows(), FITS, settings())
     rows = Rows()
-    run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings(evaluations=20))
+    search(Landscape(), rows, FITS, settings(evaluations=20))
     again = Landscape()
-    resumed = run_search(SPACE, DESIGN, again, rows, FITS, settings())
+    resumed = search(again, rows, FITS, settings())
     assert np.array_equal(whole.genotypes, resumed.genotypes)
     assert len(again.evaluated) == 8
 
@@ -124,7 +133,7 @@ def test_a_resumed_search_is_the_uninterrupted_one():
 def test_guidance_beats_random_with_the_same_budget():
     volumes = {
         method: [
-            dominated_volume(run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings(seed=seed, method=method)))
+            dominated_volume(search(Landscape(), Rows(), FITS, settings(seed=seed, method=method)))
             for seed in (1, 2, 3)
         ]
         for method in ("hwnas", "random")
@@ -134,7 +143,7 @@ def test_guidance_beats_random_with_the_same_budget():
 
 def test_only_screened_architectures_are_evaluated_for_real():
     screened, rows = Screened(), Rows()
-    run_search(SPACE, DESIGN, Landscape(), rows, screened.fits, settings())
+    search(Landscape(), rows, screened.fits, settings())
     start, *looks = screened.looks
     batches = [looks[at : at + screened.rounds] for at in range(0, len(looks), screened.rounds)]
     assert len(batches) == 2
@@ -147,22 +156,54 @@ def test_only_screened_architectures_are_evaluated_for_real():
 
 
 def test_a_resumed_search_screens_the_same():
-    whole = run_search(SPACE, DESIGN, Landscape(), Rows(), Screened().fits, settings())
+    whole = search(Landscape(), Rows(), Screened().fits, settings())
     rows = Rows()
-    run_search(SPACE, DESIGN, Landscape(), rows, Screened().fits, settings(evaluations=20))
-    resumed = run_search(SPACE, DESIGN, Landscape(), rows, Screened().fits, settings())
+    search(Landscape(), rows, Screened().fits, settings(evaluations=20))
+    resumed = search(Landscape(), rows, Screened().fits, settings())
     assert np.array_equal(whole.genotypes, resumed.genotypes)
 
 
-@pytest.mark.parametrize("method", ["nsga2", "random"])
-def test_optunas_own_samplers_are_baselines_on_the_same_rows(method):
+@pytest.mark.parametrize(("method", "sizes"), [("linas", [12, 8, 8]), *((m, [8, 8, 8, 4]) for m in OPTUNAS_OWN)])
+def test_baselines_run_through_the_same_loop_and_resume(method, sizes):
+    whole, rows = Rows(), Rows()
+    search(Landscape(), whole, FITS, settings(method=method))
+    assert [len(g.genotypes) for g in whole.written] == sizes
+    rows.written = whole.written[:2]
+    search(Landscape(), rows, FITS, settings(method=method))
+    assert all(np.array_equal(a.genotypes, b.genotypes) for a, b in zip(whole.written, rows.written, strict=True))
+
+
+def test_nsga2_has_optunas_default_population():
     rows = Rows()
-    run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings(method=method))
-    assert [len(g.genotypes) for g in rows.written] == [12, 8, 8]
+    search(Landscape(), rows, FITS, settings(method="nsga2", evaluations=70, batch_size=10))
+    trials = trials_from_generations(SPACE, rows.written, Objectives())
+    assert [trial.system_attrs["NSGAIISampler:generation"] for trial in trials] == [0] * 50 + [1] * 20
+
+
+def test_screened_accuracies_are_journalled_and_known_to_later_batches():
+    screened, rows = Screened(), Rows()
+    result = search(Landscape(), rows, screened.fits, settings(evaluations=36))
+    looks = [row for look in screened.looks[1:] for row in look]
+    assert len(set(looks)) == len(looks)  # nothing is looked up twice in a search
+    assert {row.tobytes() for row in result.lookups.genotypes} == set(looks)
+    # A resumed search begins with what its journal holds, and looks up nothing of it again.
+    rows.written = rows.written[:3]
+    resumed = Screened()
+    again = search(Landscape(), rows, resumed.fits, settings(evaluations=36))
+    assert np.array_equal(again.genotypes, result.genotypes)
+    journalled = {row.tobytes() for g in rows.written[:3] if g.lookups is not None for row in g.lookups.genotypes}
+    assert journalled
+    assert not journalled & {row for look in resumed.looks[1:] for row in look}
+
+
+@pytest.mark.parametrize("names", [("latency_p95_ms", "accuracy", "size_bytes"), ("accuracy", "size_bytes")])
+def test_other_objectives_than_latency_and_accuracy(names):
+    result = search(Landscape(), Rows(), FITS, settings(objectives=Objectives.from_names(names)))
+    assert len(result.outcomes) == 28
 
 
 def test_failed_candidates_cost_budget_and_do_not_end_the_search():
-    result = run_search(SPACE, DESIGN, Landscape(fails={2}), Rows(), FITS, settings())
+    result = search(Landscape(fails={2}), Rows(), FITS, settings())
     failed = [o for o in result.outcomes if not o.succeeded]
     assert len(result.outcomes) == 28
     assert failed
@@ -171,26 +212,30 @@ def test_failed_candidates_cost_budget_and_do_not_end_the_search():
 
 def test_when_everything_fails_the_search_says_so():
     with pytest.raises(NasError, match="no evaluation has succeeded"):
-        run_search(SPACE, DESIGN, Landscape(fails={0, 1, 2}), Rows(), FITS, settings())
+        search(Landscape(fails={0, 1, 2}), Rows(), FITS, settings())
 
 
 def test_a_limit_draws_the_batches_below_it():
     limit = 0.12
-    result = run_search(SPACE, DESIGN, Landscape(), Rows(), FITS, settings(limits=Limits(max_latency_p95_ms=limit)))
+    result = search(
+        Landscape(), Rows(), FITS, settings(constraints=Constraints.from_limits({"max_latency_p95_ms": limit}))
+    )
     chosen = [o.latency_p95_ms for o in result.outcomes[12:]]
     assert np.mean(np.array(chosen) <= limit) >= 0.75
 
 
+def test_a_design_cut_by_a_small_budget_is_completed_by_a_larger_one():
+    rows = Rows()
+    search(Landscape(), rows, FITS, settings(evaluations=8))
+    search(Landscape(), rows, FITS, settings(evaluations=12))
+    assert np.array_equal(np.concatenate([g.genotypes for g in rows.written]), DESIGN)
+
+
 def test_another_design_than_the_stored_one_is_refused():
-    rows = Rows([Generation(number=0, genotypes=DESIGN[:3], outcomes=tuple(Landscape().evaluate(DESIGN[:3])))])
+    other = DESIGN[1:4]
+    rows = Rows([Generation(number=0, genotypes=other, outcomes=tuple(Landscape().evaluate(other)))])
     with pytest.raises(UsageError, match="another design"):
-        run_search(SPACE, DESIGN, Landscape(), rows, FITS, settings())
-
-
-@pytest.mark.parametrize("limits", [{"max_latency_p95_ms": -1.0}, {"min_accuracy": float("nan")}])
-def test_limits_that_cannot_be_are_refused_by_name(limits):
-    with pytest.raises(UsageError, match=next(iter(limits))):
-        Limits(**limits)
+        search(Landscape(), rows, FITS, settings())
 
 
 def test_a_design_begins_with_the_corners_and_is_a_prefix_of_larger_ones():

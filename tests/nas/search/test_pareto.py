@@ -1,27 +1,38 @@
+"""Dominance and hypervolume against brute force, for two to four objectives, with ties and duplicates."""
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nas.search.pareto import crowding, hypervolume, hypervolume_gains, non_dominated, ranks
+from search_spaces.errors import UsageError
+
+COLUMNS = st.integers(2, 4)
 
 
 def points(columns):
-    return st.integers(0, 12).flatmap(lambda n: arrays(np.float64, (n, columns), elements=st.integers(0, 6).map(float)))
+    return st.integers(0, 10).flatmap(lambda n: arrays(np.float64, (n, columns), elements=st.integers(0, 5).map(float)))
 
 
 def brute_dominates(a, b):
     return bool((a <= b).all() and (a < b).any())
 
 
-@given(st.integers(2, 3).flatmap(points))
+def counted_volume(objectives, columns, side=4):
+    """How many unit cells of the cube below (side, …) are dominated."""
+    cells = np.stack(np.meshgrid(*[np.arange(side)] * columns, indexing="ij"), -1).reshape(-1, columns)
+    return sum(any((row <= cell).all() for row in objectives) for cell in cells)
+
+
+@given(COLUMNS.flatmap(points))
 def test_non_dominated_agrees_with_pairwise_comparison(objectives):
     expected = [not any(brute_dominates(other, row) for other in objectives) for row in objectives]
     assert non_dominated(objectives).tolist() == expected
 
 
-@given(points(2))
+@given(COLUMNS.flatmap(points))
 def test_ranks_peel_one_front_after_another(objectives):
     front_numbers = ranks(objectives)
     for row, front in zip(objectives, front_numbers, strict=True):
@@ -41,17 +52,36 @@ def test_crowding_is_infinite_at_the_ends_only():
     assert np.isfinite(distance[[1, 2]]).all()
 
 
-@given(st.integers(2, 3).flatmap(points))
+@settings(deadline=None)
+@given(COLUMNS.flatmap(points))
 def test_hypervolume_counts_the_unit_cells_that_are_dominated(objectives):
     columns = objectives.shape[1]
-    cells = np.stack(np.meshgrid(*[np.arange(5)] * columns, indexing="ij"), -1).reshape(-1, columns)
-    counted = sum(any((row <= cell).all() for row in objectives) for cell in cells)
-    assert hypervolume(objectives, np.full(columns, 5.0)) == pytest.approx(counted)
+    counted = counted_volume(objectives, columns)
+    assert hypervolume(objectives, np.full(columns, 4.0)) == pytest.approx(counted)
 
 
-@given(points(2), points(2))
-def test_a_gain_is_the_difference_of_two_hypervolumes(candidates, front):
-    reference = np.array([5.0, 5.0])
-    before = hypervolume(front, reference)
-    expected = [hypervolume(np.vstack([front, row]), reference) - before for row in candidates]
-    assert hypervolume_gains(candidates, front, reference) == pytest.approx(expected)
+@settings(deadline=None)
+@given(COLUMNS.flatmap(lambda columns: st.tuples(points(columns), points(columns))))
+def test_a_gain_is_the_difference_of_two_counted_volumes(candidates_and_front):
+    candidates, front = candidates_and_front
+    columns = front.shape[1]
+    before = counted_volume(front, columns)
+    expected = [counted_volume(np.vstack([front, row]), columns) - before for row in candidates]
+    assert hypervolume_gains(candidates, front, np.full(columns, 4.0)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_nan_is_refused(columns):
+    bad = np.ones((3, columns))
+    bad[1, -1] = np.nan
+    good = np.ones((2, columns))
+    reference = np.full(columns, 4.0)
+    for refused in (
+        lambda: non_dominated(bad),
+        lambda: ranks(bad),
+        lambda: hypervolume(bad, reference),
+        lambda: hypervolume_gains(bad, good, reference),
+        lambda: hypervolume_gains(good, bad, reference),
+    ):
+        with pytest.raises(UsageError, match="row 1"):
+            refused()

@@ -1,0 +1,136 @@
+"""What accuracy to expect of a network of which ``k`` of ``n`` validation images were right.
+
+A reading is a binomial draw around the true accuracy. All candidates are read on the
+same images, so its error has two parts. The *shared* part (these images are easier or
+harder than others) moves all candidates alike: it changes no ranking and no reading
+tells of it, so it only widens the interval. The *individual* part is what makes the best
+of many readings look better than it is: a prior, what a predictor expects of the
+candidate without having seen its reading, is what readings are shrunk towards.
+
+How the binomial variance ``B`` splits is estimated from the left-out errors of the
+predictor, whose variance is ``V = τ² + φB``: what it misses of true differences, and the
+individual part. Neither is known alone. With flat priors on ``τ`` and on the share ``φ``
+(no share that would explain more than ``V``) the expected share follows in closed form:
+two thirds of ``V`` where ``V`` is below ``B``, falling to ``B/2`` where it is far above.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from predictors.prediction import Prediction
+from search_spaces.facts import FloatArray
+from search_spaces.space import IntArray
+
+_Z90: Final = 1.645
+"""Standard deviations to the ends of a normal distribution's central 90 %."""
+_Z90_ONE_SIDED: Final = 1.2816
+_MANY_RESIDUALS: Final = 8
+"""Residuals from which on their size corrects the prior's stated one."""
+_CORRECTIONS: Final = (0.25, 4.0)
+"""Range of that correction, of variances."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AccuracyPosterior:
+    """Accuracies on new images (fractions), arrays of shape ``(n,)``."""
+
+    expected: FloatArray
+    individual_std: FloatArray
+    """What is uncertain of each candidate beside the others: what a ranking depends on."""
+    total_std: FloatArray
+    """Of the accuracy on a set of new images: with the validation images' shared error and that set's own."""
+
+    def take(self, rows: IntArray) -> "AccuracyPosterior":
+        """Those of some rows."""
+        return AccuracyPosterior(
+            expected=self.expected[rows],
+            individual_std=self.individual_std[rows],
+            total_std=self.total_std[rows],
+        )
+
+    @property
+    def low(self) -> FloatArray:
+        """Lower ends of the 90 % intervals."""
+        return np.clip(self.expected - _Z90 * self.total_std, 0.0, 1.0)
+
+    @property
+    def high(self) -> FloatArray:
+        """Upper ends of the 90 % intervals."""
+        return np.clip(self.expected + _Z90 * self.total_std, 0.0, 1.0)
+
+    @property
+    def guaranteed(self) -> FloatArray:
+        """What 90 of 100 candidates reach on new images: what a limit is compared with."""
+        return np.clip(self.expected - _Z90_ONE_SIDED * self.total_std, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Readings:
+    """Accuracies of candidates on the same validation images."""
+
+    accuracy: FloatArray
+    """Fractions, shape ``(n,)``."""
+    images: IntArray
+    """Images that each was counted on, shape ``(n,)``; 0 where a figure is exact."""
+
+
+def accuracy_posterior(
+    prior: Prediction, readings: Readings, *, images_new: int | None = None, individual_share: float | None = None
+) -> AccuracyPosterior:
+    """Joins priors and readings of the same candidates.
+
+    Args:
+        prior: each candidate's reading as predicted without it (cross-validated).
+        readings: what was counted.
+        images_new: size of the set of new images that the intervals are for; as many as
+            were read by default.
+        individual_share: of the binomial variance, from 0 to 1; estimated where not given.
+    """
+    binomial = _binomial_variance(prior.value, readings.images)
+    residuals = readings.accuracy - prior.value
+    predicted = np.maximum(((prior.high - prior.low) / (2 * _Z90)) ** 2, 1e-12)
+    if len(residuals) >= _MANY_RESIDUALS:
+        predicted = predicted * np.clip(np.mean(residuals**2 / predicted), *_CORRECTIONS)
+    individual = _individual_variance(float(predicted.mean()), binomial, individual_share)
+    weight = np.clip(1.0 - individual / predicted, 0.0, 1.0)
+    expected = np.clip(prior.value + weight * residuals, 0.0, 1.0)
+    new = readings.images if images_new is None else np.full(len(residuals), images_new)
+    own = weight * individual + (weight == 0) * predicted
+    return AccuracyPosterior(
+        expected=expected,
+        individual_std=np.sqrt(own),
+        total_std=np.sqrt(own + np.maximum(binomial - individual, 0.0) + _binomial_variance(expected, new)),
+    )
+
+
+def expected_individual_share(left_out_variance: float, binomial_variance: float) -> float:
+    """The expected share ``φ`` of the binomial variance that is each candidate's own; see the module.
+
+    Args:
+        left_out_variance: ``V``, of left-out predictions' errors.
+        binomial_variance: ``B``.
+    """
+    if binomial_variance <= 0:
+        return 0.0
+    ratio = left_out_variance / binomial_variance
+    if ratio <= 1:
+        return 2.0 / 3.0 * ratio
+    rest = ratio - 1.0
+    numerator = 4.0 / 3.0 * (ratio**1.5 - rest**1.5) - 2.0 * rest**0.5
+    return float(min(numerator / (2.0 * (ratio**0.5 - rest**0.5)), 2.0 / 3.0))
+
+
+def _individual_variance(left_out: float, binomial: FloatArray, share: float | None) -> FloatArray:
+    if share is None:
+        read = binomial[binomial > 0]
+        share = expected_individual_share(left_out, float(read.mean())) if len(read) else 0.0
+    return share * binomial
+
+
+def _binomial_variance(accuracy: FloatArray, images: IntArray) -> FloatArray:
+    """Of readings on so many images, shape ``(n,)``; at least that of half an image."""
+    known = np.maximum(images, 1)
+    fraction = np.clip(accuracy, 0.5 / known, 1.0 - 0.5 / known)
+    return np.where(images > 0, fraction * (1.0 - fraction) / known, 0.0)

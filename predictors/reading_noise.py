@@ -1,0 +1,47 @@
+"""The noise of an accuracy reading: ``k`` of ``n`` images right.
+
+A reading is binomial around the true accuracy. Networks that are read on the same images share
+part of that noise, since an image that is hard for one network is hard for its like: they are all
+too high together, or too low. What they share cannot be seen in the differences between them,
+and only what is each network's own makes the best-looking one look better than it is.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors.errors import UnfitDataError
+from search_spaces.space import IntArray
+
+FloatArray = NDArray[np.float64]
+
+SHARED_SHARE: Final = 0.5
+"""Share of the variance that networks of one space have in common on the same images.
+
+It is the correlation of two networks' right and wrong answers: on 10,000 images of Fashion-MNIST
+0.39 to 0.75, 0.56 on average, for eight small networks that were each trained on their own.
+"""
+
+
+def binomial_variance(accuracy: FloatArray, images: FloatArray | IntArray) -> FloatArray:
+    """Variance of readings (fractions) on so many images, shape ``(n,)``; above zero at 0 and at 1 too."""
+    counts = np.asarray(images, dtype=np.float64)
+    # The middle of a Jeffreys posterior: no image wrong of twenty does not mean none ever.
+    smoothed = (np.asarray(accuracy) * counts + 0.5) / (counts + 1.0)
+    return np.asarray(smoothed * (1.0 - smoothed) / counts)
+
+
+def checked_images(images: IntArray, count: int) -> IntArray:
+    """Numbers of images, one per sample.
+
+    Raises:
+        UnfitDataError: for another shape, or a number below 1.
+    """
+    images = np.asarray(images)
+    if images.shape != (count,):
+        raise UnfitDataError(f"{count} accuracies came with numbers of images of shape {images.shape}; give one each.")
+    if (images < 1).any():
+        row = int(np.argmin(images))
+        raise UnfitDataError(f"sample {row + 1} was read on {images[row]} images; at least 1 is needed.")
+    return images
