@@ -39,8 +39,8 @@ _Z90_ONE_SIDED = 1.2816
 class CrossValidated(Protocol):
     """A fitted predictor that says what it would have predicted of its own training samples."""
 
-    def cross_validated(self, values: FloatArray, /) -> Prediction:
-        """Each sample's prediction by a model that had not seen it, given the values fitted to, shape ``(n,)``."""
+    def cross_validated(self) -> Prediction:
+        """Each sample's prediction by a model that had seen no form of its architecture, shape ``(n,)``."""
         ...
 
 
@@ -289,7 +289,7 @@ def left_out_prior(base: Predictor, readings: FloatArray) -> Prediction:
     A predictor that cannot say so gives no prior: everything is possible, and readings stand.
     """
     if isinstance(base, CrossValidated):
-        return base.cross_validated(readings)
+        return base.cross_validated()
     return Prediction(value=readings, low=readings - 1.0, high=readings + 1.0)
 
 
