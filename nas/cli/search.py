@@ -216,6 +216,33 @@ def report_search(
     show({"search": report.search.id, "file": str(out)}, as_json=as_json, lines=[f"wrote {out}."])
 
 
+@app.command("study")
+def export_search_study(
+    search_id: SearchId,
+    out: Annotated[Path, typer.Option("--out", help="Journal file to write.")] = Path("study.log"),
+    as_json: Json = False,
+) -> None:
+    """Write a search as an Optuna journal file, for Optuna's visualizations and optuna-dashboard."""
+    from nas.metrics import Objectives  # noqa: PLC0415
+    from nas.search.store_journal import StoreJournal  # noqa: PLC0415
+    from nas.search.study_export import export_study  # noqa: PLC0415
+    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
+
+    check_output_file(out, "--out")
+    with open_workspace() as workspace:
+        stored = workspace.store.searches.get(_find(workspace, search_id).id)
+        space = space_of(workspace.store.supernets.get(stored.supernet_id))
+        objectives = Objectives.from_names(stored.settings.get("objectives") or Objectives().names)
+        generations = StoreJournal(workspace.store, stored.id, space, objectives=objectives).generations()
+    export_study(space, generations, objectives, out, stored.id)
+    trials = sum(len(generation.outcomes) for generation in generations)
+    show(
+        {"search": stored.id, "file": str(out), "trials": trials},
+        as_json=as_json,
+        lines=[f"wrote {out}: study {stored.id}, {trials} trials; open it with `optuna-dashboard {out}`."],
+    )
+
+
 def _run(
     workspace: "Workspace",
     supernet: "StoredSupernet",

@@ -81,7 +81,7 @@ def search_report(store: Store, search_id: str) -> SearchReport:
     supernet = store.supernets.get(search.supernet_id)
     info = store.fronts.of_search(search.id)
     front = None if info is None else Front.from_bytes(store.fronts.body(info.id))
-    objectives = Objectives() if front is None else Objectives.from_names(front.objectives)
+    objectives = Objectives.from_names(search.settings.get("objectives") or Objectives().names)
     others = [
         other
         for other in store.searches.all(profile_id=search.profile_id)

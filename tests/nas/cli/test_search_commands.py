@@ -1,9 +1,15 @@
 """``hwnas search list|resume|cancel|report``, ``hwnas recommend`` and ``hwnas front diff`` on stored rows."""
 
+import warnings
+
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from nas.jobs.queue import JobQueue
 from nas.store import open_store
+from nas.store.searches import Generation, Trial
 from tests.nas.store.rows import PROFILE, SPACE, front_body, front_member, open_search, put_candidates
 
 FIGURES = [(1.0, 100, 0.7), (2.0, 400, 0.8), (4.0, 200, 0.9)]
@@ -65,6 +71,33 @@ def test_a_report_is_written(hwnas, tmp_path):
     assert "Search 5ea1" in out.read_text("utf-8")
     (tmp_path / "folder").mkdir()
     assert "is a folder" in hwnas.refused("search", "report", "5ea1", "--out", tmp_path / "folder")
+
+
+def test_a_search_opens_in_optuna(hwnas, stored, tmp_path):
+    with open_store(hwnas.home / "hwnas.db") as store:
+        trials = tuple(
+            Trial(
+                genotype=store.candidates.get(candidate).genotype,
+                candidate_id=candidate,
+                state="complete",
+                values=(p95_ms, accuracy),
+                system_attrs={
+                    "metrics": {"latency_p50_ms": p95_ms, "latency_p95_ms": p95_ms, "size_bytes": 9.0}
+                    | {"accuracy": accuracy},
+                    "images_val": 100,
+                    "quality": "ok",
+                },
+            )
+            for candidate, (p95_ms, _, accuracy) in zip(stored["candidates"], FIGURES, strict=True)
+        )
+        open_search(store, "5ea1")
+        store.searches.append_generation("5ea1", Generation(number=0, evaluations=3, trials=trials, notes={}))
+    out = tmp_path / "study.log"
+    assert hwnas.json("search", "study", "5ea1", "--out", out)["trials"] == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.load_study(study_name="5ea1", storage=JournalStorage(JournalFileBackend(str(out))))
+    assert [trial.values for trial in study.trials] == [[p95_ms, accuracy] for p95_ms, _, accuracy in FIGURES]
 
 
 def test_a_recommendation_is_out_of_every_front(hwnas, stored):
