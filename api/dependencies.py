@@ -6,8 +6,10 @@ from fastapi import Depends, Request
 
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
+from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.jobs.queue import JobQueue
+from nas.jobs.search_statuses import SearchStatuses
 from nas.store import Store
 
 
@@ -23,8 +25,16 @@ def _predictors(request: Request) -> LoadedPredictors:
     return cast("LoadedPredictors", request.app.state.predictors)
 
 
+def _fronts(request: Request) -> DeviceFronts:
+    return cast("DeviceFronts", request.app.state.fronts)
+
+
 def _queue(request: Request) -> JobQueue:
     return JobQueue(_store(request))
+
+
+def _statuses(request: Request) -> SearchStatuses:
+    return SearchStatuses(_store(request))
 
 
 def refuse_parameters(request: Request) -> None:
@@ -57,7 +67,9 @@ def refuse_repeated_parameters(request: Request) -> None:
         raise invalid_request(errors)
 
 
+StatusesDep = Annotated[SearchStatuses, Depends(_statuses)]
 StoreDep = Annotated[Store, Depends(_store)]
+FrontsDep = Annotated[DeviceFronts, Depends(_fronts)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
 from nas.store.errors import FrontDamagedError, NotStoredError, StoreUnavailableError
 from search_spaces.errors import NasError, UsageError
@@ -118,8 +119,10 @@ def _problem_of(error: Exception) -> ProblemError:
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
             )
-        case NotStoredError():
+        case NotStoredError() | NoFrontError():
             return not_found(error.code, str(error))
+        case UnclearFrontError():
+            return invalid_field("query", error.field, error.reason)
         case FrontDamagedError():
             return ProblemError(HTTPStatus.GONE, error.code, str(error))
         case UsageError():

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 
 MAX_INTEGER = 2**63 - 1
@@ -13,12 +14,13 @@ MAX_INTEGER = 2**63 - 1
 DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@/-]*$", max_length=200)]
 SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=200)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-LatencyLimit = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Milliseconds.")]
-SizeLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER, description="Bytes of the deployed file.")]
-AccuracyLimit = Annotated[
-    float, Field(ge=0, le=1, allow_inf_nan=False, description="A fraction, compared with accuracy_val.")
-]
+DurationLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BytesLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
 SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
+MetricName = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
+DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
+SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+SearchStateName = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 MAX_PREDICTIONS = 1000
 """Candidates a request."""
 CandidateText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=1000)]
@@ -32,32 +34,76 @@ class _Request(BaseModel):
 
 
 class LimitsIn(_Request):
-    """Limits that every returned network satisfies; left out is unlimited."""
+    """Limits that every returned network meets. A limit that is left out is no limit."""
 
-    max_latency_p95_ms: LatencyLimit | None = None
-    max_size_bytes: SizeLimit | None = None
-    min_accuracy: AccuracyLimit | None = None
+    max_latency_p50_ms: Annotated[
+        DurationLimit | None, Field(description="Maximum median latency, in milliseconds.")
+    ] = None
+    max_latency_p95_ms: Annotated[DurationLimit | None, Field(description="Maximum p95 latency, in milliseconds.")] = (
+        None
+    )
+    max_size_bytes: Annotated[BytesLimit | None, Field(description="Maximum size of the deployed file, in bytes.")] = (
+        None
+    )
+    max_peak_memory_bytes: Annotated[
+        BytesLimit | None,
+        Field(description="Maximum memory that loading and running the network adds to a process, in bytes."),
+    ] = None
+    max_load_time_ms: Annotated[
+        DurationLimit | None,
+        Field(description="Maximum time from the file to a network that is ready to run, in milliseconds."),
+    ] = None
+    min_accuracy: Annotated[
+        float | None,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Minimum expected accuracy on new images, a fraction."),
+    ] = None
+
+    def constraints(self) -> Constraints:
+        """The limits as constraints; an accuracy of at least 0 asks for nothing."""
+        limits: dict[str, float | None] = {name: getattr(self, name) for name in LIMIT_NAMES}
+        return Constraints.from_limits(limits | {"min_accuracy": self.min_accuracy or None})
 
 
 class ParetoQuery(LimitsIn):
-    """Query of a device's front; a query is text, so that its numbers are read from it."""
+    """Query of a device's verified networks; a query is text, so numbers are parsed from it."""
 
     model_config = ConfigDict(strict=False)
 
-    space: SpaceName | None = Field(None, description="Needed where the device has fronts in several spaces.")
+    space: SpaceName | None = Field(None, description="Search space; required if the device has fronts in several.")
+    data: Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=200)] | None = Field(
+        None, description="Name of the data set that the supernet was trained on. Default: that of the supernet."
+    )
+    supernet: Annotated[str, Field(pattern=r"^[0-9a-f]{4,64}$")] | None = Field(
+        None, description="First digits of a supernet's id, at least 4. Default: the newest one that has a front."
+    )
 
 
 class SearchRequest(_Request):
-    """What to search for."""
+    """A search to run."""
 
     device: DeviceName
     space: SpaceName
     supernet: Hash | None = Field(None, description="Default: the newest supernet of the space.")
     limits: LimitsIn = Field(default_factory=LimitsIn)
+    objectives: Annotated[list[MetricName], Field(min_length=MIN_OBJECTIVES, max_length=MAX_OBJECTIVES)] = Field(
+        default_factory=lambda: list(DEFAULT_OBJECTIVES),
+        description="Two to four different metrics to optimize. Default: latency_p50_ms and accuracy.",
+    )
+    method: SearchMethod = Field(
+        "hwnas",
+        description="Search method; the others are baselines: the LINAS loop, Optuna's NSGA-II and TPE, random search.",
+    )
     evaluations: int = Field(
         DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
     )
     seed: Seed = 0
+
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a metric twice; name each once")
+        return names
 
 
 class CalibrationRequest(_Request):
@@ -193,11 +239,12 @@ class JobErrorOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A job's state."""
+    """The state of a job."""
 
     id: str
     kind: Literal["search", "calibration"]
-    state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    state: SearchStateName
+    """``interrupted``: a search of the command line whose process has ended; it can be resumed."""
     url: str
     request: dict[str, Any]
     progress: dict[str, Any] | None
@@ -210,12 +257,52 @@ class JobOut(BaseModel):
 
 
 class SearchOut(JobOut):
-    """A search's state."""
+    """The state of a search."""
 
+    device: str | None
     evaluations: int
     """Real evaluations done."""
+    cancel_requested: bool
+    """Whether a running search has been asked to stop."""
     front: str | None
     """Address of the search's front, once it has one."""
+
+
+class SearchesQuery(BaseModel):
+    """Query of the searches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: SearchStateName | None = Field(None, description="Only searches in this state.")
+    device: DeviceName | None = Field(None, description="Only searches on this device.")
+    page_size: int = Field(50, ge=1, le=200, description="Maximum number of searches to return.")
+    page_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=500)] | None = Field(
+        None, description="`next_page_token` of the page before; the other parameters must be the same."
+    )
+
+
+class SearchesOut(BaseModel):
+    """A page of searches, newest first."""
+
+    searches: list[SearchOut]
+    next_page_token: str | None
+    """Absent on the last page; the Link header has the address of the next page, too."""
+
+
+class RecommendationOut(BaseModel):
+    """The best network within limits."""
+
+    device: str
+    space: str
+    data: str
+    supernet: str | None
+    fingerprint: str | None
+    """Of machine, compiler and runtime when it was measured."""
+    limits: dict[str, float]
+    front: str
+    """Address of the front that it is from."""
+    member: dict[str, Any]
+    """The network, as a member of a front (`hwnas.front/1`); its artifacts' paths are relative to `/v1/`."""
 
 
 class PredictorOut(BaseModel):

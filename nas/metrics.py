@@ -45,6 +45,11 @@ class Metric:
         """The largest value that a constraint may ask for."""
         return 1.0 if self.unit == "fraction" else math.inf
 
+    @property
+    def worst(self) -> float:
+        """An infinitely bad value; it stands in where a network has none."""
+        return math.inf if self.direction == "minimize" else -math.inf
+
     def loss(self, values: FloatArray) -> FloatArray:
         """Values as a loss to minimize on the metric's scale, same shape; a fraction's loss is what is missing to 1."""
         if self.direction == "maximize":
@@ -196,7 +201,8 @@ class Constraint:
     def violations(self, values: FloatArray) -> FloatArray:
         """How far values of shape ``(n,)`` miss the limit, as a fraction of it: 0 where it holds."""
         excess = values - self.limit if self.metric.direction == "minimize" else self.limit - values
-        return np.asarray(np.clip(excess / self.limit, 0.0, None), dtype=np.float64)
+        with np.errstate(over="ignore"):  # a limit next to 0 is missed infinitely
+            return np.asarray(np.clip(excess, 0.0, None) / self.limit, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +254,11 @@ class Constraints:
         """The inverse of :meth:`from_limits`."""
         return {constraint.name: constraint.limit for constraint in self.items}
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the constrained metrics."""
+        return tuple(constraint.metric.name for constraint in self.items)
+
     def __bool__(self) -> bool:
         return bool(self.items)
 
@@ -280,6 +291,11 @@ class Constraints:
 def columns(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, FloatArray]:
     """Figures of networks as one array of shape ``(n,)`` per metric name."""
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+
+
+def columns_or_worst(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, FloatArray]:
+    """As :func:`columns`; a network without a figure gets the metric's worst value, which keeps no limit."""
+    return {name: np.array([row.get(name, get_metric(name).worst) for row in rows], dtype=np.float64) for name in names}
 
 
 def finite_metrics(values: Mapping[str, Any]) -> dict[str, float]:

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from nas.cli.console import print_json, print_lines, print_table, show
+from nas.cli.front_diff_table import print_diff
 from nas.output_paths import check_output_file, check_output_folder
 
-app = typer.Typer(help="Show the stored fronts, or write one as a file.", no_args_is_help=True)
+app = typer.Typer(help="Show and compare the stored fronts, or write one as a file.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-FrontId = Annotated[str, typer.Argument(help="The first digits of a front's id; `hwnas front list` shows them.")]
+FrontId = Annotated[str, typer.Argument(help="First digits of a front's id; `hwnas front list` shows them.")]
 
 
 @app.command("list")
@@ -45,7 +46,11 @@ def list_fronts(as_json: Json = False) -> None:
 
 @app.command("show")
 def show_front(front_id: FrontId, as_json: Json = False) -> None:
-    """Show one front and the baselines beside it."""
+    """Show one front and its baselines.
+
+    Each network has its accuracy on the validation images, its expected accuracy on new images with a
+    90 % interval, and its accuracy on the test images, which no choice depends on.
+    """
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.workflows.exporting import stored_front  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -61,10 +66,10 @@ def show_front(front_id: FrontId, as_json: Json = False) -> None:
 @app.command("export")
 def export_front(
     front_id: FrontId,
-    out: Annotated[Path, typer.Option("--out", help="The JSON file to write (schema hwnas.front/1).")],
+    out: Annotated[Path, typer.Option("--out", help="JSON file to write (schema hwnas.front/1).")],
     as_json: Json = False,
 ) -> None:
-    """Write a front as a JSON file; its models go to artifacts/ beside it."""
+    """Write a front as a JSON file, and its models to artifacts/ in the same folder."""
     from nas.workflows.exporting import export_front_file, stored_front  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
@@ -80,12 +85,35 @@ def export_front(
     )
 
 
-def export(
-    front_id: FrontId,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write: front.json, artifacts/, plots.")],
+@app.command("diff")
+def diff(
+    a: Annotated[str, typer.Argument(help="First digits of a front's id.")],
+    b: Annotated[str, typer.Argument(help="First digits of another front's id.")],
     as_json: Json = False,
 ) -> None:
-    """Export a front's models: ONNX, TVM library, weights and manifest each, with the front file and plots.
+    """Compare two fronts: members of only one, changed figures of common ones, hypervolume of each.
+
+    Hypervolume has a common reference, the worst value of either front in each objective.
+    """
+    from nas.fronts.diff import diff_fronts  # noqa: PLC0415
+    from nas.workflows.exporting import stored_front  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        (info_a, front_a), (info_b, front_b) = stored_front(workspace, a), stored_front(workspace, b)
+    found = diff_fronts(front_a, front_b)
+    if as_json:
+        print_json({"a": info_a.id, "b": info_b.id} | found.as_json())
+    else:
+        print_diff(found, info_a.id[:12], info_b.id[:12])
+
+
+def export(
+    front_id: FrontId,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: front.json, artifacts/, plots.")],
+    as_json: Json = False,
+) -> None:
+    """Export a front's models, each with its files and manifest, and the front file and plots.
 
     Every file is checked against its hash and loaded once before the command ends.
     """

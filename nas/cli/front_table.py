@@ -1,7 +1,8 @@
 """A front as a table: its members, and the baselines beside them."""
 
-from nas.cli.console import print_table
+from nas.cli.console import print_lines, print_table
 from nas.fronts.front import Front, Latency, Member
+from nas.fronts.member_text import accuracy_text
 
 _COLUMNS = (
     "candidate",
@@ -11,35 +12,45 @@ _COLUMNS = (
     "predicted p50 ms [90 %]",
     "p50 ms",
     "p95 ms",
-    "val.",
+    "validation",
+    "expected [90 %]",
     "test",
 )
+_NOISY_MARK = "~"
 
 
 def print_front(front: Front) -> None:
     """Prints members by rising latency, then the baselines under the same measurement."""
-    title = f"Front of {front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations"
+    budget = f"{front.evaluations} real evaluations"
+    if front.budget is not None:
+        budget += f", {front.budget.lookups} float look-ups"
+    method = "" if front.method in (None, "hwnas") else f", method {front.method}"
+    title = f"Front of {front.space} on {front.device}, {front.data}: {budget}{method}"
     print_table(title, _COLUMNS, [_row(member) for member in front.members])
-    if front.baselines is None:
-        return
-    rows = [
-        _row(front.baselines.largest_fp32, "largest fp32"),
-        _row(front.baselines.largest_int8, "largest int8"),
-        *(_row(member, "random") for member in front.baselines.random),
-    ]
-    print_table(f"Baselines on {front.device}, same measurement, equal budget for random", _COLUMNS, rows)
+    beside = () if front.baselines is None else front.baselines.members
+    if front.baselines is not None:
+        rows = [
+            _row(front.baselines.largest_fp32, "largest fp32"),
+            _row(front.baselines.largest_int8, "largest int8"),
+            *(_row(member, "random") for member in front.baselines.random),
+        ]
+        print_table(f"Baselines on {front.device}, same measurement, equal budget for random", _COLUMNS, rows)
+    if any(member.quality == "noisy" for member in (*front.members, *beside)):
+        print_lines(f"{_NOISY_MARK} noisy: the latency reading failed its own quality check on this machine.")
 
 
 def _row(member: Member, label: str | None = None) -> tuple[str, ...]:
+    mark = _NOISY_MARK if member.quality == "noisy" else ""
     return (
         label or member.candidate[:12],
         member.summary,
         member.precision,
         f"{member.size_bytes / 1024:.0f}",
         _predicted(member.latency_p50_ms),
-        _measured(member.latency_p50_ms),
-        _measured(member.latency_p95_ms),
+        mark + _measured(member.latency_p50_ms),
+        mark + _measured(member.latency_p95_ms),
         f"{member.accuracy_val:.1%}",
+        "-" if member.accuracy is None else accuracy_text(member),
         "-" if member.accuracy_test is None else f"{member.accuracy_test:.1%}",
     )
 

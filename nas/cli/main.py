@@ -23,6 +23,7 @@ from nas.cli import (
     measurements,
     predict,
     quickstart,
+    recommend,
     search,
     train,
     worker,
@@ -34,8 +35,8 @@ app = typer.Typer(
     help=(
         "Finds the network, in which precision, that is best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under HWNAS_HOME; "
-        "every command continues where it was interrupted."
+        "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under "
+        "HWNAS_HOME; an interrupted command resumes when it is run again."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -73,7 +74,8 @@ def register_commands() -> typer.Typer:
     app.add_typer(measurements.app, name="measurements")
     app.command("calibrate")(calibrate.calibrate)
     app.command("predict")(predict.predict)
-    app.command("search")(search.search)
+    app.add_typer(search.app, name="search")
+    app.command("recommend")(recommend.recommend)
     app.add_typer(front.app, name="front")
     app.command("export")(front.export)
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):

@@ -20,14 +20,15 @@ def quickstart(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """See all of it at work on real images and on this machine's processor, in under ten minutes.
+    """Run the whole product on real images and this machine's processor, in under ten minutes.
 
     Trains a small supernet on the embedded images, measures on TVM and ONNX Runtime, fits the
-    predictors, searches architectures and precisions, verifies, exports models you could ship,
-    and asks the REST service for them. Interrupted, it continues when run again.
+    predictors, searches architectures and precisions, verifies and exports models, and queries the
+    REST service for them. If interrupted, it resumes when run again.
     """
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415
+    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
     from nas.workflows.quickstart import QuickstartSettings, Stages  # noqa: PLC0415
     from nas.workflows.quickstart import quickstart as run_quickstart  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -40,7 +41,9 @@ def quickstart(
             for line in report_lines(device, fitted):
                 progress.say(f"    {line}")
 
-        fronts = run_quickstart(workspace, folder, progress, stages, QuickstartSettings(), report_fit)
+        with holding_searches(workspace.store) as held:
+            cancellable = CancellableProgress(progress, held)
+            fronts = run_quickstart(workspace, folder, cancellable, stages, QuickstartSettings(), report_fit)
     if not as_json:
         for one in fronts:
             print_front(one.front)
@@ -66,7 +69,7 @@ def quickstart(
 
 
 def _verdict(one: "QuickstartFront") -> list[str]:
-    """How the front stands to its baselines, and its measurements to its intervals."""
+    """How many members are dominated by baselines and the other way round; interval coverage."""
     from nas.fronts.front import dominated_by  # noqa: PLC0415
 
     front = one.front
@@ -75,7 +78,7 @@ def _verdict(one: "QuickstartFront") -> list[str]:
         x.interval_90 is not None and x.measured is not None and x.interval_90[0] <= x.measured <= x.interval_90[1]
         for x in held
     )
-    lines = [f"{inside} of {len(front.members)} members' measured p50 lie in their predicted 90 % interval."]
+    lines = [f"{inside} of {len(front.members)} measured p50 latencies are inside the predicted 90 % interval."]
     if front.baselines is not None:
         beaten = int(dominated_by(front.members, front.baselines.members).sum())
         over_int8 = int(dominated_by([front.baselines.largest_int8], front.members).sum())
@@ -95,9 +98,12 @@ def _ask(one: "QuickstartFront") -> tuple[str, dict[str, Any]]:
 
 
 def _answer_line(member: dict[str, Any]) -> str:
+    from nas.fronts.front import Member  # noqa: PLC0415
+    from nas.fronts.member_text import accuracy_text  # noqa: PLC0415
+
     return (
         f"{member['candidate'][:12]}  p95 {member['latency_p95_ms']['measured']:.3f} ms"
-        f"  validation {member['accuracy_val']:.1%}  {member['precision']}  {member['summary']}"
+        f"  expected accuracy {accuracy_text(Member.from_json(member))}  {member['precision']}  {member['summary']}"
     )
 
 

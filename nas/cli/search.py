@@ -1,84 +1,307 @@
-"""``hwnas search``: the best networks for a device within limits, measured there."""
+"""``hwnas search``: the best networks for a device within limits, measured there; and the searches so far."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nas.cli.console import TerminalProgress, print_json, print_lines
+from nas.cli.console import TerminalProgress, print_json, print_lines, print_table, show
+from nas.cli.limit_options import (
+    MaxLatencyP50,
+    MaxLatencyP95,
+    MaxLoadTime,
+    MaxPeakMemory,
+    MaxSize,
+    MinAccuracy,
+    Objective,
+)
 from nas.cli.measure import MAX_SEED, Device, Json, Supernet
+from nas.output_paths import check_output_file
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 
+if TYPE_CHECKING:
+    from nas.jobs.search_statuses import SearchStatus
+    from nas.store.supernets import StoredSupernet
+    from nas.workflows.searching import SearchRequest
+    from nas.workspace import Workspace
 
+app = typer.Typer(
+    help="Search architectures and per-block precisions for a device; list, resume, cancel and report searches.",
+    invoke_without_command=True,
+)
+
+Method = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+State = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
+SearchId = Annotated[str, typer.Argument(help="First digits of a search's id; `hwnas search list` shows them.")]
+_LISTED = 50
+
+
+@app.callback()
 def search(
+    context: typer.Context,
     device: Device = "local-cpu/onnxruntime",
     evaluations: Annotated[
-        int, typer.Option(help="Real evaluations in all, the designed set among them.", min=MIN_EVALUATIONS)
+        int,
+        typer.Option(
+            help="Budget of real evaluations, including the designed set; a larger one extends the same search.",
+            min=MIN_EVALUATIONS,
+        ),
     ] = DEFAULT_EVALUATIONS,
     batch: Annotated[int, typer.Option(help="Candidates evaluated between two fits of the predictors.", min=1)] = 8,
     seed: Annotated[
-        int, typer.Option(help="The same seed on the same measurements proposes the same.", min=0, max=MAX_SEED)
+        int, typer.Option(help="Random seed; on the same measurements, it gives the same search.", min=0, max=MAX_SEED)
     ] = 0,
-    max_latency_p95_ms: Annotated[float | None, typer.Option(help="Prefer networks whose p95 keeps below.")] = None,
-    max_size_bytes: Annotated[int | None, typer.Option(help="Prefer networks whose file keeps below.")] = None,
-    min_accuracy: Annotated[
-        float | None, typer.Option(help="Prefer networks at least this accurate (a fraction).")
-    ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(help="Search method; all but hwnas are baselines: the LINAS loop, Optuna's NSGA-II, TPE, random."),
+    ] = "hwnas",
+    objective: Objective = None,
+    max_latency_p50_ms: MaxLatencyP50 = None,
+    max_latency_p95_ms: MaxLatencyP95 = None,
+    max_size_bytes: MaxSize = None,
+    max_peak_memory_bytes: MaxPeakMemory = None,
+    max_load_time_ms: MaxLoadTime = None,
+    min_accuracy: MinAccuracy = None,
     survey: Annotated[
         int,
-        typer.Option(
-            help="Networks evaluated in fp32 with inherited weights beforehand, on no device; 0 for none.", min=0
-        ),
+        typer.Option(help="Networks evaluated in fp32 with inherited weights beforehand, on no device.", min=0),
     ] = 60,
     screen: Annotated[
         int,
-        typer.Option(
-            help="Architectures evaluated in fp32 with inherited weights before each batch; 0 for none.", min=0
-        ),
+        typer.Option(help="Architectures evaluated in fp32 with inherited weights before each batch.", min=0),
     ] = 32,
     random_baseline: Annotated[
-        bool, typer.Option(help="Spend the same budget again on random candidates, to compare with.")
+        bool, typer.Option(help="Spend the same budget again on random candidates, for comparison.")
     ] = False,
     supernet: Supernet = None,
     as_json: Json = False,
 ) -> None:
     """Search architectures and per-block precisions for a device; verify and store the front.
 
-    Predictors propose, the device decides: each batch is chosen by predicted evolution, evaluated
-    for real, and the predictors are fitted again. The members of the front are timed once more
-    from the files that ship, and their test accuracy is counted once. A search that was
-    interrupted continues when the same command is run again.
+    Predictors propose and the device decides: each batch is chosen by predicted evolution and
+    evaluated for real, then the predictors are fitted again. The members of the front are timed
+    once more from the exported files. Run the same command again to resume an interrupted search;
+    with a larger --evaluations it extends the search.
     """
-    from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.measuring.context import SearchContext  # noqa: PLC0415
+    if context.invoked_subcommand is not None:
+        return
     from nas.metrics import Constraints  # noqa: PLC0415
-    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
-    from nas.workflows.front_search import search_front  # noqa: PLC0415
     from nas.workflows.searching import SearchRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
-    request = SearchRequest(
-        evaluations=evaluations,
-        batch_size=batch,
-        seed=seed,
-        survey=survey,
-        screen=screen,
-        random_baseline=random_baseline,
-        constraints=Constraints.from_limits(
-            {
-                "max_latency_p95_ms": max_latency_p95_ms,
-                "max_size_bytes": max_size_bytes,
-                "min_accuracy": min_accuracy,
-            }
-        ),
+    limits = {
+        "max_latency_p50_ms": max_latency_p50_ms,
+        "max_latency_p95_ms": max_latency_p95_ms,
+        "max_size_bytes": max_size_bytes,
+        "max_peak_memory_bytes": max_peak_memory_bytes,
+        "max_load_time_ms": max_load_time_ms,
+        "min_accuracy": min_accuracy,
+    }
+    request = SearchRequest.from_settings(
+        {
+            "evaluations": evaluations,
+            "batch_size": batch,
+            "seed": seed,
+            "method": method,
+            "objectives": objective,
+            "limits": Constraints.from_limits(limits).as_limits(),
+            "survey": survey,
+            "screen": screen,
+            "random_baseline": random_baseline,
+        }
     )
-    with open_workspace() as workspace, TerminalProgress() as progress:
-        chosen = workspace.supernet(supernet)
+    with open_workspace() as workspace:
+        _run(workspace, workspace.supernet(supernet), device, request, None, as_json=as_json)
+
+
+@app.command("list")
+def list_searches(
+    state: Annotated[State | None, typer.Option(help="Only searches in this state.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only searches on this device.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of searches to show.", min=1)] = _LISTED,
+    as_json: Json = False,
+) -> None:
+    """List the searches of the command line and of the service, newest first."""
+    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        found, following = SearchStatuses(workspace.store).page(page_size=limit, state=state, device=device)
+    if as_json:
+        print_json([_as_json(status) for status in found])
+        return
+    print_table(
+        "Searches",
+        ("id", "state", "device", "method", "evaluations", "front", "started"),
+        [
+            (
+                status.id[:12],
+                status.state + (", to be cancelled" if status.cancel_requested else ""),
+                status.device or "-",
+                str(status.request.get("method", "hwnas")),
+                f"{status.evaluations}/{status.request.get('evaluations', '?')}",
+                "-" if status.front_id is None else status.front_id[:12],
+                f"{status.created_at:%Y-%m-%d %H:%M}",
+            )
+            for status in found
+        ],
+    )
+    if following is not None:
+        print_lines(f"there are more; show them with --limit {2 * limit}.")
+
+
+@app.command("resume")
+def resume_search(
+    search_id: SearchId,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(help="Larger budget of real evaluations. Default: the stored one.", min=MIN_EVALUATIONS),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Resume an interrupted, failed or cancelled search, or extend one with a larger budget.
+
+    A search of the command line runs here; a search of the service is queued again for its worker.
+    """
+    from nas.jobs.queue import JobQueue  # noqa: PLC0415
+    from nas.workflows.searching import SearchRequest  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+    from search_spaces.errors import UsageError  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        status = _find(workspace, search_id)
+        if status.job is not None:
+            if evaluations is not None:
+                raise UsageError("the budget of a search of the service is fixed; leave --evaluations out.")
+            job = JobQueue(workspace.store).requeue(status.id)
+            line = f"search {status.id} is {job.state}; `hwnas serve` or `hwnas worker` runs queued searches."
+            show({"search": status.id, "state": job.state}, as_json=as_json, lines=[line])
+            return
+        stored = workspace.store.searches.get(status.id)
+        budget = max(evaluations or 0, int(stored.settings["evaluations"]))
+        request = SearchRequest.from_settings(dict(stored.settings) | {"evaluations": budget})
+        supernet = workspace.store.supernets.get(stored.supernet_id)
+        _run(workspace, supernet, stored.profile_id, request, stored.id, as_json=as_json)
+
+
+@app.command("cancel")
+def cancel_search(search_id: SearchId, as_json: Json = False) -> None:
+    """Cancel a search of the command line or of the service; it can be resumed later."""
+    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+
+    with open_workspace() as workspace:
+        status = SearchStatuses(workspace.store).cancel(_find(workspace, search_id).id)
+    line = f"search {status.id} is {status.state}."
+    if status.cancel_requested:
+        line = f"search {status.id} stops at its next step."
+    show(_as_json(status), as_json=as_json, lines=[line])
+
+
+@app.command("report")
+def report_search(
+    search_id: SearchId,
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Write a self-contained HTML report: front, baselines, progress, shared genes, failures, budgets."""
+    from nas.reports.search_page import write_report  # noqa: PLC0415
+    from nas.reports.search_report import search_report  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+
+    check_output_file(out, "--out")
+    with open_workspace() as workspace:
+        report = search_report(workspace.store, _find(workspace, search_id).id)
+    write_report(report, out)
+    show({"search": report.search.id, "file": str(out)}, as_json=as_json, lines=[f"wrote {out}."])
+
+
+@app.command("study")
+def export_search_study(
+    search_id: SearchId,
+    out: Annotated[Path, typer.Option("--out", help="Journal file to write.")] = Path("study.log"),
+    as_json: Json = False,
+) -> None:
+    """Write a search as an Optuna journal file, for Optuna's visualizations and optuna-dashboard."""
+    from nas.metrics import Objectives  # noqa: PLC0415
+    from nas.search.store_journal import StoreJournal  # noqa: PLC0415
+    from nas.search.study_export import export_study  # noqa: PLC0415
+    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
+
+    check_output_file(out, "--out")
+    with open_workspace() as workspace:
+        stored = workspace.store.searches.get(_find(workspace, search_id).id)
+        space = space_of(workspace.store.supernets.get(stored.supernet_id))
+        objectives = Objectives.from_names(stored.settings.get("objectives") or Objectives().names)
+        generations = StoreJournal(workspace.store, stored.id, space, objectives=objectives).generations()
+    export_study(space, generations, objectives, out, stored.id)
+    trials = sum(len(generation.outcomes) for generation in generations)
+    show(
+        {"search": stored.id, "file": str(out), "trials": trials},
+        as_json=as_json,
+        lines=[f"wrote {out}: study {stored.id}, {trials} trials; open it with `optuna-dashboard {out}`."],
+    )
+
+
+def _run(
+    workspace: "Workspace",
+    supernet: "StoredSupernet",
+    device: str,
+    request: "SearchRequest",
+    search_id: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Runs a search in this process, which holds it meanwhile, and prints its front."""
+    from nas.cli.front_table import print_front  # noqa: PLC0415
+    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
+    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
+    from nas.workflows.front_search import search_front  # noqa: PLC0415
+
+    with TerminalProgress() as terminal, holding_searches(workspace.store) as held:
+        progress = CancellableProgress(terminal, held)
         profile = workspace.profile(device)
-        with preparation_pool(workspace, chosen) as pool:
-            context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
-            front_id, front = search_front(context, request)
+        with preparation_pool(workspace, supernet) as pool:
+            where = SearchContext(workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress)
+            front_id, front = search_front(where, request, search_id=search_id)
     if as_json:
         print_json({"front": front_id} | front.as_json())
         return
     print_front(front)
     print_lines(f"front {front_id[:12]}; export it: hwnas export {front_id[:12]} --out DIR")
+
+
+def _find(workspace: "Workspace", start: str) -> "SearchStatus":
+    """The search whose id begins with ``start``.
+
+    Raises:
+        UnknownNameError: if none does.
+        UsageError: if several do.
+    """
+    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
+    from search_spaces.errors import UnknownNameError, UsageError  # noqa: PLC0415
+
+    statuses = SearchStatuses(workspace.store)
+    matches = statuses.beginning_with(start) if start else ()
+    exact = [status for status in matches if status.id == start]
+    if not matches:
+        known, _ = statuses.page(page_size=_LISTED)
+        raise UnknownNameError("search", start, tuple(status.id[:12] for status in known))
+    if len(matches) > 1 and not exact:
+        raise UsageError(f"{len(matches)} searches begin with {start!r}; give more digits.")
+    return (exact or list(matches))[0]
+
+
+def _as_json(status: "SearchStatus") -> dict[str, Any]:
+    return {
+        "id": status.id,
+        "state": status.state,
+        "cancel_requested": status.cancel_requested,
+        "device": status.device,
+        "source": "command line" if status.job is None else "service",
+        "request": dict(status.request),
+        "evaluations": status.evaluations,
+        "front": status.front_id,
+        "created_at": status.created_at.isoformat(),
+    }

@@ -97,13 +97,13 @@ class JobQueue:
         with self._database.write() as session:
             session.add(row)
             session.flush()
-            return _job(row)
+            return job_of_row(row)
 
     def find(self, job_id: str, *, kind: JobKind | None = None) -> Job | None:
         """The job (of this kind, where given), or None."""
         with self._database.read() as session:
             row = session.get(JobRow, job_id)
-            return None if row is None or (kind is not None and row.kind != kind) else _job(row)
+            return None if row is None or (kind is not None and row.kind != kind) else job_of_row(row)
 
     def get(self, job_id: str) -> Job:
         """The job.
@@ -122,7 +122,7 @@ class JobQueue:
         if state is not None:
             query = query.where(JobRow.state == state)
         with self._database.read() as session:
-            return tuple(_job(row) for row in session.scalars(query))
+            return tuple(job_of_row(row) for row in session.scalars(query))
 
     def claim(self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float) -> Job | None:
         """Takes the oldest job that is queued or whose lease ran out; None where there is none.
@@ -148,14 +148,14 @@ class JobQueue:
                     row.attempts += 1
                     row.lease_until = self._clock() + timedelta(seconds=lease_s)
                     row.started_at = row.started_at or self._clock()
-                    return _job(row)
+                    return job_of_row(row)
 
     def extend(self, lease: Lease, *, lease_s: float) -> Job:
         """Moves the lease's end to ``lease_s`` from now; gives the job, with ``cancel_requested``."""
         with self._database.write() as session:
             row = held_row(session, lease)
             row.lease_until = self._clock() + timedelta(seconds=lease_s)
-            return _job(row)
+            return job_of_row(row)
 
     def report(self, lease: Lease, progress: Mapping[str, Any]) -> None:
         """Replaces the job's progress."""
@@ -168,7 +168,7 @@ class JobQueue:
             row = held_row(session, lease)
             self._end(row, "succeeded")
             row.result = dict(result)
-            return _job(row)
+            return job_of_row(row)
 
     def fail(self, lease: Lease, *, code: str, message: str) -> Job:
         """Ends the job with an error."""
@@ -176,14 +176,14 @@ class JobQueue:
             row = held_row(session, lease)
             self._end(row, "failed")
             row.error = {"code": code, "message": message}
-            return _job(row)
+            return job_of_row(row)
 
     def mark_cancelled(self, lease: Lease) -> Job:
         """Ends the job as cancelled, by its worker."""
         with self._database.write() as session:
             row = held_row(session, lease)
             self._end(row, "cancelled")
-            return _job(row)
+            return job_of_row(row)
 
     def release(self, lease: Lease) -> Job:
         """Gives the job back to the queue; the attempt does not count."""
@@ -191,7 +191,7 @@ class JobQueue:
             row = held_row(session, lease)
             row.state, row.worker, row.lease_until = "queued", None, None
             row.attempts -= 1
-            return _job(row)
+            return job_of_row(row)
 
     def cancel(self, job_id: str) -> Job:
         """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
@@ -207,7 +207,22 @@ class JobQueue:
                 self._end(row, "cancelled")
             if row.state == "running":
                 row.cancel_requested = True
-            return _job(row)
+            return job_of_row(row)
+
+    def requeue(self, job_id: str) -> Job:
+        """Queues a failed or cancelled job again; it resumes where it stopped. Any other stays as it is.
+
+        Raises:
+            NotStoredError: if there is none of this id.
+        """
+        with self._database.write() as session:
+            row = session.get(JobRow, job_id, with_for_update=True)
+            if row is None:
+                raise NotStoredError("job", job_id)
+            if row.state in ("failed", "cancelled"):
+                row.state, row.finished_at, row.error = "queued", None, None
+                row.attempts, row.cancel_requested = 0, False
+            return job_of_row(row)
 
     def _next(self, session: Session, kinds: tuple[JobKind, ...]) -> JobRow | None:
         expired = and_(JobRow.state == "running", JobRow.lease_until <= self._clock())
@@ -225,7 +240,8 @@ class JobQueue:
         row.finished_at = self._clock()
 
 
-def _job(row: JobRow) -> Job:
+def job_of_row(row: JobRow) -> Job:
+    """A job's row as a job."""
     return Job(
         id=row.id,
         kind=cast("JobKind", row.kind),

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Final
 
 from nas.jobs.errors import JobCancelledError, JobReleasedError
+from nas.jobs.heartbeat import heartbeat
 from nas.jobs.queue import Job, JobKind, JobQueue
 from nas.store import Store
 from nas.store.errors import LeaseLostError, StoreUnavailableError
@@ -110,7 +111,7 @@ class JobContext:
         except LeaseLostError:
             self._lost.set()
             return False
-        except StoreUnavailableError as error:
+        except NasError as error:  # of the database or its disk: the next beat may succeed
             _log.warning("job %s: the lease could not be extended: %s", self.job_id, error)
             return True
         if job.cancel_requested:
@@ -169,7 +170,7 @@ def _run(job: Job, queue: JobQueue, handler: Handler, stop: StopSignal, lease_s:
     """Runs one claimed job; whether this worker ended it."""
     context = JobContext(job, queue, stop)
     try:
-        with _beating(context, lease_s):
+        with heartbeat(lambda: context.beat(lease_s), period_s=lease_s / 3, name=f"lease-{context.job_id}"):
             _conclude(context, queue, handler)
     except LeaseLostError as error:
         _log.warning("%s", error)
@@ -193,24 +194,6 @@ def _conclude(context: JobContext, queue: JobQueue, handler: Handler) -> None:
     except Exception as error:  # noqa: BLE001 - a defect in one job must not end the worker
         _log.exception("job %s failed", context.job_id)
         queue.fail(lease, code="internal", message=f"{type(error).__name__}: {error}")
-
-
-@contextmanager
-def _beating(context: JobContext, lease_s: float) -> Iterator[None]:
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(lease_s / 3):
-            if not context.beat(lease_s):
-                return
-
-    thread = threading.Thread(target=beat, name=f"lease-{context.job_id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ the start instead of failing in the middle, where a read has to become a write.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from nas.home import DiskFullError
@@ -22,6 +24,7 @@ Clock = Callable[[], datetime]
 """Gives the present moment, aware and in UTC."""
 
 _BUSY_TIMEOUT_MS: Final = 30_000
+_KEPT_CONNECTIONS: Final = 5
 _IDLE_TRANSACTION_MS: Final = 60_000
 _WRITES: Final = "hwnas_writes"
 _FULL: Final = {"SQLITE_FULL", "53100"}
@@ -33,20 +36,35 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSettings:
+    """Connections of one process to its database."""
+
+    connections: int = 15
+    wait_s: float = 10.0
+    """Who waits longer for a free one is refused with :class:`StoreUnavailableError`."""
+
+    def as_options(self) -> dict[str, Any]:
+        """SQLAlchemy's options of an engine."""
+        kept = min(self.connections, _KEPT_CONNECTIONS)
+        return {"pool_size": kept, "max_overflow": self.connections - kept, "pool_timeout": self.wait_s}
+
+
 class Database:
     """An engine and its transactions; safe to share between threads, not across a fork."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pool: PoolSettings | None = None) -> None:
         """Connects lazily.
 
         Raises:
             StoreError: where the URL is not one of SQLite or PostgreSQL.
         """
         self.url = _parse(url)
+        self._pool = pool or PoolSettings()
         if self.url.get_backend_name() == "sqlite":
-            self.engine = self._reading = _sqlite_engine(self.url)  # every transaction is a snapshot
+            self.engine = self._reading = _sqlite_engine(self.url, self._pool)  # every transaction is a snapshot
         else:
-            self.engine = _postgresql_engine(self.url)
+            self.engine = _postgresql_engine(self.url, self._pool)
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
@@ -100,6 +118,10 @@ class Database:
             raise self._refusal(error) from error
         except StatementError as error:
             raise _unfit(error) from error
+        except PoolTimeoutError as error:
+            raise StoreUnavailableError(
+                f"all {self._pool.connections} connections to the database {self.name} are in use; try again later."
+            ) from error
 
     def _refusal(self, error: DBAPIError) -> Exception:
         code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
@@ -140,17 +162,18 @@ def _parse(url: str) -> URL:
     )
 
 
-def _postgresql_engine(url: URL) -> Engine:
+def _postgresql_engine(url: URL, pool: PoolSettings) -> Engine:
     # A worker that was stopped inside a transaction must not hold its job's row for ever.
     options = f"{url.query.get('options', '')} -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_MS}"
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": options})
+    connect = {"connect_timeout": 10, "options": options}
+    return create_engine(url, pool_pre_ping=True, connect_args=connect, **pool.as_options())
 
 
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, pool: PoolSettings) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("the database must be a file that several processes can share; use sqlite:///PATH.")
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url)
+    engine = create_engine(url, **pool.as_options())
 
     def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever DBAPI connects
         connection.isolation_level = None  # the driver's own BEGIN comes too late; see begin below

@@ -34,6 +34,20 @@ class NotStoredError(StoreError):
         super().__init__(f"no {kind} {key!r} is stored; check the id.")
 
 
+class SearchBusyError(StoreConflictError):
+    """Another live process runs the search."""
+
+    code: ClassVar[str] = "search-busy"
+
+    def __init__(self, search_id: str, process: str) -> None:
+        self.search_id = search_id
+        self.process = process
+        super().__init__(
+            f"search {search_id} runs in process {process};"
+            f" wait until it ends, or stop it: hwnas search cancel {search_id}."
+        )
+
+
 class FrontFormatError(StoreError):
     """The bytes of a front do not follow ``hwnas.front/1``."""
 

@@ -4,18 +4,20 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, defer
 
+from nas.metrics import Constraints, columns_or_worst, finite_metrics
 from nas.store import leases
 from nas.store.database import Clock, Database
 from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError
 from nas.store.leases import Lease
 from nas.store.tables import FrontMemberRow, FrontRow, SearchRow
+from search_spaces.errors import UnknownNameError, UsageError
 
 FRONT_SCHEMA: Final = "hwnas.front/1"
 _MEMBER_KEYS: Final = {
@@ -60,15 +62,20 @@ class FrontMember:
     size_bytes: int
     accuracy_val: float
     accuracy_test: float | None
+    accuracy_expected: float | None = None
+    """None in fronts of earlier versions; the validation reading stands in."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Further measured figures by metric name."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a member must satisfy; None is no limit. Accuracy is the validation one: test data choose nothing."""
-
-    max_latency_p95_ms: float | None = None
-    max_size_bytes: int | None = None
-    min_accuracy: float | None = None
+    @property
+    def values(self) -> dict[str, float]:
+        """Values by metric name, as constraints compare them."""
+        return dict(self.metrics) | {
+            "accuracy": self.accuracy_val if self.accuracy_expected is None else self.accuracy_expected,
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "size_bytes": float(self.size_bytes),
+        }
 
 
 class Fronts:
@@ -165,10 +172,14 @@ class Fronts:
         with self._database.read() as session:
             return tuple(session.scalars(query))
 
-    def members(self, front_id: str, limits: Limits | None = None) -> tuple[FrontMember, ...]:
-        """Members within the limits, in the front's order."""
+    def members(self, front_id: str, constraints: Constraints | None = None) -> tuple[FrontMember, ...]:
+        """Members that meet the constraints, in the front's order."""
         with self._database.read() as session:
-            return _members(session, front_id, _within(limits or Limits()))
+            members = _members(session, front_id)
+        if not constraints or not members:
+            return members
+        values = columns_or_worst([member.values for member in members], constraints.metric_names)
+        return tuple(member for member, miss in zip(members, constraints.violations(values), strict=True) if miss <= 0)
 
     def _list(self, profile_id: str | None, space: str | None, *, limit: int | None) -> tuple[FrontInfo, ...]:
         query = select(FrontRow).options(defer(FrontRow.body)).order_by(FrontRow.created_at.desc(), FrontRow.id)
@@ -216,6 +227,7 @@ def _member(position: int, member: Mapping[str, Any]) -> FrontMember:
     measured = p50.get("measured") is not None and p95.get("measured") is not None
     source = "measured" if measured else "predicted"
     figures = (p50.get(source), p95.get(source))
+    expected = member.get("accuracy")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in figures):
         raise FrontFormatError(f"member {position} of the front has latencies neither measured nor predicted.")
     return FrontMember(
@@ -227,26 +239,24 @@ def _member(position: int, member: Mapping[str, Any]) -> FrontMember:
         size_bytes=member["size_bytes"],
         accuracy_val=member["accuracy_val"],
         accuracy_test=member["accuracy_test"],
+        accuracy_expected=None if expected is None else expected.get("expected"),
+        metrics=_metrics(position, member),
     )
+
+
+def _metrics(position: int, member: Mapping[str, Any]) -> dict[str, float]:
+    try:
+        return finite_metrics(member.get("metrics") or {})
+    except (UnknownNameError, UsageError) as error:
+        raise FrontFormatError(f"member {position} of the front: {error}") from error
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _within(limits: Limits) -> tuple[ColumnElement[bool], ...]:
-    clauses: list[ColumnElement[bool]] = []
-    if limits.max_latency_p95_ms is not None:
-        clauses.append(FrontMemberRow.latency_p95_ms <= limits.max_latency_p95_ms)
-    if limits.max_size_bytes is not None:
-        clauses.append(FrontMemberRow.size_bytes <= limits.max_size_bytes)
-    if limits.min_accuracy is not None:
-        clauses.append(FrontMemberRow.accuracy_val >= limits.min_accuracy)
-    return tuple(clauses)
-
-
-def _members(session: Session, front_id: str, clauses: tuple[ColumnElement[bool], ...]) -> tuple[FrontMember, ...]:
-    query = select(FrontMemberRow).where(FrontMemberRow.front_id == front_id, *clauses)
+def _members(session: Session, front_id: str) -> tuple[FrontMember, ...]:
+    query = select(FrontMemberRow).where(FrontMemberRow.front_id == front_id)
     return tuple(
         FrontMember(
             position=row.position,
@@ -257,6 +267,8 @@ def _members(session: Session, front_id: str, clauses: tuple[ColumnElement[bool]
             size_bytes=row.size_bytes,
             accuracy_val=row.accuracy_val,
             accuracy_test=row.accuracy_test,
+            accuracy_expected=row.accuracy_expected,
+            metrics=row.metrics,
         )
         for row in session.scalars(query.order_by(FrontMemberRow.position))
     )
@@ -273,6 +285,8 @@ def _member_row(front_id: str, member: FrontMember) -> FrontMemberRow:
         size_bytes=member.size_bytes,
         accuracy_val=member.accuracy_val,
         accuracy_test=member.accuracy_test,
+        accuracy_expected=member.accuracy_expected,
+        metrics=dict(member.metrics),
     )
 
 

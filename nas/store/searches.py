@@ -1,21 +1,35 @@
-"""Searches and their generations: what a killed search goes on from."""
+"""Searches and their generations: what a killed search resumes from.
+
+A search of a job is protected by the job's lease. A search of the command line has an
+owner, the process that runs it, and a lease of its own, which that process extends while
+it lives. After a kill nobody does, and the search is ``interrupted`` once the lease ends.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, cast
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from nas.store import leases
 from nas.store.database import Clock, Database, insert_missing
-from nas.store.errors import NotStoredError, StoreConflictError
+from nas.store.errors import NotStoredError, SearchBusyError, StoreConflictError
 from nas.store.leases import Lease
+from nas.store.owners import owner_has_ended, owner_name, process_owner
 from nas.store.tables import GenerationRow, SearchRow, TrialRow, table_of
 
-SearchState = Literal["running", "succeeded", "failed", "cancelled"]
+SearchState = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
+"""``interrupted`` is a running search of the command line whose lease has ended; it is not stored."""
 TrialState = Literal["complete", "failed"]
+
+
+EndState = Literal["succeeded", "failed", "cancelled"]
+LEASE_S: Final = 30.0
+"""A process of the command line that is silent for so long no longer holds its search."""
+_BUDGET: Final = "evaluations"
+"""The one setting that a search may be resumed with at another value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +46,9 @@ class StoredSearch:
     seed: int
     evaluations: int
     """Real evaluations done, of all stored generations."""
+    owner: str | None
+    """Process that runs it (:func:`nas.store.owners.process_owner`); None for a job's or an ended search."""
+    cancel_requested: bool
     created_at: datetime
     updated_at: datetime
 
@@ -80,11 +97,15 @@ class Searches:
         job_id: str | None = None,
         lease: Lease | None = None,
     ) -> StoredSearch:
-        """Makes a search, or gives the one of this id to go on with (running again).
+        """Makes a search, or returns the one of this id to resume (running again).
+
+        ``settings["evaluations"]``, the budget, may differ from the stored one: the larger of both is
+        kept, and a search that had succeeded runs again where it grew.
 
         Raises:
-            StoreConflictError: where the stored search has other settings, seed, profile, space or supernet.
-            LeaseLostError: where ``lease`` no longer holds.
+            StoreConflictError: if the stored search has other settings, seed, profile, space or supernet.
+            SearchBusyError: if another live process runs it.
+            LeaseLostError: if ``lease`` no longer holds.
         """
         now = self._clock()
         row = {
@@ -97,28 +118,74 @@ class Searches:
             "seed": seed,
             "state": "running",
             "evaluations": 0,
+            "cancel_requested": False,
             "created_at": now,
             "updated_at": now,
         }
         with self._database.write() as session:
             leases.require(session, lease)
             insert_missing(session, table_of(SearchRow), [row])
-            stored = session.get_one(SearchRow, search_id)
-            for name in ("job_id", "profile_id", "supernet_id", "space", "settings", "seed"):
-                if getattr(stored, name) != row[name]:
-                    raise StoreConflictError(
-                        f"search {search_id} is stored with {name} = {getattr(stored, name)!r},"
-                        f" asked is {row[name]!r}; go on with the stored one or start another search."
-                    )
-            if stored.state != "succeeded":
-                stored.state = "running"
-            return _stored(stored)
+            stored = session.get_one(SearchRow, search_id, with_for_update=True)
+            for name in ("job_id", "profile_id", "supernet_id", "space", "seed"):
+                _require_same(search_id, name, getattr(stored, name), row[name])
+            _require_same(search_id, "settings", _without_budget(stored.settings), _without_budget(settings))
+            grown = settings.get(_BUDGET, 0) > stored.settings.get(_BUDGET, 0)
+            if grown:
+                stored.settings = dict(settings)
+            if stored.state != "succeeded" or grown:
+                self._take(stored, now)
+            return search_of_row(stored, now)
+
+    def _take(self, row: SearchRow, now: datetime) -> None:
+        """Marks a search as run by this process, or by the job that it belongs to."""
+        if row.job_id is None:
+            me = process_owner()
+            held = row.state == "running" and row.lease_until is not None and row.lease_until > now
+            if held and row.owner is not None and row.owner != me and not owner_has_ended(row.owner):
+                raise SearchBusyError(row.id, owner_name(row.owner))
+            row.owner, row.lease_until = me, now + timedelta(seconds=LEASE_S)
+        row.state = "running"
+        row.cancel_requested = False
+
+    def renew(self) -> bool:
+        """Extends the leases of this process's searches; returns whether one of them is to be cancelled."""
+        now = self._clock()
+        with self._database.write() as session:
+            rows = session.scalars(_owned(process_owner()).with_for_update()).all()
+            for row in rows:
+                row.lease_until = now + timedelta(seconds=LEASE_S)
+            return any(row.cancel_requested for row in rows)
+
+    def release(self) -> None:
+        """Ends the leases of this process's searches: those that still run are interrupted."""
+        now = self._clock()
+        with self._database.write() as session:
+            for row in session.scalars(_owned(process_owner()).with_for_update()):
+                row.lease_until = now
+
+    def request_cancel(self, search_id: str) -> StoredSearch:
+        """Asks the process of a command-line search to stop; one that no process runs is cancelled at once.
+
+        Raises:
+            NotStoredError: if there is none of this id.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = session.get(SearchRow, search_id, with_for_update=True)
+            if row is None:
+                raise NotStoredError("search", search_id)
+            if row.state == "running":
+                row.cancel_requested = True
+                alive = row.lease_until is not None and row.lease_until > now
+                if not alive or (row.owner is not None and owner_has_ended(row.owner)):
+                    _close(row, "cancelled", now)
+            return search_of_row(row, now)
 
     def find(self, search_id: str) -> StoredSearch | None:
         """The search, or None."""
         with self._database.read() as session:
             row = session.get(SearchRow, search_id)
-            return None if row is None else _stored(row)
+            return None if row is None else search_of_row(row, self._clock())
 
     def get(self, search_id: str) -> StoredSearch:
         """The search.
@@ -135,7 +202,7 @@ class Searches:
         """The search that a job runs, or None before it started."""
         with self._database.read() as session:
             row = session.scalars(select(SearchRow).where(SearchRow.job_id == job_id)).one_or_none()
-            return None if row is None else _stored(row)
+            return None if row is None else search_of_row(row, self._clock())
 
     def all(self, *, profile_id: str | None = None) -> tuple[StoredSearch, ...]:
         """Searches, newest first."""
@@ -143,7 +210,7 @@ class Searches:
         if profile_id is not None:
             query = query.where(SearchRow.profile_id == profile_id)
         with self._database.read() as session:
-            return tuple(_stored(row) for row in session.scalars(query))
+            return tuple(search_of_row(row, self._clock()) for row in session.scalars(query))
 
     def append_generation(self, search_id: str, generation: Generation, *, lease: Lease | None = None) -> None:
         """Writes a generation and the search's count of evaluations in one transaction.
@@ -151,6 +218,7 @@ class Searches:
         Raises:
             NotStoredError: for an unknown search.
             StoreConflictError: where the generation is not the next one: another process was first.
+            SearchBusyError: if another process has taken the search over.
             LeaseLostError: where ``lease`` no longer holds.
         """
         now = self._clock()
@@ -159,6 +227,8 @@ class Searches:
             search = session.get(SearchRow, search_id, with_for_update=True)
             if search is None:
                 raise NotStoredError("search", search_id)
+            if search.job_id is None and search.owner not in (None, process_owner()):
+                raise SearchBusyError(search_id, owner_name(search.owner))
             expected = _generation_count(session, search_id)
             if generation.number != expected:
                 raise StoreConflictError(
@@ -189,6 +259,8 @@ class Searches:
             )
             search.evaluations += generation.evaluations
             search.updated_at = now
+            if search.job_id is None:
+                search.lease_until = now + timedelta(seconds=LEASE_S)
 
     def generations(self, search_id: str) -> tuple[Generation, ...]:
         """All generations, first to last, trials by position."""
@@ -211,7 +283,7 @@ class Searches:
     def end(
         self,
         search_id: str,
-        state: Literal["succeeded", "failed", "cancelled"],
+        state: EndState,
         *,
         lease: Lease | None = None,
     ) -> None:
@@ -226,8 +298,7 @@ class Searches:
             row = session.get(SearchRow, search_id)
             if row is None:
                 raise NotStoredError("search", search_id)
-            row.state = state
-            row.updated_at = self._clock()
+            _close(row, state, self._clock())
 
 
 def _generation_count(session: Session, search_id: str) -> int:
@@ -235,7 +306,34 @@ def _generation_count(session: Session, search_id: str) -> int:
     return session.scalar(query) or 0
 
 
-def _stored(row: SearchRow) -> StoredSearch:
+def _require_same(search_id: str, name: str, stored: object, asked: object) -> None:
+    if stored != asked:
+        raise StoreConflictError(
+            f"search {search_id} is stored with {name} = {stored!r}, not {asked!r};"
+            " resume it with what it is stored with, or start another search."
+        )
+
+
+def _without_budget(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != _BUDGET}
+
+
+def _owned(owner: str) -> Select[SearchRow]:
+    return select(SearchRow).where(SearchRow.owner == owner, SearchRow.state == "running", SearchRow.job_id.is_(None))
+
+
+def _close(row: SearchRow, state: EndState, now: datetime) -> None:
+    row.state, row.updated_at = state, now
+    row.owner, row.lease_until = None, None
+
+
+def _state(row: SearchRow, now: datetime) -> SearchState:
+    unheld = row.job_id is None and (row.lease_until is None or row.lease_until <= now)
+    return "interrupted" if row.state == "running" and unheld else cast("SearchState", row.state)
+
+
+def search_of_row(row: SearchRow, now: datetime) -> StoredSearch:
+    """A search's row as a search at this moment."""
     return StoredSearch(
         id=row.id,
         job_id=row.job_id,
@@ -243,9 +341,11 @@ def _stored(row: SearchRow) -> StoredSearch:
         supernet_id=row.supernet_id,
         space=row.space,
         settings=row.settings,
-        state=cast("SearchState", row.state),
+        state=_state(row, now),
         seed=row.seed,
         evaluations=row.evaluations,
+        owner=row.owner,
+        cancel_requested=row.cancel_requested,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -7,7 +7,7 @@ from typing import Self
 from nas.store.anchor_references import AnchorReferences
 from nas.store.artifacts import Artifacts
 from nas.store.candidates import Candidates
-from nas.store.database import Clock, Database, utc_now
+from nas.store.database import Clock, Database, PoolSettings, utc_now
 from nas.store.devices import Devices
 from nas.store.drifts import Drifts
 from nas.store.evaluations import Evaluations
@@ -58,17 +58,18 @@ class Store:
         self.close()
 
 
-def open_store(url: str | Path, *, clock: Clock = utc_now) -> Store:
+def open_store(url: str | Path, *, clock: Clock = utc_now, pool: PoolSettings | None = None) -> Store:
     """Opens a database, first made or brought up to date where needed; processes may race to do it.
 
     Args:
         url: ``sqlite:///PATH``, ``postgresql://USER@HOST/NAME``, or the path of a SQLite file.
         clock: Gives the present moment in UTC.
+        pool: How many connections this process may have.
 
     Raises:
         StoreError: where the database cannot be used or was written by a newer hwnas.
     """
-    database = Database(f"sqlite:///{url}" if isinstance(url, Path) else url)
+    database = Database(f"sqlite:///{url}" if isinstance(url, Path) else url, pool)
     try:
         migrate(database)
     except BaseException:

@@ -25,6 +25,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -334,7 +336,7 @@ class JobRow(Base):
 
 
 class SearchRow(Base):
-    """One search, in the service (with a job) or from the command line."""
+    """One search, in the service (with a job, which holds the lease) or from the command line (with its own)."""
 
     __tablename__ = "searches"
 
@@ -347,6 +349,9 @@ class SearchRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     seed: Mapped[Big]
     evaluations: Mapped[int]
+    owner: Mapped[Name | None]
+    lease_until: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -430,12 +435,15 @@ class FrontMemberRow(Base):
     size_bytes: Mapped[Big]
     accuracy_val: Mapped[float]
     accuracy_test: Mapped[float | None]
+    accuracy_expected: Mapped[float | None]
+    metrics: Mapped[Json] = mapped_column(server_default=text("'{}'"))
 
     __table_args__ = (
         CheckConstraint(_latencies("latency_p50_ms", "latency_p95_ms"), name="latencies"),
         CheckConstraint("size_bytes > 0", name="size"),
         CheckConstraint("accuracy_val >= 0 AND accuracy_val <= 1", name="accuracy_val"),
         CheckConstraint("accuracy_test >= 0 AND accuracy_test <= 1", name="accuracy_test"),
+        CheckConstraint("accuracy_expected >= 0 AND accuracy_expected <= 1", name="accuracy_expected"),
         UniqueConstraint("front_id", "candidate_id"),
         Index(None, "candidate_id"),
     )

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from api.server import running
 from nas.home import Home
+from nas.metrics import LIMIT_NAMES, Constraints
 from nas.store import open_store
-from nas.store.fronts import Limits
 from tests.api.conftest import FIGURES, Service
 from tests.api.problems import problem_of, wrong_fields
 from tests.nas.store.rows import PROFILE, SPACE, front_body, front_member, open_search, put_candidates
 
 PARETO = f"/v1/devices/{PROFILE.id}/pareto"
+RECOMMENDATION = f"/v1/devices/{PROFILE.id}/recommendation"
 
 
 def test_the_unfiltered_front_is_the_stored_bytes(service: Service) -> None:
@@ -80,7 +81,8 @@ _LIMITS = st.fixed_dictionaries(
 @given(limits=_LIMITS)
 def test_limits_give_the_rows_that_satisfy_them_or_the_nearest(service: Service, limits: dict[str, float]) -> None:
     response = service.client.get(PARETO, params=limits)
-    rows = service.store.fronts.members(service.front.id, Limits(**limits))  # type: ignore[arg-type]
+    constraints = Constraints.from_limits({name: limit or None for name, limit in limits.items()})
+    rows = service.store.fronts.members(service.front.id, constraints)
     stored = json.loads(service.body)
     if rows:
         answer = response.json()
@@ -111,7 +113,7 @@ def test_the_nearest_point_says_what_it_misses(service: Service) -> None:
     assert document["unmet"] == [{"limit": "max_latency_p95_ms", "asked": 0.4, "nearest": 0.5, "best": 0.5}]
 
 
-@pytest.mark.parametrize("name", ["max_latency_p95_ms", "max_size_bytes", "min_accuracy"])
+@pytest.mark.parametrize("name", LIMIT_NAMES)
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "1e999", "abc", "", "9" * 400])
 def test_numbers_that_are_no_limits_are_named(service: Service, name: str, value: str) -> None:
     assert wrong_fields(service.client.get(PARETO, params={name: value})) == [name]
@@ -127,6 +129,9 @@ def test_numbers_that_are_no_limits_are_named(service: Service, name: str, value
         ({"min_accuracy": "1.01"}, "min_accuracy"),
         ({"max_size_bytes": "0"}, "max_size_bytes"),
         ({"max_size_bytes": "1.5"}, "max_size_bytes"),
+        ({"supernet": "5"}, "supernet"),
+        ({"supernet": "xyz0"}, "supernet"),
+        ({"data": "\x00"}, "data"),
         ([("min_accuracy", "0.1"), ("min_accuracy", "0.9")], "min_accuracy"),
     ],
 )
@@ -145,11 +150,46 @@ def test_an_unknown_device_is_no_device_without_a_front(service: Service, device
     assert "/v1/searches" in document["detail"]
 
 
-def test_a_device_without_a_front_in_this_space(service: Service) -> None:
-    problem_of(service.client.get(PARETO, params={"space": "mobilenet_v3:imagenet"}), 404, "no-front")
+@pytest.mark.parametrize(
+    "params", [{"space": "mobilenet_v3:imagenet"}, {"data": "cifar10"}, {"supernet": "abcd"}, {"data": "x" * 200}]
+)
+@pytest.mark.parametrize("address", [PARETO, RECOMMENDATION])
+def test_a_device_without_such_a_front(service: Service, address: str, params: dict[str, str]) -> None:
+    document = problem_of(service.client.get(address, params=params), 404, "no-front")
+    assert next(iter(params.values())) in document["detail"]
 
 
-_NAMES = st.sampled_from(["space", "max_latency_p95_ms", "max_size_bytes", "min_accuracy", "x"]) | st.text(max_size=8)
+def test_data_and_supernet_choose(service: Service) -> None:
+    for params in ({"data": "fashion-mini"}, {"supernet": "55555"}, {"space": SPACE.name, "supernet": "5" * 64}):
+        assert service.client.get(PARETO, params=params).content == service.body
+
+
+def test_a_limit_on_a_figure_that_nobody_measured_is_not_met(service: Service) -> None:
+    document = problem_of(service.client.get(PARETO, params={"max_load_time_ms": 5}), 409, "limits-not-met")
+    assert document["unmet"] == [{"limit": "max_load_time_ms", "asked": 5.0, "nearest": None, "best": None}]
+    assert "not measured" in document["detail"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limits=_LIMITS)
+def test_the_recommendation_is_the_most_accurate_of_those_within_the_limits(
+    service: Service, limits: dict[str, float]
+) -> None:
+    front = service.client.get(PARETO, params=limits)
+    answer = service.client.get(RECOMMENDATION, params=limits)
+    assert answer.status_code == front.status_code
+    if answer.status_code == 409:
+        assert answer.json() == front.json()
+        return
+    best = max(front.json()["members"], key=lambda member: member["accuracy_val"])
+    document = answer.json()
+    assert document["member"] == best
+    assert document["limits"] == {name: limit for name, limit in limits.items() if limit}
+    assert (document["device"], document["space"]) == (PROFILE.id, SPACE.name)
+    assert service.client.get(document["front"]).content == service.body
+
+
+_NAMES = st.sampled_from(["space", "data", "supernet", "x", *LIMIT_NAMES]) | st.text(max_size=8)
 _VALUES = st.one_of(
     st.text(max_size=20),
     st.floats().map(str),

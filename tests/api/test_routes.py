@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.body_limit import MAX_BODY_BYTES
+from api.wire import DEFAULT_OBJECTIVES
+from nas.metrics import METRICS, Objectives
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 from nas.store.artifacts import Artifact
 from search_spaces.registry import get_space, space_names
@@ -97,7 +99,9 @@ def test_a_search_is_queued_and_followed(service: Service) -> None:
         "device": PROFILE.id,
         "space": SPACE.name,
         "supernet": SUPERNET_ID,
-        "limits": {"max_latency_p95_ms": 2.5, "max_size_bytes": None, "min_accuracy": None},
+        "limits": {"max_latency_p95_ms": 2.5},
+        "objectives": ["latency_p50_ms", "accuracy"],
+        "method": "hwnas",
         "evaluations": 12,
         "seed": 3,
     }
@@ -118,12 +122,6 @@ def test_a_failed_search_says_why(service: Service) -> None:
     service.queue.fail(job.lease, code="compile-failed", message="no kernel.")
     answer = service.client.get(url).json()
     assert (answer["state"], answer["error"]) == ("failed", {"code": "compile-failed", "message": "no kernel."})
-
-
-def test_a_search_of_the_command_line_is_seen_too(service: Service) -> None:
-    answer = service.client.get("/v1/searches/search-1").json()
-    assert (answer["state"], answer["request"]) == ("running", {"budget": 40})
-    assert service.client.get(answer["front"]).content == service.body
 
 
 def test_a_calibration_is_queued_and_followed(service: Service) -> None:
@@ -174,6 +172,9 @@ def test_the_description_states_the_budget_of_the_command_line(service: Service)
     schemas = service.client.get("/openapi.json").json()["components"]["schemas"]
     evaluations = schemas["SearchRequest"]["properties"]["evaluations"]
     assert (evaluations["minimum"], evaluations["default"]) == (MIN_EVALUATIONS, DEFAULT_EVALUATIONS)
+    objectives = schemas["SearchRequest"]["properties"]["objectives"]
+    assert objectives["items"]["enum"] == list(METRICS)
+    assert Objectives().names == DEFAULT_OBJECTIVES
 
 
 @pytest.mark.parametrize("unknown", ["x", "0" * 32, "%00", "a" * 300])
@@ -216,6 +217,12 @@ def test_unknown_jobs(service: Service, unknown: str) -> None:
         ({"limits": {"max_size_bytes": 0}}, "limits.max_size_bytes"),
         ({"limits": {"latency": 1}}, "limits.latency"),
         ({"limits": []}, "limits"),
+        ({"limits": {"max_peak_memory_bytes": 1.5}}, "limits.max_peak_memory_bytes"),
+        ({"method": "grid"}, "method"),
+        ({"objectives": ["accuracy"]}, "objectives"),
+        ({"objectives": ["accuracy", "accuracy"]}, "objectives"),
+        ({"objectives": ["accuracy", "speed"]}, "objectives.1"),
+        ({"objectives": ["accuracy", "size_bytes", "load_time_ms", "latency_p50_ms", "latency_p95_ms"]}, "objectives"),
     ],
 )
 def test_a_wrong_field_of_a_search_is_named_and_nothing_is_queued(
@@ -336,6 +343,8 @@ def test_the_description_is_openapi_3_1_with_problems(service: Service) -> None:
         "/v1/predictors/{predictor_id}:predict",
         "/v1/searches",
         "/v1/searches/{search_id}",
+        "/v1/searches/{search_id}:cancel",
+        "/v1/devices/{device_id}/recommendation",
     }
     for path in document["paths"].values():
         for operation in path.values():

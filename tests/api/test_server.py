@@ -14,6 +14,7 @@ from sqlalchemy import text
 from api.server import ServerError, running
 from nas.home import Home
 from nas.store import open_store
+from nas.store.database import PoolSettings
 from tests.api.problems import problem_of
 
 _SERVE = """
@@ -63,6 +64,16 @@ def test_a_database_that_is_not_migrated_or_gone_is_not_ready(tmp_path: Path) ->
         problem_of(response, 503, "not-migrated")
         assert response.headers["retry-after"]
         assert httpx.get(f"{url}/livez").status_code == 200
+
+
+def test_a_pool_that_is_used_up_is_said_and_not_a_defect(tmp_path: Path) -> None:
+    pool = PoolSettings(connections=1, wait_s=0.01)
+    with open_store(tmp_path / "hwnas.db", pool=pool) as store, running(store, Home(tmp_path)) as url:
+        with store.database.engine.connect():
+            response = httpx.get(f"{url}/v1/devices")
+        problem_of(response, 503, "store-unavailable")
+        assert response.headers["retry-after"]
+        assert httpx.get(f"{url}/v1/devices").status_code == 200
 
 
 def test_a_defect_is_a_problem_without_its_innards(tmp_path: Path) -> None:

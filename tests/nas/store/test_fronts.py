@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from nas.metrics import LIMIT_NAMES, Constraints
 from nas.store import Store, open_store
 from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError, StoreConflictError
-from nas.store.fronts import Limits, members_of, parse_front
+from nas.store.fronts import members_of, parse_front
 from nas.store.tables import FrontRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import SPACE, front_body, front_member, open_search, put_candidates
@@ -56,25 +57,64 @@ def test_the_latest_front_is_the_newest(store: Store, clock: SteppedClock) -> No
         store.fronts.body("0" * 64)
 
 
-_LIMIT = st.none() | st.floats(0, 5)
+_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_latency_p50_ms": st.floats(0.1, 5),
+        "max_latency_p95_ms": st.floats(0.1, 5),
+        "max_size_bytes": st.integers(1, 4000),
+        "max_peak_memory_bytes": st.integers(1, 4000),
+        "max_load_time_ms": st.floats(0.1, 5),
+        "min_accuracy": st.floats(0.01, 1),
+    },
+)
+
+
+def _full_body(store: Store) -> bytes:
+    """Members of this version, of an earlier one, and without one metric."""
+    ids = put_candidates(store, 3)
+    figures = [(1.0, 1000, 0.7), (2.0, 3000, 0.8), (4.0, 2000, 0.9)]
+    members = [
+        front_member(candidate_id, p95_ms=p95_ms, size_bytes=size_bytes, accuracy=accuracy)
+        for candidate_id, (p95_ms, size_bytes, accuracy) in zip(ids, figures, strict=True)
+    ]
+    for member, peak_memory_bytes in zip(members[:2], (500.0, 1500.0), strict=True):
+        member["metrics"] = {"peak_memory_bytes": peak_memory_bytes, "load_time_ms": 2.0}
+    members[0]["accuracy"] = {"expected": 0.65, "interval_90": [0.6, 0.7]}
+    del members[0]["metrics"]["load_time_ms"]  # type: ignore[attr-defined]
+    return front_body(members)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(p95=_LIMIT, size=st.none() | st.integers(0, 4000), accuracy=st.none() | st.floats(0, 1))
-def test_limits_select_what_a_loop_selects(
-    store: Store, p95: float | None, size: int | None, accuracy: float | None
-) -> None:
+@given(limits=_LIMITS)
+def test_limits_select_what_a_loop_selects(store: Store, limits: dict[str, float]) -> None:
     open_search(store)
-    front = store.fronts.add("search-1", _body(store))
-    found = store.fronts.members(front.id, Limits(max_latency_p95_ms=p95, max_size_bytes=size, min_accuracy=accuracy))
-    expected = tuple(
-        member
-        for member in store.fronts.members(front.id)
-        if member.latency_p95_ms <= (math.inf if p95 is None else p95)
-        and member.size_bytes <= (math.inf if size is None else size)
-        and member.accuracy_val >= (0 if accuracy is None else accuracy)
-    )
-    assert found == expected
+    front = store.fronts.add("search-1", _full_body(store))
+    figures = [
+        {"latency_p50_ms": 0.9, "latency_p95_ms": 1.0, "size_bytes": 1000, "peak_memory_bytes": 500, "accuracy": 0.65},
+        {"latency_p50_ms": 1.8, "latency_p95_ms": 2.0, "size_bytes": 3000, "peak_memory_bytes": 1500,
+         "load_time_ms": 2.0, "accuracy": 0.8},
+        {"latency_p50_ms": 3.6, "latency_p95_ms": 4.0, "size_bytes": 2000, "accuracy": 0.9},
+    ]  # fmt: skip
+
+    def keeps(values: dict[str, float], name: str, limit: float) -> bool:
+        metric = LIMIT_NAMES[name].name
+        if name == "min_accuracy":
+            return values[metric] >= limit
+        return values.get(metric, math.inf) <= limit
+
+    found = store.fronts.members(front.id, Constraints.from_limits(limits))
+    expected = [
+        position for position, values in enumerate(figures) if all(keeps(values, *limit) for limit in limits.items())
+    ]
+    assert [member.position for member in found] == expected
+
+
+@pytest.mark.parametrize("metrics", [{"speed": 1.0}, {"load_time_ms": "fast"}, {"load_time_ms": True}])
+def test_metrics_that_are_none_are_refused(metrics: dict[str, object]) -> None:
+    member = front_member("0" * 64, p95_ms=1.0, size_bytes=10, accuracy=0.5) | {"metrics": metrics}
+    with pytest.raises(FrontFormatError, match="member 0"):
+        members_of(json.loads(front_body([member])))
 
 
 def test_predicted_latencies_stand_in_and_are_marked(store: Store) -> None:

@@ -1,14 +1,18 @@
 """Searches resume from exactly what was written."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from nas.jobs.queue import JobQueue
-from nas.store import Store
-from nas.store.errors import LeaseLostError, NotStoredError, StoreConflictError, StoreError
+from nas.store import Store, open_store
+from nas.store.errors import LeaseLostError, NotStoredError, SearchBusyError, StoreConflictError, StoreError
 from nas.store.leases import Lease
-from nas.store.searches import Generation, Trial
+from nas.store.searches import LEASE_S, Generation, StoredSearch, Trial
+from nas.store.tables import SearchRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, open_search, put_candidates, put_device, put_supernet
 
@@ -128,3 +132,76 @@ def test_a_fenced_out_worker_writes_nothing(store: Store, clock: SteppedClock) -
     found = store.searches.of_job(job.id)
     assert found is not None
     assert found.evaluations == 4
+
+
+def _open_with_budget(store: Store, evaluations: int, **changes: object) -> StoredSearch:
+    put_device(store)
+    return store.searches.open(
+        search_id="search-1",
+        profile_id=PROFILE.id,
+        supernet_id=put_supernet(store),
+        space=SPACE.name,
+        settings={"evaluations": evaluations, "seed": 7} | changes,
+        seed=7,
+    )
+
+
+def test_a_larger_budget_extends_the_same_search(store: Store) -> None:
+    _open_with_budget(store, 20)
+    store.searches.append_generation("search-1", _generation(0, put_candidates(store, 2)))
+    store.searches.end("search-1", "succeeded")
+    assert _open_with_budget(store, 20).state == "succeeded"
+    smaller = _open_with_budget(store, 10)
+    assert (smaller.state, smaller.settings["evaluations"]) == ("succeeded", 20)
+    larger = _open_with_budget(store, 40)
+    assert (larger.state, larger.settings["evaluations"], larger.evaluations) == ("running", 40, 2)
+    with pytest.raises(StoreConflictError, match="settings"):
+        _open_with_budget(store, 50, batch_size=4)
+
+
+_OTHER_PROCESS = """
+import sys
+from nas.store import open_store
+from tests.nas.store.rows import open_search
+store = open_store(sys.argv[1])
+open_search(store)
+sys.stdout.write("open\\n")
+sys.stdout.flush()
+sys.stdin.read()
+"""
+
+
+def test_a_search_belongs_to_one_process_and_is_free_once_that_is_killed(database_url: str) -> None:
+    with open_store(database_url) as store:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _OTHER_PROCESS, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin, process.stdout:
+            assert process.stdout.readline() == b"open\n"
+            assert store.searches.get("search-1").state == "running"
+            with pytest.raises(SearchBusyError, match=str(process.pid)):
+                open_search(store)
+            with pytest.raises(SearchBusyError):
+                store.searches.append_generation("search-1", _generation(0, ()))
+            assert store.searches.request_cancel("search-1").state == "running"
+            process.kill()
+            process.wait()
+        assert store.searches.request_cancel("search-1").state == "cancelled", "nobody is there to be asked"
+        assert open_search(store).state == "running"
+        store.searches.append_generation("search-1", _generation(0, ()))
+
+
+def test_a_silent_process_of_another_host_loses_its_search(store: Store, clock: SteppedClock) -> None:
+    open_search(store)
+    with store.database.write() as session:
+        session.execute(update(SearchRow).values(owner="elsewhere:1:1.00"))
+    with pytest.raises(SearchBusyError, match="elsewhere:1"):
+        open_search(store)
+    clock.forward(LEASE_S)
+    assert store.searches.get("search-1").state == "interrupted"
+    assert open_search(store).state == "running"
+    with store.database.write() as session:
+        session.execute(update(SearchRow).values(owner="elsewhere:1:1.00"))
+    assert not store.searches.renew(), "another process's search is not this one's"

@@ -1,0 +1,11 @@
+"""Figures of a front's members as text, the same in tables and reports."""
+
+from nas.fronts.front import Member
+
+
+def accuracy_text(member: Member) -> str:
+    """Expected accuracy with its 90 % interval; the validation accuracy in fronts of earlier versions."""
+    if member.accuracy is None:
+        return f"{member.accuracy_val:.1%} (validation)"
+    low, high = member.accuracy.interval_90
+    return f"{member.accuracy.expected:.1%} [{low:.1%}, {high:.1%}]"

@@ -1,0 +1,184 @@
+"""Searches as users see them, whether a job of the service or the command line runs them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, and_, or_, select, tuple_
+from sqlalchemy.orm import Session, defer
+
+from nas.jobs.queue import Job, JobQueue, job_of_row
+from nas.store import Store
+from nas.store.errors import NotStoredError
+from nas.store.searches import StoredSearch, search_of_row
+from nas.store.tables import FrontRow, JobRow, SearchRow
+
+SearchStatusState = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
+STATES: Final[tuple[SearchStatusState, ...]] = (
+    "queued",
+    "running",
+    "interrupted",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchStatus:
+    """One search now. A job's search has its job's id."""
+
+    id: str
+    state: SearchStatusState
+    device: str | None
+    request: Mapping[str, Any]
+    job: Job | None
+    """None for a search of the command line."""
+    search: StoredSearch | None
+    """None before a job has started."""
+    front_id: str | None
+    created_at: datetime
+
+    @property
+    def evaluations(self) -> int:
+        """Real evaluations done."""
+        return 0 if self.search is None else self.search.evaluations
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether a running search has been asked to stop."""
+        source = self.job or self.search
+        return self.state == "running" and source is not None and source.cancel_requested
+
+
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """The last search of the page before."""
+
+    created_at: datetime
+    id: str
+
+
+class SearchStatuses:
+    """The searches of a store, newest first."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue = JobQueue(store)
+
+    def find(self, search_id: str) -> SearchStatus | None:
+        """The search, or None."""
+        with self._store.database.read() as session:
+            job = session.get(JobRow, search_id)
+            if job is not None:
+                return self._statuses(session, [job])[0] if job.kind == "search" else None
+            search = session.get(SearchRow, search_id)
+            return None if search is None else self._statuses(session, [search])[0]
+
+    def page(
+        self,
+        *,
+        page_size: int,
+        after: PageStart | None = None,
+        state: SearchStatusState | None = None,
+        device: str | None = None,
+    ) -> tuple[tuple[SearchStatus, ...], PageStart | None]:
+        """A page of searches, and where the next one starts; None on the last page."""
+        jobs = select(JobRow).where(JobRow.kind == "search", *_after(JobRow, after))
+        searches = select(SearchRow).where(SearchRow.job_id.is_(None), *_after(SearchRow, after))
+        if device is not None:
+            jobs = jobs.where(JobRow.request["device"].as_string() == device)
+            searches = searches.where(SearchRow.profile_id == device)
+        if state is not None:
+            jobs = jobs.where(JobRow.state == state)
+            searches = searches.where(_in_state(state, self._store.clock()))
+        with self._store.database.read() as session:
+            rows: list[JobRow | SearchRow] = [
+                *session.scalars(jobs.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(page_size + 1)),
+                *session.scalars(
+                    searches.order_by(SearchRow.created_at.desc(), SearchRow.id.desc()).limit(page_size + 1)
+                ),
+            ]
+            rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+            last = rows[page_size - 1] if len(rows) > page_size else None
+            statuses = self._statuses(session, rows[:page_size])
+        return tuple(statuses), None if last is None else PageStart(last.created_at, last.id)
+
+    def beginning_with(self, start: str) -> tuple[SearchStatus, ...]:
+        """Searches whose id begins so, newest first."""
+        jobs = select(JobRow).where(JobRow.kind == "search", JobRow.id.startswith(start, autoescape=True))
+        searches = select(SearchRow).where(SearchRow.job_id.is_(None), SearchRow.id.startswith(start, autoescape=True))
+        with self._store.database.read() as session:
+            rows: list[JobRow | SearchRow] = [*session.scalars(jobs), *session.scalars(searches)]
+            rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
+            return tuple(self._statuses(session, rows))
+
+    def cancel(self, search_id: str) -> SearchStatus:
+        """Cancels: a running search stops at its next step, others at once; an ended one stays as it is.
+
+        Raises:
+            NotStoredError: if there is none of this id.
+        """
+        status = self.find(search_id)
+        if status is None:
+            raise NotStoredError("search", search_id)
+        if status.job is None:
+            self._store.searches.request_cancel(search_id)
+        else:
+            ended = self._queue.cancel(search_id).state == "cancelled"
+            if ended and status.search is not None and status.search.state == "running":
+                self._store.searches.end(status.search.id, "cancelled")
+        return self.find(search_id) or status
+
+    def _statuses(self, session: Session, rows: Sequence[JobRow | SearchRow]) -> list[SearchStatus]:
+        now = self._store.clock()
+        job_ids = [row.id for row in rows if isinstance(row, JobRow)]
+        of_jobs = {row.job_id: row for row in session.scalars(select(SearchRow).where(SearchRow.job_id.in_(job_ids)))}
+        searches = {row.id: row if isinstance(row, SearchRow) else of_jobs.get(row.id) for row in rows}
+        fronts = _newest_fronts(session, [row.id for row in searches.values() if row is not None])
+        statuses = []
+        for row in rows:
+            search_row = searches[row.id]
+            search = None if search_row is None else search_of_row(search_row, now)
+            job = job_of_row(row) if isinstance(row, JobRow) else None
+            state: SearchStatusState = "queued"
+            if job is not None:
+                state = job.state
+            elif search is not None:
+                state = search.state
+            statuses.append(
+                SearchStatus(
+                    id=row.id,
+                    state=state,
+                    device=row.request.get("device") if isinstance(row, JobRow) else row.profile_id,
+                    request=row.request if isinstance(row, JobRow) else row.settings,
+                    job=job,
+                    search=search,
+                    front_id=None if search is None else fronts.get(search.id),
+                    created_at=row.created_at,
+                )
+            )
+        return statuses
+
+
+def _after(table: type[JobRow] | type[SearchRow], start: PageStart | None) -> tuple[ColumnElement[bool], ...]:
+    if start is None:
+        return ()
+    return (tuple_(table.created_at, table.id) < tuple_(start.created_at, start.id),)
+
+
+def _in_state(state: SearchStatusState, now: datetime) -> ColumnElement[bool]:
+    """The state of a command-line search as :attr:`nas.store.searches.StoredSearch.state` says it."""
+    held = and_(SearchRow.lease_until.is_not(None), SearchRow.lease_until > now)
+    unheld = or_(SearchRow.lease_until.is_(None), SearchRow.lease_until <= now)
+    if state in ("running", "interrupted"):
+        return and_(SearchRow.state == "running", held if state == "running" else unheld)
+    return SearchRow.state == state
+
+
+def _newest_fronts(session: Session, search_ids: Sequence[str]) -> dict[str, str]:
+    query = select(FrontRow).options(defer(FrontRow.body)).where(FrontRow.search_id.in_(search_ids))
+    # Oldest first: the newest of a search is what stays.
+    rows = session.scalars(query.order_by(FrontRow.created_at, FrontRow.id.desc()))
+    return {row.search_id: row.id for row in rows}
