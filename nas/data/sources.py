@@ -26,7 +26,7 @@ _EMBEDDED: Final[dict[str, Callable[[], ImageDataset]]] = {"fashion-mini": load_
 SOURCES: Final = (
     DataSource(
         form="fashion-mini",
-        description="embedded: 5,000 training and 1,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
+        description="embedded: 12,000 training and 3,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
     ),
     DataSource(
         form="npz:PATH",
