@@ -20,12 +20,14 @@ from nas.training.augmentation import augment
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.memory import keep_freed_memory
+from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
 from nas.training.randomness import Purpose, generator
 from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, read_record, save_supernet, supernet_id
-from nas.training.sandwich import sandwich_gradients, step_subnets
+from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.schedule import learning_rate
 from nas.training.settings import TrainingSettings
+from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 
@@ -132,7 +134,8 @@ class _Training:
         self.total_steps = settings.epochs * self.steps_per_epoch
         self.supernet = Supernet(space, seed=settings.seed)
         self.parameters = dict(self.supernet.named_parameters())
-        self.optimizer = _make_optimizer(self.supernet, settings)
+        self.optimizer = make_optimizer(self.supernet, settings)
+        self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
         self.seconds_before = 0.0
         self.accuracies: tuple[float, float] | None = None
@@ -177,11 +180,13 @@ class _Training:
             self.supernet,
             images,
             labels,
-            largest=self.space.largest(),
-            students=step_subnets(self.space, settings, self.step),
-            label_smoothing=settings.label_smoothing,
-            dropout=settings.dropout,
-            dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+            students=step_subnets(self.space, settings, self.step, self.total_steps),
+            settings=StepLoss(
+                label_smoothing=settings.label_smoothing,
+                dropout=settings.dropout,
+                dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+                label_share=settings.label_share,
+            ),
             threads=self.threads,
         )
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm)
@@ -192,6 +197,8 @@ class _Training:
             )
         self.optimizer.step()
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.supernet, self.step)
         return loss
 
     def _batch(self) -> tuple[Tensor, Tensor]:
@@ -200,7 +207,13 @@ class _Training:
         order = generator(settings.seed, Purpose.ORDER, epoch).permutation(len(data.train_images))
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
         rng = generator(settings.seed, Purpose.AUGMENTATION, self.step)
-        images = augment(data.train_images[chosen], rng, shift_px=settings.shift_px, flip=settings.flip)
+        images = augment(
+            data.train_images[chosen],
+            rng,
+            shift_px=settings.shift_px,
+            flip=settings.flip,
+            cutout_px=settings.cutout_px,
+        )
         return torch.from_numpy(data.normalization.apply(images)), torch.from_numpy(data.train_labels[chosen])
 
     def _evaluate_when_due(self) -> None:
@@ -212,7 +225,7 @@ class _Training:
 
     def _accuracy(self, *, largest: bool) -> float:
         return evaluate_subnet(
-            self.supernet,
+            self._trained,
             self.space.largest() if largest else self.space.smallest(),
             recalibration_images=self.data.recalibration_images,
             images=self.data.validation_images,
@@ -236,6 +249,11 @@ class _Training:
             )
         )
 
+    @property
+    def _trained(self) -> Supernet:
+        """What the training gives: the averaged supernet where there is one."""
+        return self.supernet if self.average is None else self.average.supernet
+
     # --- state -------------------------------------------------------------------
 
     def _seconds(self) -> float:
@@ -243,6 +261,8 @@ class _Training:
 
     def _save_checkpoint(self) -> None:
         tensors = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
         for name, parameter in self.parameters.items():
             for key, value in self.optimizer.state[parameter].items():
                 if isinstance(value, Tensor):
@@ -266,13 +286,10 @@ class _Training:
                 f"the checkpoint {self.checkpoint_path} is of {self._difference(state)};"
                 " delete it or choose another place."
             )
-        weights = {
-            name.removeprefix("supernet."): tensor
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith("supernet.")
-        }
         try:
-            self.supernet.load_state_dict(weights)
+            self.supernet.load_state_dict(_named(checkpoint.tensors, "supernet."))
+            if self.average is not None:
+                self.average.load(_named(checkpoint.tensors, "average."))
             for name, tensor in checkpoint.tensors.items():
                 kind, _, rest = name.partition(".")
                 if kind == "optimizer":
@@ -315,22 +332,10 @@ class _Training:
             seconds=self._seconds(),
             versions={"torch": str(torch.__version__)},
         )
-        saved = save_supernet(self.folder, self.supernet, record)
+        saved = save_supernet(self.folder, self._trained, record)
         self.checkpoint_path.unlink(missing_ok=True)
         return saved
 
 
-def _make_optimizer(supernet: Supernet, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Decays the weights of convolutions and linear layers alone.
-
-    Biases and batch norm have no scale to shrink; kernel transforms would shrink
-    from the identity towards nothing.
-    """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in supernet.named_parameters():
-        (decayed if parameter.ndim > 1 and ".transforms." not in name else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate)
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nas.data.dataset import DataError
 from nas.data.npz import export_npz, load_npz
-from nas.data.sources import SOURCES, load_dataset
+from nas.data.sources import SOURCES, flips_by_default, load_dataset
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.task import ImageTask
 
@@ -57,6 +57,14 @@ def test_fashion_mini_shares_no_image_between_training_and_test():
 
 def test_the_embedded_file_stays_small():
     assert (resources.files("nas.data") / "fashion_mini.npz").stat().st_size <= 10e6
+
+
+@pytest.mark.parametrize(
+    ("spec", "flips"),
+    [("fashion-mini", True), ("npz:fashion-mini", False), ("imagefolder:digits", False), ("hf:mnist", False)],
+)
+def test_only_data_known_to_bear_it_is_flipped_by_default(spec, flips):
+    assert flips_by_default(spec) is flips
 
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
