@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nas.data.dataset import DataError, ImageDataset
 from nas.evaluation.accuracy import evaluate_subnet
 from nas.supernet.supernet import Supernet
-from nas.training.augmentation import augment
+from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.memory import keep_freed_memory
@@ -27,6 +27,7 @@ from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, re
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.schedule import learning_rate
 from nas.training.settings import TrainingSettings
+from nas.training.training_state import pack_state, unpack_state
 from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
@@ -129,11 +130,9 @@ class _Training:
         self.on_progress, self.clock = on_progress, clock
         self.id = supernet_id(space, dataset, settings)
         self.data: PreparedData = prepare(dataset, settings)
-        self.batch_size = min(settings.batch_size, len(self.data.train_images))
-        self.steps_per_epoch = len(self.data.train_images) // self.batch_size
-        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.batches = TrainingBatches(self.data, settings)
+        self.total_steps = settings.epochs * self.batches.steps_per_epoch
         self.supernet = Supernet(space, seed=settings.seed)
-        self.parameters = dict(self.supernet.named_parameters())
         self.optimizer = make_optimizer(self.supernet, settings)
         self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
@@ -174,7 +173,7 @@ class _Training:
             group["lr"] = learning_rate(
                 self.step, self.total_steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
             )
-        images, labels = self._batch()
+        images, labels = self.batches.batch(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss = sandwich_gradients(
             self.supernet,
@@ -189,7 +188,7 @@ class _Training:
             ),
             threads=self.threads,
         )
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), settings.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise TrainingDivergedError(
                 f"the loss became {loss} and the gradient {float(norm):.3g} in step {self.step + 1};"
@@ -201,23 +200,8 @@ class _Training:
             self.average.update(self.supernet, self.step)
         return loss
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        settings, data = self.settings, self.data
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        order = generator(settings.seed, Purpose.ORDER, epoch).permutation(len(data.train_images))
-        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        rng = generator(settings.seed, Purpose.AUGMENTATION, self.step)
-        images = augment(
-            data.train_images[chosen],
-            rng,
-            shift_px=settings.shift_px,
-            flip=settings.flip,
-            cutout_px=settings.cutout_px,
-        )
-        return torch.from_numpy(data.normalization.apply(images)), torch.from_numpy(data.train_labels[chosen])
-
     def _evaluate_when_due(self) -> None:
-        epoch, position = divmod(self.step, self.steps_per_epoch)
+        epoch, position = divmod(self.step, self.batches.steps_per_epoch)
         last = self.step == self.total_steps
         if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
             smallest, largest = (self._accuracy(largest=largest) for largest in (False, True))
@@ -244,7 +228,7 @@ class _Training:
                 loss=loss,
                 accuracy_smallest=smallest,
                 accuracy_largest=largest,
-                images_per_s=self.batch_size / step_s if step_s > 0 else 0.0,
+                images_per_s=self.batches.batch_size / step_s if step_s > 0 else 0.0,
                 seconds_left=step_s * (self.total_steps - self.step),
             )
         )
@@ -252,7 +236,7 @@ class _Training:
     @property
     def _trained(self) -> Supernet:
         """What the training gives: the averaged supernet where there is one."""
-        return self.supernet if self.average is None else self.average.supernet
+        return self.supernet if self.average is None else self.average.network
 
     # --- state -------------------------------------------------------------------
 
@@ -260,13 +244,6 @@ class _Training:
         return self.seconds_before + self.clock() - self.started_s
 
     def _save_checkpoint(self) -> None:
-        tensors = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.state().items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state[parameter].items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{key}.{name}"] = value
         state: dict[str, Any] = {
             "id": self.id,
             "step": self.step,
@@ -276,6 +253,7 @@ class _Training:
             "data_fingerprint": self.dataset.fingerprint,
             "space": self.space.name,
         }
+        tensors = pack_state(self.supernet, self.optimizer, self.average)
         save_checkpoint(Checkpoint(tensors=tensors, state=state), self.checkpoint_path)
 
     def _resume(self) -> None:
@@ -287,14 +265,7 @@ class _Training:
                 " delete it or choose another place."
             )
         try:
-            self.supernet.load_state_dict(_named(checkpoint.tensors, "supernet."))
-            if self.average is not None:
-                self.average.load(_named(checkpoint.tensors, "average."))
-            for name, tensor in checkpoint.tensors.items():
-                kind, _, rest = name.partition(".")
-                if kind == "optimizer":
-                    key, _, parameter = rest.partition(".")
-                    self.optimizer.state[self.parameters[parameter]][key] = tensor
+            unpack_state(checkpoint.tensors, self.supernet, self.optimizer, self.average)
             self.step = self.resumed_step = int(state["step"])
             self.seconds_before = float(state["seconds"])
             self.accuracies = tuple(state["accuracies"]) if state["accuracies"] else None
@@ -335,7 +306,3 @@ class _Training:
         saved = save_supernet(self.folder, self._trained, record)
         self.checkpoint_path.unlink(missing_ok=True)
         return saved
-
-
-def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -16,7 +16,7 @@ def test_the_average_follows_the_weights_by_its_decay():
         average.update(supernet, step)
         decay = min(0.5, step / (10 + step))
         expected = decay * expected + (1 - decay) * bias.detach()
-    torch.testing.assert_close(average.supernet.head.classifier.bias.detach(), expected)
+    torch.testing.assert_close(average.network.head.classifier.bias.detach(), expected)
     other = WeightAverage(Supernet(get_space("mobilenet_v3:tiny"), seed=2), 0.5)
     other.load(average.state())
     assert all(a.equal(b) for a, b in zip(other.state().values(), average.state().values(), strict=True))
