@@ -31,7 +31,9 @@ SPACE: Final = "mobilenet_v3:tiny"
 class QuickstartSettings:
     """Budgets of each stage."""
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=16, evaluate_every_epochs=4))
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=7, flip=True, evaluate_every_epochs=2)
+    )
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(default_factory=lambda: SearchRequest(evaluations=30, random_baseline=True))
 
