@@ -203,10 +203,15 @@ def _judge(context: SearchContext, run: SearchRun, verified: Mapping[str, Verifi
 def _metrics(verified: Verified, before: Outcome | None) -> dict[str, float]:
     """Measured figures: the verification's where it measured them, else the search's."""
     measurement = verified.measurement
-    return (dict(before.metrics) if before is not None else {}) | {
+    measured = {
         "latency_p50_ms": measurement.latency_p50_ms,
         "latency_p95_ms": measurement.latency_p95_ms,
-        "size_bytes": float(measurement.size_bytes),
+        "size_bytes": measurement.size_bytes,
+        "peak_memory_bytes": measurement.peak_memory_bytes,
+        "load_time_ms": measurement.load_time_ms,
+    }
+    return (dict(before.metrics) if before is not None else {}) | {
+        name: float(value) for name, value in measured.items() if value is not None
     }
 
 
