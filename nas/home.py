@@ -74,7 +74,7 @@ class Home:
 
     @property
     def calibrations(self) -> Path:
-        """Plots of calibrations and what they know of a device's drift, one folder a device and space."""
+        """Plots of calibrations, one folder per device."""
         return self.root / "calibrations"
 
     @property

@@ -76,9 +76,13 @@ class RecordedTables:
         tables = [self._read(path) for path in paths]
         return tuple(sorted(tables, key=lambda table: (table.imported_at, table.id)))
 
-    def of_space(self, space: str) -> MeasurementTable | None:
-        """All tables of a space (canonical name) as one; None where there are none."""
-        tables = [recorded.table for recorded in self.all() if recorded.space == space]
+    def of_space(self, space: str, *, before: datetime | None = None) -> MeasurementTable | None:
+        """All tables of a space (canonical name), or those imported before a time, as one; None if there are none."""
+        tables = [
+            recorded.table
+            for recorded in self.all()
+            if recorded.space == space and (before is None or recorded.imported_at < before)
+        ]
         if not tables:
             return None
         return tables[0] if len(tables) == 1 else join_rows(tables)

@@ -7,8 +7,8 @@ from api.job_states import job_out
 from api.lookups import device_of_path, find_device, is_id, space_of_field, supernet_of_body
 from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
-from hw_profiles.measurement import Measurement
 from nas.home import Home
+from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
 from nas.store import Store
 from nas.workflows.population import population
@@ -81,5 +81,4 @@ def _is_measured(store: Store, name: str, space: SearchSpace) -> bool:
     device = find_device(store, name)
     if device is None:
         return False
-    stored = store.measurements.of(device.profile.id, fingerprint=device.profile.fingerprint, space=space.name)
-    return any(isinstance(one.outcome, Measurement) for one in stored)
+    return bool(DeviceMeasurements(store, device.profile, space).networks())

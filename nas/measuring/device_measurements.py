@@ -1,28 +1,81 @@
-"""What was measured of a space on one of the devices here.
+"""What is known of the networks of a space on one device: the one answer that every part of hwnas asks for.
 
-Latency belongs to (candidate, device fingerprint), whoever asked for it: searches,
-designed sets and calibrations share their measurements. Where a device was found to have
-drifted, what was measured before does not count any more.
+Latency belongs to (candidate, device fingerprint). It does not depend on weights, so searches,
+designed sets and calibrations share their measurements. When a device is found to have drifted,
+its earlier measurements no longer count. Which artifact may ship is another question: that one
+depends on the weights in it (:meth:`DeviceMeasurements.artifacts`).
 """
 
-import json
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 
-from hw_profiles.measurement import Measurement, MeasurementFailure
+from hw_profiles.measurement import Measurement, MeasurementFailure, Quality
 from hw_profiles.profile import DeviceProfile
-from nas.home import Home, write_bytes
-from nas.measuring.evaluator import LASTING_FAILURES
+from nas.store.drifts import StoredDrift
+from nas.store.measurements import StoredMeasurement
 from nas.store.store import Store
-from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
-_DRIFT_FILE: Final = "drifted.json"
+_QUALITY_WEIGHTS: Final[Mapping[Quality, int]] = {"ok": 4, "noisy": 1}
+"""A noisy reading counts for a quarter of a good one: its error is about twice as large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredNetwork:
+    """All counted measurements of one network on one device, oldest first; at least one."""
+
+    candidate_id: str
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def latency_p50_ms(self) -> float:
+        """Weighted median of the measurements' medians; noisy readings weigh less."""
+        return self._weighted_median([one.latency_p50_ms for one in self.measurements])
+
+    @property
+    def latency_p95_ms(self) -> float:
+        """Weighted median of the measurements' 95th percentiles."""
+        return self._weighted_median([one.latency_p95_ms for one in self.measurements])
+
+    @property
+    def weight(self) -> float:
+        """Number of good readings that the measurements are worth; a single noisy one is worth 0.25."""
+        return sum(self._weights()) / _QUALITY_WEIGHTS["ok"]
+
+    @property
+    def quality(self) -> Quality:
+        """``noisy`` if no reading passed its own quality check."""
+        return "ok" if any(one.quality == "ok" for one in self.measurements) else "noisy"
+
+    def metrics(self) -> dict[str, float]:
+        """Values by metric name (:data:`nas.metrics.METRICS`); without those that no measurement has.
+
+        The size is the newest artifact's: with other weights an integer graph differs by some bytes.
+        """
+        memory = [one.peak_memory_bytes for one in self.measurements if one.peak_memory_bytes is not None]
+        load_ms = [one.load_time_ms for one in self.measurements if one.load_time_ms is not None]
+        values = {
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "size_bytes": float(self.measurements[-1].size_bytes),
+        }
+        if memory:
+            values["peak_memory_bytes"] = float(np.median(memory))
+        if load_ms:
+            values["load_time_ms"] = float(np.median(load_ms))
+        return values
+
+    def _weights(self) -> list[int]:
+        return [_QUALITY_WEIGHTS[one.quality] for one in self.measurements]
+
+    def _weighted_median(self, values: Sequence[float]) -> float:
+        return weighted_median(np.array(values), np.array(self._weights()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,11 +85,14 @@ class DeviceSamples:
     candidate_ids: tuple[str, ...]
     genotypes: IntArray
     latency_ms: FloatArray
-    """The median over a candidate's measurements of their median invocation."""
+    """Median invocation (p50): the weighted median over a candidate's measurements."""
+    latency_p95_ms: FloatArray
+    weights: FloatArray
+    """Number of good readings behind each latency: what a weighted fit takes as sample weights."""
     repeatability: float
-    """Median relative standard deviation of the measurements; 0 where there are none."""
+    """Median relative standard deviation of the measurements; 0 if there are none."""
     failed: frozenset[str]
-    """Candidates that do not compile or compute something else: measuring them again would say the same."""
+    """Candidates that fail whenever they are measured with random weights, and were never measured."""
 
     def __len__(self) -> int:
         return len(self.candidate_ids)
@@ -45,56 +101,144 @@ class DeviceSamples:
         """Milliseconds by candidate."""
         return dict(zip(self.candidate_ids, self.latency_ms.tolist(), strict=True))
 
-
-def device_folder(home: Home, profile: DeviceProfile) -> Path:
-    """Where calibrations of a device, as it is now, keep their files."""
-    return home.calibrations / profile.id.replace("/", "-") / profile.fingerprint[:16]
-
-
-def samples_of(home: Home, store: Store, profile: DeviceProfile, space: SearchSpace) -> DeviceSamples:
-    """All that counts of a device and space, in the order of first measurement."""
-    after = drifted_at(home, profile)
-    found: dict[str, list[Measurement]] = defaultdict(list)
-    failed: set[str] = set()
-    for stored in store.measurements.of(profile.id, fingerprint=profile.fingerprint, space=space.name):
-        outcome = stored.outcome
-        if isinstance(outcome, MeasurementFailure):
-            failed |= {outcome.candidate_id} if outcome.stage in LASTING_FAILURES else set()
-        elif stored.number > after:
-            found[outcome.candidate_id].append(outcome)
-    candidates = [
-        stored
-        for stored in store.candidates.get_many(tuple(found))
-        if dict(stored.candidate.task) == space.task.as_json()
-    ]
-    measured = [found[candidate.id] for candidate in candidates]
-    genotypes = np.array([candidate.genotype for candidate in candidates], dtype=np.int64)
-    spreads = [one.repeatability for group in measured for one in group]
-    return DeviceSamples(
-        candidate_ids=tuple(candidate.id for candidate in candidates),
-        genotypes=genotypes.reshape(len(candidates), len(space.genes)),
-        latency_ms=np.array([float(np.median([one.latency_p50_ms for one in group])) for group in measured]),
-        repeatability=float(np.median(spreads)) if spreads else 0.0,
-        failed=frozenset(failed - found.keys()),
-    )
+    def without(self, genotypes: IntArray) -> tuple[IntArray, FloatArray]:
+        """Genotypes ``(k, genes)`` and milliseconds ``(k,)`` of the samples that are not among ``genotypes``."""
+        seen = {row.tobytes() for row in genotypes}
+        kept = np.array([row.tobytes() not in seen for row in self.genotypes], dtype=np.bool_)
+        return self.genotypes[kept], self.latency_ms[kept]
 
 
-def drifted_at(home: Home, profile: DeviceProfile) -> int:
-    """The number of the last measurement before the device was found to have drifted; 0 where it was not.
+class DeviceMeasurements:
+    """What is known of the networks of one space, for one task, on one device as it is now.
 
-    Raises:
-        NasError: where the note is damaged.
+    Reads the store on every call. ``before`` freezes the answer: only what was measured, and found to have
+    drifted, before that time counts.
     """
-    path = device_folder(home, profile) / _DRIFT_FILE
-    if not path.exists():
-        return 0
-    try:
-        return int(json.loads(path.read_text("utf-8"))["last_measurement"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NasError(f"{path} is damaged; delete it, and the next calibration looks for drift again.") from error
+
+    def __init__(
+        self, store: Store, profile: DeviceProfile, space: SearchSpace, *, before: datetime | None = None
+    ) -> None:
+        self.profile = profile
+        self.space = space
+        self._store = store
+        self._before = before
+
+    def networks(self) -> dict[str, MeasuredNetwork]:
+        """Measured networks by candidate id, in the order of their first counted measurement."""
+        counts_after = self._counts_after()
+        found: dict[str, list[Measurement]] = defaultdict(list)
+        for stored in self._outcomes():
+            if isinstance(stored.outcome, Measurement) and stored.number > counts_after:
+                found[stored.outcome.candidate_id].append(stored.outcome)
+        of_task = self._genotypes(tuple(found))
+        return {
+            candidate_id: MeasuredNetwork(candidate_id=candidate_id, measurements=tuple(found[candidate_id]))
+            for candidate_id in of_task
+        }
+
+    def samples(self) -> DeviceSamples:
+        """Everything measured, as arrays to fit to; in the order of first counted measurement."""
+        networks = self.networks()
+        genotypes = self._genotypes(tuple(networks))
+        rows = np.array(list(genotypes.values()), dtype=np.int64)
+        deviations = [one.repeatability for network in networks.values() for one in network.measurements]
+        return DeviceSamples(
+            candidate_ids=tuple(networks),
+            genotypes=rows.reshape(len(networks), len(self.space.genes)),
+            latency_ms=np.array([network.latency_p50_ms for network in networks.values()]),
+            latency_p95_ms=np.array([network.latency_p95_ms for network in networks.values()]),
+            weights=np.array([network.weight for network in networks.values()]),
+            repeatability=float(np.median(deviations)) if deviations else 0.0,
+            failed=frozenset(self.failures(None).keys() - networks.keys()),
+        )
+
+    def failures(self, supernet_id: str | None) -> dict[str, MeasurementFailure]:
+        """Lasting failures by candidate; crashes, timeouts and failed runs are worth another try.
+
+        A network that does not compile fails with any weights; a wrong output is a failure of the weights
+        that it was compiled with: the supernet's, or random ones if ``supernet_id`` is None. A success with
+        the same weights, or of a network that did not compile once, ends it.
+        """
+        failures: dict[str, MeasurementFailure] = {}
+        compiled: set[str] = set()
+        agreed: set[str] = set()
+        for stored in self._outcomes():
+            outcome, same_weights = stored.outcome, stored.supernet_id == supernet_id
+            if isinstance(outcome, Measurement):
+                compiled.add(outcome.candidate_id)
+                agreed |= {outcome.candidate_id} if same_weights else set()
+            elif outcome.stage == "compile" or (outcome.stage == "check" and same_weights):
+                failures[outcome.candidate_id] = outcome
+        return {
+            candidate_id: failure
+            for candidate_id, failure in failures.items()
+            if candidate_id not in (compiled if failure.stage == "compile" else agreed)
+        }
+
+    def artifacts(self, supernet_id: str) -> dict[str, Measurement]:
+        """The newest measurement of each candidate with this supernet's weights: its artifact may ship.
+
+        Drift does not matter here: it changes latencies, not files.
+        """
+        return {
+            stored.outcome.candidate_id: stored.outcome
+            for stored in self._outcomes()
+            if isinstance(stored.outcome, Measurement) and stored.supernet_id == supernet_id
+        }
+
+    def repeatability_of(self, genotypes: IntArray) -> float:
+        """Median relative standard deviation of the first counted measurement of each network; 0 if there is none.
+
+        Later measurements of the same networks do not change it, so that a resumed search fits with the same.
+
+        Args:
+            genotypes: canonical, shape ``(n, genes)``.
+        """
+        networks = self.networks()
+        ids = [self.space.candidate(row).id for row in genotypes]
+        known = [networks[one].measurements[0].repeatability for one in ids if one in networks]
+        return float(np.median(known)) if known else 0.0
+
+    def drift(self) -> StoredDrift | None:
+        """The last drift that was found; measurements before it do not count."""
+        return self._store.drifts.latest(self.profile.id, self.profile.fingerprint, before=self._before)
+
+    def _counts_after(self) -> int:
+        drift = self.drift()
+        return 0 if drift is None else drift.last_measurement
+
+    def _outcomes(self) -> tuple[StoredMeasurement, ...]:
+        return self._store.measurements.of(
+            self.profile.id, fingerprint=self.profile.fingerprint, space=self.space.name, before=self._before
+        )
+
+    def _genotypes(self, candidate_ids: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+        """Genotypes of those candidates that are of this task, in order."""
+        task = self.space.task.as_json()
+        stored = self._store.candidates.get_many(candidate_ids)
+        return {one.id: one.genotype for one in stored if dict(one.candidate.task) == task}
 
 
-def note_drift(home: Home, profile: DeviceProfile, last_measurement: int) -> None:
-    """From now on, measurements of the device up to this number do not count."""
-    note = json.dumps({"last_measurement": last_measurement})
-    write_bytes(device_folder(home, profile) / _DRIFT_FILE, note.encode())
+def weighted_median(values: FloatArray, weights: IntArray) -> float:
+    """The median of ``values`` ``(n,)``, n at least 1, each repeated as often as its positive integer weight says."""
+    order = np.argsort(values, kind="stable")
+    ordered, reached = values[order], np.cumsum(weights[order])
+    total = int(reached[-1])
+    low = ordered[np.searchsorted(reached, (total + 1) // 2)]
+    high = ordered[np.searchsorted(reached, total // 2 + 1)]
+    return float((low + high) / 2)
+
+
+def has_changed_since(store: Store, profile: DeviceProfile, fingerprint: str | None, when: datetime) -> bool:
+    """Whether what was measured on a device by then no longer describes it.
+
+    Args:
+        store: where drifts are kept.
+        profile: the device as it is now.
+        fingerprint: the device's fingerprint then; None if it is not known.
+        when: a time in UTC.
+    """
+    if fingerprint is not None and fingerprint != profile.fingerprint:
+        return True
+    drift = store.drifts.latest(profile.id, profile.fingerprint)
+    return drift is not None and drift.found_at > when

@@ -1,9 +1,9 @@
-"""Whether a device still is what it was when it was measured before.
+"""Whether a device is still what it was when it was measured before.
 
 A few of the networks that were measured before are measured again. Two measurements of
 one network differ by the device's repeatability; where the typical difference is far
 beyond that, the device has changed (another clock, another scheduler, worn cooling)
-although its profile says that it is the same.
+although its profile is the same.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,13 @@ from typing import Final
 
 import numpy as np
 
+from nas.measuring.context import DeviceContext
 from nas.measuring.device_measurements import DeviceSamples
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
 MIN_KNOWN: Final = 5
-"""With fewer earlier measurements there is nothing to keep or to drop."""
+"""With fewer earlier measurements there is too little to compare with."""
 _CHECKED: Final = 3
 _STANDARD_DEVIATIONS: Final = 3.0
 
@@ -27,7 +28,7 @@ class DriftCheck:
     """Earlier measurements against fresh ones."""
 
     checked: int
-    """Networks measured again with success."""
+    """Networks measured again successfully."""
     change_pct: float
     """Median change of their latency in percent, with its sign."""
     allowed_pct: float
@@ -35,8 +36,42 @@ class DriftCheck:
 
     @property
     def drifted(self) -> bool:
-        """Whether the earlier measurements must not be used any more."""
+        """Whether the earlier measurements must no longer be used."""
         return self.checked > 0 and abs(self.change_pct) > self.allowed_pct
+
+
+def find_drift(
+    context: DeviceContext, earlier: DeviceSamples, measure: Callable[[IntArray], FloatArray]
+) -> DriftCheck | None:
+    """Measures a few earlier networks again and stores what is found: after a drift, earlier measurements do not count.
+
+    Args:
+        context: the device and space.
+        earlier: what is known of them.
+        measure: takes fresh measurements, in milliseconds; NaN for a failed one.
+
+    Returns:
+        None if there is too little to compare with.
+    """
+    if len(earlier) < MIN_KNOWN:
+        return None
+    last = context.store.measurements.last_number()
+    check = check_drift(earlier, measure)
+    if check.drifted:
+        context.store.drifts.add(
+            context.profile,
+            last_measurement=last,
+            checked=check.checked,
+            change_pct=check.change_pct,
+            allowed_pct=check.allowed_pct,
+            lease=context.lease,
+        )
+        context.progress.say(
+            f"{context.profile.id} has drifted: {check.checked} networks measured before now take"
+            f" {check.change_pct:+.1f} % (its repeatability explains {check.allowed_pct:.1f} %). It needs"
+            f" recalibration, which happens now; its {len(earlier)} earlier measurements are discarded."
+        )
+    return check
 
 
 def check_drift(earlier: DeviceSamples, measure: Callable[[IntArray], FloatArray]) -> DriftCheck:

@@ -1,6 +1,5 @@
 """This machine as a test bench for one device profile."""
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,26 +12,25 @@ from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.measuring import MeasuringSession
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
-from nas.home import write_bytes
+from nas.store.anchor_references import AnchorReferences
 
 
 class LocalBench:
     """Compiles in several workers, times in one. A context manager; workers start when needed.
 
-    The anchor's reference latency is kept in ``references`` (default: ``folder``), so that
-    all sessions of a device speak of the same clock.
+    The anchor's reference latency is kept in the store, so that all sessions of a device use the same clock.
     """
 
     def __init__(
         self,
         profile: DeviceProfile,
         folder: Path,
-        on_compiled: Callable[[int, int], None],
-        references: Path | None = None,
+        references: AnchorReferences,
+        on_compiled: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> None:
         self._profile = profile
         self._folder = folder
-        self._references = references or folder
+        self._references = references
         self._on_compiled = on_compiled
         self._open = ExitStack()
         self._compilers: CompilePool | None = None
@@ -48,36 +46,38 @@ class LocalBench:
         self._compilers = self._session = None
 
     def compile(self, batch: Sequence[NetworkFiles]) -> list[CompileOutcome]:
-        """The artifact of each candidate, or why there is none; ``on_compiled`` hears (done, total)."""
+        """The artifact of each candidate, or why there is none; ``on_compiled`` is called with (done, total)."""
         if self._compilers is None:
             self._compilers = self._open.enter_context(CompilePool(self._profile, self._folder))
         return self._compilers.compile(batch, lambda done: self._on_compiled(done, len(batch)))
 
     def open(self, anchor: NetworkFiles) -> None:
-        """Starts the measuring session beside this anchor; again is harmless.
+        """Starts the measuring session beside this anchor, which must be a stored candidate; twice is harmless.
 
         Raises:
-            MeasuringError: where the worker does not start or the anchor fails.
+            MeasuringError: if the worker does not start or the anchor fails.
         """
         if self._session is not None:
             return
-        reference = self._references / f"anchor-{anchor.name}.json"
-        self._session = self._open.enter_context(
-            MeasuringSession(
-                profile=self._profile,
-                anchor=anchor,
-                folder=self._folder,
-                anchor_reference_ms=json.loads(reference.read_text("utf-8")) if reference.exists() else None,
-            )
-        )
-        write_bytes(reference, json.dumps(self._session.anchor_reference_ms).encode())
+        session = self._started(anchor, self._references.find(self._profile, anchor.name))
+        kept_ms = self._references.keep(self._profile, anchor.name, session.anchor_reference_ms)
+        if kept_ms != session.anchor_reference_ms:  # another process measured the anchor at the same time
+            session = self._started(anchor, kept_ms)
+        self._session = session
 
     def measure(self, files: NetworkFiles, artifact: Path) -> Measurement | MeasurementFailure:
         """Checks and times one artifact; :meth:`open` comes first.
 
         Raises:
-            MeasuringError: where no worker starts any more, or :meth:`open` was not called.
+            MeasuringError: if no worker starts any more, or :meth:`open` was not called.
         """
         if self._session is None:
             raise MeasuringError("the bench has no anchor yet; open it first.")
         return self._session.measure(files, artifact)
+
+    def _started(self, anchor: NetworkFiles, reference_ms: float | None) -> MeasuringSession:
+        return self._open.enter_context(
+            MeasuringSession(
+                profile=self._profile, anchor=anchor, folder=self._folder, anchor_reference_ms=reference_ms
+            )
+        )

@@ -1,113 +1,145 @@
-"""Measures networks of a space on a device here, whatever their weights; every outcome is stored as it ends."""
+"""From networks to measurements on a device here, whatever their weights; every outcome is stored as it ends."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, Final
 
 import numpy as np
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
-from hw_profiles.profile import DeviceProfile
-from nas.measuring.evaluator import AnchorError
+from nas.measuring.context import DeviceContext
 from nas.measuring.local_bench import LocalBench
-from nas.measuring.preparation import PreparationFailure
-from nas.measuring.untrained_pool import UntrainedPool
-from nas.progress import Progress
-from nas.store.leases import Lease
-from nas.store.store import Store
-from nas.workspace import Workspace
+from nas.measuring.preparation import PreparationFailure, Prepared
+from nas.measuring.preparation_pool import PreparationPool
+from nas.measuring.random_weights import RandomWeightSource
+from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
-from search_spaces.space import IntArray, SearchSpace
+from search_spaces.space import IntArray
 
-_UNTRAINED = "untrained"
+_RANDOM: Final = "random"
+
+LatencyOutcome = Measurement | MeasurementFailure
+
+
+class AnchorError(NasError):
+    """The network that drift is seen by cannot be prepared."""
+
+    code: ClassVar[str] = "no-anchor"
 
 
 class NetworkMeasurer:
-    """Takes fresh measurements, batch by batch: prepared and compiled first, then timed on a quiet machine."""
+    """Takes fresh measurements, batch by batch: prepared and compiled first, then timed on a quiet machine.
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        profile: DeviceProfile,
-        store: Store,
-        pool: UntrainedPool,
-        bench: LocalBench,
-        progress: Progress,
-        lease: Lease | None = None,
-    ) -> None:
-        self._space = space
-        self._profile = profile
-        self._store = store
+    The bench opens with the first network that is timed; its anchor is the space's largest network in fp32.
+    """
+
+    def __init__(self, context: DeviceContext, pool: PreparationPool, bench: LocalBench) -> None:
+        self._context = context
         self._pool = pool
         self._bench = bench
-        self._progress = progress
-        self._lease = lease
 
-    def measure(self, genotypes: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
-        """Median milliseconds of canonical genotypes ``(n, genes)``, shape ``(n,)``; NaN where one failed.
+    def prepare(self, genotypes: Sequence[IntArray], task: str = "preparing networks") -> list[Prepared]:
+        """Files of canonical genotypes, each ``(genes,)``; failures are reported and left out."""
+        prepared = self._pool.prepare(genotypes, lambda done: self._context.progress.update(task, done, len(genotypes)))
+        for failure in prepared:
+            if isinstance(failure, PreparationFailure):
+                self._context.progress.say(f"network {failure.candidate_id[:12]} left out: {failure.message}")
+        return [one for one in prepared if isinstance(one, Prepared)]
 
-        ``on_done`` hears how many are timed.
+    def measure(
+        self,
+        batch: Sequence[Prepared],
+        on_done: Callable[[int, LatencyOutcome], None] = lambda _done, _outcome: None,
+    ) -> dict[str, LatencyOutcome]:
+        """Compiles and times prepared networks, stored candidates all; gives their outcomes by candidate id.
+
+        ``on_done`` is called with the number timed and the last outcome.
 
         Raises:
-            NasError: where measuring as such is impossible: the anchor fails or no worker starts.
+            NasError: if measuring as such is impossible: the anchor fails or no worker starts.
+        """
+        if not batch:
+            return {}
+        context = self._context
+        compiled = self._bench.compile([prepared.network_files for prepared in batch])
+        self.open_bench()
+        outcomes: dict[str, LatencyOutcome] = {}
+        for number, (prepared, artifact) in enumerate(zip(batch, compiled, strict=True), start=1):
+            outcome = (
+                artifact
+                if isinstance(artifact, MeasurementFailure)
+                else self._bench.measure(prepared.network_files, artifact)
+            )
+            context.store.measurements.add(outcome, supernet_id=self._pool.source.supernet_id, lease=context.lease)
+            outcomes[prepared.candidate_id] = outcome
+            on_done(number, outcome)
+            if isinstance(outcome, MeasurementFailure):
+                context.progress.say(
+                    f"network {prepared.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}"
+                )
+        return outcomes
+
+    def latencies_ms(self, genotypes: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
+        """Fresh median milliseconds of canonical genotypes ``(n, genes)``, shape ``(n,)``; NaN if one failed.
+
+        ``on_done`` is called with the number timed. Errors as :meth:`measure`.
         """
         if not len(genotypes):
             return np.zeros(0)
-        ids = self._store.candidates.put(self._space, genotypes)
-        prepared = self._pool.prepare(
-            list(genotypes), lambda done: self._progress.update("preparing networks", done, len(genotypes))
-        )
-        ready = [files for files in prepared if isinstance(files, NetworkFiles)]
-        for failure in prepared:
-            if isinstance(failure, PreparationFailure):
-                self._progress.say(f"network {failure.candidate_id[:12]} left out: {failure.message}")
-        values = dict.fromkeys(ids, float("nan")) | self._time(ready, on_done)
-        return np.array([values[candidate_id] for candidate_id in ids])
+        ids = self._context.store.candidates.put(self._context.space, genotypes)
+        outcomes = self.measure(self.prepare(list(genotypes)), lambda done, _outcome: on_done(done))
+        return np.array([_p50_ms(outcomes, candidate_id) for candidate_id in ids])
 
-    def _time(self, batch: Sequence[NetworkFiles], on_done: Callable[[int], None]) -> dict[str, float]:
-        if not batch:
-            return {}
-        compiled = self._bench.compile(batch)
-        self._bench.open(self._anchor())
-        values: dict[str, float] = {}
-        for number, (files, artifact) in enumerate(zip(batch, compiled, strict=True), start=1):
-            outcome = artifact if isinstance(artifact, MeasurementFailure) else self._bench.measure(files, artifact)
-            self._store.measurements.add(outcome, lease=self._lease)
-            on_done(number)
-            if isinstance(outcome, Measurement):
-                values[files.name] = outcome.latency_p50_ms
-            else:
-                self._progress.say(f"network {files.name[:12]} left out ({outcome.stage}): {outcome.message}")
-        return values
+    def open_bench(self) -> None:
+        """Starts the bench beside its anchor; twice is harmless.
 
-    def _anchor(self) -> NetworkFiles:
-        (prepared,) = self._pool.prepare([self._space.largest()])
-        if isinstance(prepared, PreparationFailure):
-            raise AnchorError(f"the anchor network, the largest in fp32, could not be prepared: {prepared.message}")
-        return prepared
+        Raises:
+            AnchorError: if the anchor cannot be prepared.
+            MeasuringError: if it cannot be measured.
+        """
+        self._bench.open(prepare_anchor(self._context, self._pool))
+
+
+def prepare_anchor(context: DeviceContext, pool: PreparationPool) -> NetworkFiles:
+    """The files of the anchor, a stored candidate from now on: the space's largest network in fp32.
+
+    Raises:
+        AnchorError: if it cannot be prepared.
+    """
+    largest = context.space.largest()
+    context.store.candidates.put(context.space, largest[None])
+    (prepared,) = pool.prepare([largest])
+    if isinstance(prepared, PreparationFailure):
+        raise AnchorError(f"the anchor network, the largest in fp32, could not be prepared: {prepared.message}")
+    return prepared.network_files
+
+
+def local_bench(context: DeviceContext, supernet_id: str | None) -> LocalBench:
+    """This machine's bench for a profile; a context manager.
+
+    Networks with each supernet's weights, or with random ones, are compiled in a folder of their own: what
+    lies in a supernet's may ship.
+    """
+    task = f"compiling for {context.profile.id}"
+    folder = context.workspace.measuring_folder(context.profile)
+    return LocalBench(
+        context.profile,
+        folder / (_RANDOM if supernet_id is None else supernet_id[:16]),
+        context.store.anchor_references,
+        lambda done, total: context.progress.update(task, done, total),
+    )
 
 
 @contextlib.contextmanager
-def network_measurer(
-    workspace: Workspace,
-    space: SearchSpace,
-    profile: DeviceProfile,
-    progress: Progress,
-    lease: Lease | None = None,
-) -> Iterator[NetworkMeasurer]:
-    """A measurer whose processes end with the context.
+def random_weight_measurer(context: DeviceContext) -> Iterator[NetworkMeasurer]:
+    """Measures networks with random weights; its processes end with the context."""
+    context.store.devices.put(context.profile)
+    source = RandomWeightSource.from_space(context.space, context.workspace.home.cache / _RANDOM)
+    with PreparationPool(source) as pool, local_bench(context, None) as bench:
+        yield NetworkMeasurer(context, pool, bench)
 
-    Untrained networks are compiled in a folder of their own: a search may ship what lies in the
-    device's. The anchor's reference is the device's, so that both speak of the same clock.
-    """
-    task = "x".join(str(value) for value in (*space.task.shape, space.task.classes))
-    cache = workspace.home.cache / _UNTRAINED / space.name.replace(":", "-") / task
-    folder = workspace.measuring_folder(profile)
-    bench = LocalBench(
-        profile,
-        folder / _UNTRAINED,
-        lambda done, total: progress.update(f"compiling for {profile.id}", done, total),
-        references=folder,
-    )
-    with UntrainedPool(space, cache) as pool, bench:
-        yield NetworkMeasurer(space, profile, workspace.store, pool, bench, progress, lease)
+
+def _p50_ms(outcomes: Mapping[str, LatencyOutcome], candidate_id: str) -> float:
+    outcome = outcomes.get(candidate_id)
+    return outcome.latency_p50_ms if isinstance(outcome, Measurement) else float("nan")

@@ -1,89 +1,126 @@
-"""Turns one genotype into the files that devices run, and evaluates those files.
+"""Turns one genotype into the files that devices run, and counts the accuracy of those files.
 
-Extraction, batch-norm recalibration, export and quantization happen once a candidate
-and supernet; what is written stays under the home's cache with a record that is
-written last, so that a folder with a record is complete.
+Building, export and quantization happen once per candidate and weight source; what is
+written stays under the home's cache with a record that is written last, so that a folder
+with a record is complete.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final, Self
 
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import load_onnx
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes
-from nas.measuring.deployed_files import FloatImages, deployed_files, write_deployed_files
+from nas.measuring.deployed_files import deployed_files, write_deployed_files
+from nas.measuring.weight_source import Weights, WeightSource
+from nas.store.evaluations import installed_version
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
-
-if TYPE_CHECKING:
-    from nas.supernet.supernet import Supernet
-    from nas.training.prepared_data import PreparedData
+from search_spaces.space import IntArray, SearchSpace
 
 _RECORD: Final = "prepared.json"
-_REFERENCE_IMAGES: Final = 8
+_WEIGHTS: Final = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparationSettings:
-    """How candidates are prepared."""
+class ValidationReading:
+    """The validation accuracy of the ONNX graph that would ship."""
 
-    calibration_images: int = 128
-    """Images that activation ranges are taken from."""
+    accuracy: float
+    """A fraction."""
+    images: int
+    version: str
+    """What it was counted with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A candidate's files and its validation accuracy on the ONNX graph that would ship."""
+    """A candidate's files and, if its weights are trained, their validation accuracy."""
 
     candidate_id: str
     folder: Path
     quantized: bool
-    accuracy_val: float
-    images_val: int
+    quantized_tolerance: float
     onnx_sha256: str
+    validation: ValidationReading | None
+    """None for random weights."""
+
+    @property
+    def accuracy_val(self) -> float:
+        """Fraction of the validation images.
+
+        Raises:
+            NasError: for random weights.
+        """
+        return self._reading.accuracy
+
+    @property
+    def images_val(self) -> int:
+        """Number of validation images; errors as :attr:`accuracy_val`."""
+        return self._reading.images
 
     @property
     def onnx(self) -> Path:
-        """The graph that would ship: float, or integer where the policy says so."""
+        """The graph that would ship: float, or integer if the policy says so."""
         return self.network_files.onnx
 
     @property
     def weights(self) -> Path:
-        """The extracted network's weights."""
-        return self.folder / "weights.safetensors"
+        """The network's weights; there is no such file for random ones."""
+        return self.folder / _WEIGHTS
 
     @property
     def network_files(self) -> NetworkFiles:
         """What a runtime compiles."""
-        return deployed_files(self.folder, self.candidate_id, quantized=self.quantized)
+        files = deployed_files(self.folder, self.candidate_id, quantized=self.quantized)
+        return replace(files, quantized_tolerance=self.quantized_tolerance)
+
+    @property
+    def _reading(self) -> ValidationReading:
+        if self.validation is None:
+            raise NasError(f"candidate {self.candidate_id[:12]} has random weights, and so no accuracy.")
+        return self.validation
 
     def save(self) -> None:
         """Writes the record that makes the folder complete."""
-        record = {
+        record: dict[str, Any] = {
             "candidate_id": self.candidate_id,
             "quantized": self.quantized,
-            "accuracy_val": self.accuracy_val,
-            "images_val": self.images_val,
             "onnx_sha256": self.onnx_sha256,
         }
+        if self.validation is not None:
+            record["validation"] = {
+                "accuracy": self.validation.accuracy,
+                "images": self.validation.images,
+                "version": self.validation.version,
+            }
         write_bytes(self.folder / _RECORD, json.dumps(record, indent=1).encode())
 
     @classmethod
-    def load(cls, folder: Path) -> Self | None:
-        """The record of a complete folder; None where it is absent, damaged or its graph changed."""
+    def load(cls, folder: Path, source: WeightSource) -> Self | None:
+        """The record of a complete folder.
+
+        None if it is absent, damaged, its graph changed, or its accuracy was counted by another version.
+        """
         try:
             record: Mapping[str, Any] = json.loads((folder / _RECORD).read_text("utf-8"))
-            prepared = cls(folder=folder, **record)
-            complete = sha256_of(prepared.onnx) == prepared.onnx_sha256 and prepared.weights.exists()
-        except (OSError, ValueError, TypeError):
+            reading = record.get("validation")
+            prepared = cls(
+                candidate_id=record["candidate_id"],
+                folder=folder,
+                quantized=record["quantized"],
+                quantized_tolerance=source.quantized_tolerance,
+                onnx_sha256=record["onnx_sha256"],
+                validation=None if reading is None else ValidationReading(**reading),
+            )
+            complete = sha256_of(prepared.onnx) == prepared.onnx_sha256
+            if source.supernet_id is not None:
+                current = prepared.validation is not None and prepared.validation.version == installed_version("val")
+                complete = complete and current and prepared.weights.exists()
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return prepared if complete else None
 
@@ -105,17 +142,34 @@ class InheritedAccuracy:
     images_val: int
 
 
-class CandidatePreparer:
-    """Prepares candidates of one supernet; loads supernet and images once.
+class PreparedFiles:
+    """Finds the prepared candidates of a weight source; needs neither torch nor the weights."""
+
+    def __init__(self, source: WeightSource, space: SearchSpace) -> None:
+        self._source = source
+        self._space = space
+
+    def folder(self, candidate_id: str) -> Path:
+        """Where a candidate's files lie."""
+        return self._source.cache / candidate_id[:2] / candidate_id
+
+    def find(self, genotype: IntArray) -> Prepared | None:
+        """A canonical genotype's files if they are there already."""
+        return Prepared.load(self.folder(self._space.candidate(genotype).id), self._source)
+
+
+class NetworkPreparer:
+    """Prepares networks with one source's weights, loaded once.
 
     Not thread-safe: the supernet's batch-norm buffers are one. One process, one preparer.
     """
 
-    def __init__(self, space: MobileNetV3Space, supernet: "Supernet", images: "PreparationImages", cache: Path) -> None:
-        self._space = space
-        self._supernet = supernet
-        self._images = images
-        self._cache = cache
+    def __init__(self, source: WeightSource) -> None:
+        """Loads the weights; errors as :meth:`nas.measuring.weight_source.WeightSource.load`."""
+        self._source = source
+        self._space = source.space
+        self._files = PreparedFiles(source, self._space)
+        self._weights: Weights = source.load()
 
     def prepare(self, genotype: IntArray) -> Prepared | PreparationFailure:
         """The candidate's files; made unless they are there. Expected failures are values.
@@ -123,13 +177,11 @@ class CandidatePreparer:
         Args:
             genotype: canonical, shape ``(genes,)``.
         """
-        candidate_id = self._space.candidate(genotype).id
-        folder = self._cache / candidate_id[:2] / candidate_id
-        if found := Prepared.load(folder):
+        if found := self._files.find(genotype):
             return found
-        folder.mkdir(parents=True, exist_ok=True)
+        candidate_id = self._space.candidate(genotype).id
         try:
-            return self._make(genotype, candidate_id, folder)
+            return self._make(genotype, candidate_id)
         except (NasError, RuntimeError, ValueError) as error:
             return PreparationFailure(candidate_id=candidate_id, message=" ".join(str(error).split())[:500])
 
@@ -139,70 +191,36 @@ class CandidatePreparer:
         Args:
             genotype: canonical, shape ``(genes,)``, unquantized.
         """
-        import torch  # noqa: PLC0415
+        accuracy, images = self._weights.float_accuracy(genotype)
+        candidate_id = self._space.candidate(genotype).id
+        return InheritedAccuracy(candidate_id=candidate_id, accuracy_val=accuracy, images_val=images)
 
-        from nas.evaluation.accuracy import evaluate_subnet  # noqa: PLC0415
-
-        images = self._images
-        _, accuracy = evaluate_subnet(
-            self._supernet,
-            genotype,
-            recalibration_images=torch.from_numpy(images.recalibration),
-            images=torch.from_numpy(images.validation),
-            labels=torch.from_numpy(images.validation_labels),
-        )
-        return InheritedAccuracy(
-            candidate_id=self._space.candidate(genotype).id,
-            accuracy_val=accuracy,
-            images_val=len(images.validation),
-        )
-
-    def _make(self, genotype: IntArray, candidate_id: str, folder: Path) -> Prepared:
-        # torch takes seconds to import; the command line reads records without it.
-        import torch  # noqa: PLC0415
-
-        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.supernet.extraction import extract  # noqa: PLC0415
-        from nas.supernet.static_network import save_network  # noqa: PLC0415
-
-        images = self._images
-        network = extract(self._supernet, genotype)
-        recalibrate_batch_norm(network, torch.from_numpy(images.recalibration))
-        network.eval()
-        save_network(network, folder / "weights.safetensors")
-        quantized = "int8" in self._space.network_shape(genotype).precisions.values()
+    def _make(self, genotype: IntArray, candidate_id: str) -> Prepared:
+        folder = self._files.folder(candidate_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = self._weights
+        network = weights.network(genotype)
+        weights.save(network, folder / _WEIGHTS)
+        quantized = "int8" in network.precisions.values()
         files = deployed_files(folder, candidate_id, quantized=quantized)
-        write_deployed_files(network.deploy(), files, reference=images.reference, calibration=images.calibration)
+        write_deployed_files(network.deploy(), files, reference=weights.reference, calibration=weights.calibration)
         prepared = Prepared(
             candidate_id=candidate_id,
             folder=folder,
             quantized=quantized,
-            accuracy_val=artifact_accuracy(load_onnx(files.onnx), images.validation, images.validation_labels),
-            images_val=len(images.validation),
+            quantized_tolerance=self._source.quantized_tolerance,
             onnx_sha256=sha256_of(files.onnx),
+            validation=self._validated(files.onnx),
         )
         prepared.save()
         return prepared
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparationImages:
-    """Normalized images, float32 (n, C, H, W), for each step; all but validation are training images."""
-
-    recalibration: FloatImages
-    calibration: FloatImages
-    reference: FloatImages
-    validation: FloatImages
-    validation_labels: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, data: "PreparedData", settings: PreparationSettings) -> Self:
-        """Each step's images from a supernet's own split: the same ones for every candidate."""
-        recalibration = data.recalibration_images.numpy()
-        return cls(
-            recalibration=recalibration,
-            calibration=recalibration[: settings.calibration_images],
-            reference=recalibration[-_REFERENCE_IMAGES:],
-            validation=data.validation_images.numpy(),
-            validation_labels=data.validation_labels.numpy(),
+    def _validated(self, onnx: Path) -> ValidationReading | None:
+        validation = self._weights.validation
+        if validation is None:
+            return None
+        return ValidationReading(
+            accuracy=artifact_accuracy(load_onnx(onnx), validation.images, validation.labels),
+            images=len(validation.labels),
+            version=installed_version("val"),
         )

@@ -1,82 +1,42 @@
-"""Prepares a supernet's candidates in local processes; each loads the supernet once."""
+"""Prepares networks in local processes; each loads its weights once, and torch stays out of the one that asks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Self
 
 from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.preparation import (
-    CandidatePreparer,
     InheritedAccuracy,
+    NetworkPreparer,
     PreparationFailure,
-    PreparationImages,
-    PreparationSettings,
     Prepared,
+    PreparedFiles,
 )
+from nas.measuring.weight_source import WeightSource
 from search_spaces.errors import NasError
-from search_spaces.space import IntArray, SearchSpace
-
-
-class ChangedDataError(NasError):
-    """Data that is not what a supernet was trained on."""
-
-    code: ClassVar[str] = "changed-data"
-
+from search_spaces.space import IntArray
 
 PreparationOutcome = Prepared | PreparationFailure
 AccuracyOutcome = InheritedAccuracy | PreparationFailure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparerSource:
-    """What a process needs to make its own preparer."""
-
-    supernet_folder: Path
-    data: str
-    """As given to ``--data``."""
-    cache: Path
-    settings: PreparationSettings
-
-
-def make_preparer(source: PreparerSource) -> CandidatePreparer:
-    """Loads supernet and images.
-
-    Raises:
-        NasError: where the supernet or its data cannot be loaded, or the data changed.
-    """
-    from nas.data.sources import load_dataset  # noqa: PLC0415 - the process that owns the pool needs none of these
-    from nas.training.prepared_data import prepare  # noqa: PLC0415
-    from nas.training.record import load_supernet  # noqa: PLC0415
-
-    supernet, record = load_supernet(source.supernet_folder)
-    dataset = load_dataset(source.data)
-    if dataset.fingerprint != record.data_fingerprint:
-        raise ChangedDataError(
-            f"the data set {source.data} is not what the supernet was trained on (its content changed);"
-            " restore it, or train again."
-        )
-    images = PreparationImages.of(prepare(dataset, record.settings), source.settings)
-    return CandidatePreparer(supernet.space, supernet, images, source.cache)
 
 
 @dataclass(slots=True)
 class _ProcessState:
     """What a pool's process holds between its tasks."""
 
-    preparer: CandidatePreparer | None = None
+    preparer: NetworkPreparer | None = None
     start_error: str = "the process was not started by the pool."
 
 
 _state = _ProcessState()
 
 
-def _start(source: PreparerSource) -> None:
+def _start(source: WeightSource) -> None:
     try:
-        _state.preparer = make_preparer(source)
+        _state.preparer = NetworkPreparer(source)
     except NasError as error:
-        # An error here would break the pool without a word; the first task tells it instead.
+        # An error here would break the pool without a word; the first task reports it instead.
         _state.start_error = str(error)
 
 
@@ -88,19 +48,19 @@ def _inherited_accuracy(genotype: IntArray) -> AccuracyOutcome:
     return _preparer().inherited_accuracy(genotype)
 
 
-def _preparer() -> CandidatePreparer:
+def _preparer() -> NetworkPreparer:
     if _state.preparer is None:
         raise NasError(_state.start_error)
     return _state.preparer
 
 
 class PreparationPool:
-    """A context manager over the processes; they start with the first batch."""
+    """A context manager over the processes; they start with the first network that is not there yet."""
 
-    def __init__(
-        self, space: SearchSpace, source: PreparerSource, *, processes: int | None = None, deadline_s: float = 600.0
-    ) -> None:
-        self._space = space
+    def __init__(self, source: WeightSource, *, processes: int | None = None, deadline_s: float = 600.0) -> None:
+        self.source = source
+        self._space = source.space
+        self._files = PreparedFiles(source, self._space)
         self._processes = CandidateProcesses(_start, (source,), processes=processes, deadline_s=deadline_s)
 
     def __enter__(self) -> Self:
@@ -117,19 +77,23 @@ class PreparationPool:
         genotypes: Sequence[IntArray],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[PreparationOutcome]:
-        """One outcome a genotype, in order; ``on_done`` hears how many are done.
+        """One outcome per genotype, in order; ``on_done`` is called with the number done.
 
         Raises:
-            NasError: where no process can load the supernet.
+            NasError: if no process can load the weights.
         """
-        return self._processes.run(_prepare, genotypes, self._failure, on_done)
+        outcomes: list[PreparationOutcome | None] = [self._files.find(genotype) for genotype in genotypes]
+        missing = [genotype for genotype, outcome in zip(genotypes, outcomes, strict=True) if outcome is None]
+        found = len(genotypes) - len(missing)
+        made = iter(self._processes.run(_prepare, missing, self._failure, lambda done: on_done(found + done)))
+        return [next(made) if outcome is None else outcome for outcome in outcomes]
 
     def inherited_accuracies(
         self,
         genotypes: Sequence[IntArray],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[AccuracyOutcome]:
-        """Validation accuracies of float networks, not exported; otherwise as :meth:`prepare`."""
+        """Validation accuracies of float networks, not exported; otherwise like :meth:`prepare`."""
         return self._processes.run(_inherited_accuracy, genotypes, self._failure, on_done)
 
     def _failure(self, genotype: IntArray, reason: str) -> PreparationFailure:

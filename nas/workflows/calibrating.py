@@ -1,4 +1,4 @@
-"""Calibrating a device of this machine: measures what tells most, fits, says how wrong it will be."""
+"""Calibrates a device of this machine: measures the most informative networks, fits, reports the expected error."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,9 +10,11 @@ import numpy as np
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
-from nas.measuring.device_measurements import DeviceSamples, device_folder, note_drift, samples_of
-from nas.measuring.drift import MIN_KNOWN, DriftCheck, check_drift
-from nas.measuring.network_measurer import NetworkMeasurer, network_measurer
+from nas.home import Home
+from nas.measuring.context import DeviceContext
+from nas.measuring.device_measurements import DeviceSamples
+from nas.measuring.drift import DriftCheck, find_drift
+from nas.measuring.network_measurer import NetworkMeasurer, random_weight_measurer
 from nas.progress import Progress
 from nas.store.leases import Lease
 from nas.workflows.calibration_plots import plot_history, plot_predictions
@@ -37,18 +39,18 @@ class CalibrationRequest:
 
     space: str
     budget: int = DEFAULT_BUDGET
-    """Measurements of chosen networks at most, those of an interrupted run of the same request among them.
+    """Maximum number of chosen networks to measure, including those of an interrupted run of the same request.
 
-    A look for drift takes up to three more.
+    The check for drift measures up to three more.
     """
     target_mape_pct: float | None = None
-    """Stop where the stated error is at most this."""
+    """Stop once the expected error is at most this."""
     sources: tuple[str, ...] | None = None
-    """Known devices to learn from; None takes all that are known in the space, an empty tuple none."""
+    """Known devices to learn from; None takes all that are known in the space, an empty tuple takes none."""
     precisions: Precisions = "all"
     seed: int = 0
     supernet: str | None = None
-    """First digits of a supernet whose images and classes are meant.
+    """First digits of the id of the supernet whose images and classes to use.
 
     Default: the newest supernet of the space, or what the space was published with.
     """
@@ -56,7 +58,7 @@ class CalibrationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationReport:
-    """What a calibration found, and where it is kept."""
+    """What a calibration found and where it is kept."""
 
     device: str
     space: str
@@ -65,9 +67,9 @@ class CalibrationReport:
     calibration: Calibration
     known: KnownDevices
     drift: DriftCheck | None
-    """None where there was too little to compare with."""
+    """None if there was too little to compare with."""
     measured: int
-    """Networks measured in this run, the drift check's not among them."""
+    """Networks measured in this run, without those of the check for drift."""
     reused: int
     """Chosen networks that had been measured before."""
     failed: int
@@ -76,7 +78,7 @@ class CalibrationReport:
 
     @property
     def joined(self) -> int:
-        """Networks in the fit that were not chosen: measured earlier, or for the look for drift."""
+        """Networks in the fit that were not chosen: measured earlier, or by the check for drift."""
         return len(self.calibration.latency_ms) - (self.measured + self.reused - self.failed)
 
     def as_json(self) -> dict[str, Any]:
@@ -113,27 +115,25 @@ def calibrate_device(
 
     Chosen networks that were measured before under the same fingerprint are not measured again;
     whatever else was measured of the space there joins the fit. Where a few of the earlier
-    measurements disagree with fresh ones, all earlier ones are dropped.
+    measurements disagree with fresh ones, all earlier ones are discarded.
 
     Raises:
-        UsageError: where the device cannot be measured here, or the request contradicts itself.
-        UnfitDataError: where too few measurements succeed, or they say nothing.
-        NasError: where measuring is impossible.
+        UsageError: if the device cannot be measured here, or the request contradicts itself.
+        UnfitDataError: if too few measurements succeed, or nothing can be learned from them.
+        NasError: if measuring is impossible.
     """
     profile = measurable_profile(workspace, device)
     space = bound_space(workspace, request)
     pool = population(space, request.seed, request.precisions)
     check_budget(request.budget, len(pool))
-    known = known_devices(workspace, space, profile.id, request.sources, progress)
+    context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress, lease=lease)
+    known = known_devices(context, request.sources)
     for sentence in (*known.left_out, _sources_sentence(known)):
         progress.say(sentence)
-    with network_measurer(workspace, space, profile, progress, lease) as measurer:
-        earlier = samples_of(workspace.home, workspace.store, profile, space)
-        drift = look_for_drift(workspace, profile, earlier, measurer, progress)
-        if drift is not None:
-            earlier = samples_of(workspace.home, workspace.store, profile, space)
-        run = CalibrationRun(workspace, space, profile, earlier, measurer)
-        found = run.calibrate(pool, request, known, progress)
+    with random_weight_measurer(context) as measurer:
+        drift = find_drift(context, context.measurements().samples(), measurer.latencies_ms)
+        run = CalibrationRun(context, context.measurements().samples(), measurer)
+        found = run.calibrate(pool, request, known)
     folder = device_folder(workspace.home, profile)
     revision = store_revision(
         workspace,
@@ -174,10 +174,10 @@ def calibrate_device(
 
 
 def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
-    """A device that this machine can measure.
+    """The profile of a device that this machine can measure.
 
     Raises:
-        UsageError: for any other; it names those that can be.
+        UsageError: for any other device; the message lists those that can be measured.
     """
     here = {profile.id: profile for profile in detect_profiles()}
     if device not in here:
@@ -191,11 +191,11 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
 
 
 def check_budget(budget: int, available: int) -> None:
-    """A budget must be enough to fit to and not above what there is.
+    """Checks that a budget is enough for a fit and not more than there are networks.
 
     Raises:
-        UnfitDataError: where it is too small.
-        UsageError: where it is too large.
+        UnfitDataError: if it is too small.
+        UsageError: if it is too large.
     """
     if budget < MIN_SAMPLES:
         raise UnfitDataError(f"a budget of {budget} measurements is too small; give at least {MIN_SAMPLES}, better 20.")
@@ -205,59 +205,24 @@ def check_budget(budget: int, available: int) -> None:
         )
 
 
-def look_for_drift(
-    workspace: Workspace,
-    profile: DeviceProfile,
-    earlier: DeviceSamples,
-    measurer: NetworkMeasurer,
-    progress: Progress,
-) -> DriftCheck | None:
-    """Measures a few earlier networks again; where they changed, what came before stops to count."""
-    if len(earlier) < MIN_KNOWN:
-        return None
-    last = workspace.store.measurements.last_number()
-    check = check_drift(earlier, measurer.measure)
-    if check.drifted:
-        note_drift(workspace.home, profile, last)
-        progress.say(
-            f"{profile.id} has drifted: {check.checked} networks measured before now take {check.change_pct:+.1f} %"
-            f" (its repeatability explains {check.allowed_pct:.1f} %). It must be calibrated anew, which happens now;"
-            f" its {len(earlier)} earlier measurements are not used."
-        )
-    return check
-
-
 class CalibrationRun:
-    """One run of the engine on a device: what is stored is taken from there, the rest is measured."""
+    """One calibration run on a device: stored measurements are reused, the rest is measured."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        space: SearchSpace,
-        profile: DeviceProfile,
-        earlier: DeviceSamples,
-        measurer: NetworkMeasurer,
-    ) -> None:
-        self._workspace = workspace
-        self._space = space
-        self._profile = profile
+    def __init__(self, context: DeviceContext, earlier: DeviceSamples, measurer: NetworkMeasurer) -> None:
+        self._context = context
+        self._space = context.space
         self._earlier = earlier
         self._measurer = measurer
         self.measured = self.reused = self.failed = 0
 
     def calibrate(
-        self,
-        pool: IntArray,
-        request: CalibrationRequest,
-        known: KnownDevices,
-        progress: Progress,
-        *,
-        alone: bool = False,
+        self, pool: IntArray, request: CalibrationRequest, known: KnownDevices, *, alone: bool = False
     ) -> Calibration:
-        """Calibrates on chosen networks of the pool; ``alone``, what else was measured before does not join."""
+        """Calibrates on chosen networks of the pool; with ``alone``, other earlier measurements do not join the fit."""
         earlier = self._earlier
         joining = slice(0, 0) if alone else slice(None)
-        name = f"calibrating {self._profile.id}"
+        name = f"calibrating {self._context.profile.id}"
+        progress = self._context.progress
         progress.update(name, 0, request.budget)
 
         def measure(rows: IntArray) -> FloatArray:
@@ -266,7 +231,7 @@ class CalibrationRun:
             return values
 
         def report(step: CalibrationStep) -> None:
-            figures = {"samples": str(step.samples), "stated error": f"{step.expected_mape_pct:.1f} %"}
+            figures = {"samples": str(step.samples), "expected error": f"{step.expected_mape_pct:.1f} %"}
             progress.update(name, self._done, request.budget, figures)
 
         found = calibrate(
@@ -289,9 +254,9 @@ class CalibrationRun:
         return self.measured + self.reused
 
     def values_of(self, rows: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
-        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN where one failed.
+        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN if one failed.
 
-        ``on_done`` hears how many this run has the values of.
+        ``on_done`` is called with the number of networks that this run has values for.
         """
         stored = self._earlier.by_id()
         values = np.full(len(rows), np.nan)
@@ -305,19 +270,24 @@ class CalibrationRun:
         self.reused += len(rows) - len(missing)
         before = self._done
         on_done(before)
-        values[missing] = self._measurer.measure(rows[missing], lambda timed: on_done(before + timed))
+        values[missing] = self._measurer.latencies_ms(rows[missing], lambda timed: on_done(before + timed))
         self.measured += len(missing)
         return values
 
     def _repeatability(self) -> float:
-        return samples_of(self._workspace.home, self._workspace.store, self._profile, self._space).repeatability
+        return self._context.measurements().samples().repeatability
+
+
+def device_folder(home: Home, profile: DeviceProfile) -> Path:
+    """Where the plots of a device's calibrations, as it is now, are kept."""
+    return home.calibrations / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
 
 def bound_space(workspace: Workspace, request: CalibrationRequest) -> SearchSpace:
-    """The space with the images and classes that the request means.
+    """The space, bound to the images and classes of the request.
 
     Raises:
-        UsageError: where there is no such supernet, or it is of another space.
+        UsageError: if there is no such supernet, or it is of another space.
     """
     name = canonical_name(request.space)
     space = get_space(name)

@@ -1,14 +1,14 @@
-"""Predictors from everything that was evaluated so far; each fit is an immutable revision."""
+"""Predictors fitted to everything evaluated so far; each fit is an immutable revision."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.profile import DeviceProfile
-from nas.measuring.evaluator import known_latencies
+from nas.measuring.context import DeviceContext
+from nas.progress import SilentProgress
 from nas.store.supernets import StoredSupernet
+from nas.workflows.latency_fitting import FIT_SEED, latency_fitter
 from nas.workflows.predictor_revisions import store_revision
 from nas.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
@@ -16,8 +16,6 @@ from predictors.latency import LatencyPredictor
 from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
-
-FIT_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +32,28 @@ def fit_predictors(workspace: Workspace, supernet: StoredSupernet, profile: Devi
     """Fits and stores both predictors for a device.
 
     Raises:
-        UsageError: where nothing was measured on the device yet.
-        NasError: where the samples are too few or say nothing.
+        UsageError: if nothing was measured on the device yet.
+        NasError: if the samples are too few, or nothing can be learned from them.
     """
-    space = space_of(supernet)
-    rows, latency_ms, repeatability = latency_samples(workspace, supernet, profile)
-    latency = fit_latency(space, rows, latency_ms, repeatability)
+    context = DeviceContext(workspace=workspace, space=space_of(supernet), profile=profile, progress=SilentProgress())
+    fitter = latency_fitter(context)
+    if not len(fitter.earlier):
+        raise UsageError(f"nothing of {supernet.space} was measured on {profile.id} yet; run `hwnas measure` first.")
+    latency = fitter.fit_earlier()
     accuracy, accuracy_revision = fit_accuracy(workspace, supernet)
     return FittedPredictors(
         latency=latency,
-        latency_revision=store_revision(workspace, latency, profile_id=profile.id, supernet_id=supernet.id),
+        latency_revision=store_revision(
+            workspace,
+            latency,
+            profile_id=profile.id,
+            supernet_id=supernet.id,
+            provenance={
+                "fingerprint": profile.fingerprint,
+                "samples": len(fitter.earlier),
+                "sources": [device.name for device in fitter.known.devices] if latency.sources else [],
+            },
+        ),
         accuracy=accuracy,
         accuracy_revision=accuracy_revision,
     )
@@ -53,45 +63,15 @@ def fit_accuracy(workspace: Workspace, supernet: StoredSupernet) -> tuple[Accura
     """Fits and stores the accuracy predictor of a supernet; gives its revision too.
 
     Raises:
-        NasError: where the samples are too few or say nothing.
+        NasError: if the samples are too few, or nothing can be learned from them.
     """
     rows, accuracies = accuracy_samples(workspace, supernet)
     predictor = AccuracyPredictor.fit(space_of(supernet), rows, accuracies, seed=FIT_SEED)
     return predictor, store_revision(workspace, predictor, profile_id=None, supernet_id=supernet.id)
 
 
-def fit_latency(
-    space: SearchSpace, genotypes: IntArray, latency_ms: FloatArray, repeatability: float
-) -> LatencyPredictor:
-    """The latency predictor of these samples; ``repeatability`` is a relative standard deviation."""
-    return LatencyPredictor.fit(space, genotypes, latency_ms, seed=FIT_SEED, repeatability=repeatability)
-
-
-def latency_samples(
-    workspace: Workspace, supernet: StoredSupernet, profile: DeviceProfile
-) -> tuple[IntArray, FloatArray, float]:
-    """Genotypes, median milliseconds, and the median repeatability, of one space and device.
-
-    Raises:
-        UsageError: where nothing was measured there.
-    """
-    measured = {i: m for i, m in known_latencies(workspace.store, profile).items() if isinstance(m, Measurement)}
-    candidates = _of_space(workspace, space_of(supernet), tuple(measured))
-    if not candidates:
-        raise UsageError(f"nothing of {supernet.space} was measured on {profile.id} yet; run `hwnas measure` first.")
-    rows = np.array([genotype for genotype, _ in candidates], dtype=np.int64)
-    latency_ms = np.array([measured[i].latency_p50_ms for _, i in candidates])
-    return rows, latency_ms, typical_repeatability([measured[i] for _, i in candidates])
-
-
-def typical_repeatability(outcomes: Iterable[Measurement | MeasurementFailure]) -> float:
-    """The median relative standard deviation of a device's measurements; 0 where there are none."""
-    known = [outcome.repeatability for outcome in outcomes if isinstance(outcome, Measurement)]
-    return float(np.median(known)) if known else 0.0
-
-
 def accuracy_samples(workspace: Workspace, supernet: StoredSupernet) -> tuple[IntArray, FloatArray]:
-    """Genotypes and validation accuracies of one supernet: of graphs that ship, else of float networks."""
+    """Genotypes and validation accuracies of one supernet: of exported graphs, or else of float networks."""
     evaluations = workspace.store.evaluations
     known = evaluations.of(supernet.id, "float") | evaluations.of(supernet.id, "val")
     candidates = _of_space(workspace, space_of(supernet), tuple(known))

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw_profiles.measurement import Measurement
 from hw_profiles.profile import DeviceProfile
 from nas.artifact_store import ArtifactStore
 from nas.fronts.front import Baselines, Front, Latency, Member, pareto_members
 from nas.fronts.manifest import InputFormat, build_manifest, file_name, manifest_bytes
 from nas.jobs.errors import JobCancelledError
-from nas.measuring.evaluator import known_latencies
+from nas.measuring.context import SearchContext
+from nas.measuring.device_measurements import DeviceMeasurements
 from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
@@ -24,7 +24,8 @@ from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
 from nas.workflows.evaluating import evaluator
-from nas.workflows.fitting import FIT_SEED, fit_predictors
+from nas.workflows.fitting import fit_predictors
+from nas.workflows.latency_fitting import FIT_SEED
 from nas.workflows.searching import SearchRequest, search, search_id_of
 from nas.workflows.verification import Verified, verify
 from nas.workspace import Workspace, space_of
@@ -166,7 +167,10 @@ def random_front(
         _, first = np.unique(more, axis=0, return_index=True)
         drawn = more[np.sort(first)]
     drawn = drawn[: request.evaluations]
-    with evaluator(workspace, supernet, profile, pool, progress, lease) as real:
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
+    )
+    with evaluator(context) as real:
         return pareto_rows(drawn, real.evaluate(drawn))
 
 
@@ -291,15 +295,8 @@ def _members(
 
 def _p95_predictor(workspace: Workspace, supernet: StoredSupernet, profile: DeviceProfile) -> LatencyPredictor:
     space = space_of(supernet)
-    known = {i: m for i, m in known_latencies(workspace.store, profile).items() if isinstance(m, Measurement)}
-    stored = [s for s in workspace.store.candidates.get_many(tuple(known)) if s.candidate.space == space.name]
-    here = [s for s in stored if dict(s.candidate.task) == space.task.as_json()]
-    return LatencyPredictor.fit(
-        space,
-        np.array([s.genotype for s in here], dtype=np.int64),
-        np.array([known[s.id].latency_p95_ms for s in here]),
-        seed=FIT_SEED,
-    )
+    samples = DeviceMeasurements(workspace.store, profile, space).samples()
+    return LatencyPredictor.fit(space, samples.genotypes, samples.latency_p95_ms, seed=FIT_SEED)
 
 
 def _manifest(

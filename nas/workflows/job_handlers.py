@@ -7,6 +7,7 @@ from typing import Any
 from hw_profiles.profile import DeviceProfile
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
+from nas.measuring.context import SearchContext
 from nas.search.outcome import Limits
 from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
@@ -100,9 +101,15 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
     ) -> dict[str, Any]:
         supernet = workspace.supernet(supernet_id)
         with preparation_pool(workspace, supernet) as pool:
-            measure_design(
-                workspace, supernet, profile, pool, progress, count=context.request["budget"], lease=context.lease
+            measuring = SearchContext(
+                workspace=workspace,
+                supernet=supernet,
+                profile=profile,
+                pool=pool,
+                progress=progress,
+                lease=context.lease,
             )
+            measure_design(measuring, count=context.request["budget"])
         accuracy, revision = fit_accuracy(workspace, supernet)
         return {"accuracy_predictor": revision, "accuracy": accuracy.held_out.as_json()}
 

@@ -5,16 +5,16 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from nas.measuring.device_measurements import samples_of
-from nas.progress import Progress
+from nas.measuring.context import DeviceContext
+from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
-from nas.workspace import Workspace
 from predictors.errors import RevisionError, UnfitDataError
 from predictors.features import schema_hash
 from predictors.latency import LatencyPredictor, load_source
@@ -32,7 +32,7 @@ Origin = Literal["recorded", "measured here"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownDevice:
-    """A device whose latencies inform those of another."""
+    """A device whose latencies inform the prediction of another's."""
 
     name: str
     origin: Origin
@@ -42,7 +42,7 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownDevices:
-    """The devices that can be used, and why others cannot."""
+    """The devices that can be used, and why others cannot be."""
 
     devices: tuple[KnownDevice, ...]
     left_out: tuple[str, ...]
@@ -56,18 +56,20 @@ class _Samples(NamedTuple):
 
 
 def known_devices(
-    workspace: Workspace, space: SearchSpace, target: str, wanted: Sequence[str] | None, progress: Progress
+    context: DeviceContext, wanted: Sequence[str] | None, *, before: datetime | None = None
 ) -> KnownDevices:
-    """Fitted models of the wanted devices, or of all that are known of the space; never of the target itself.
+    """Fitted models of the wanted devices, or of all that are known in the space; never of the target itself.
 
-    Recorded tables speak of the task that a space was published with: for another one they are left out.
-    Models are kept in the cache by what they were fitted to.
+    Recorded tables describe the task that a space was published with: for another one they are left out.
+    Models are kept in the cache by what they were fitted to. With ``before``, only what was measured or
+    imported before that time counts.
 
     Raises:
-        UnknownNameError: where a wanted device is not known in the space.
-        UsageError: where the target is wanted, or a wanted device has too few or unusable measurements.
+        UnknownNameError: if a wanted device is not known in the space.
+        UsageError: if the target itself is wanted, or a wanted device has too few or unusable measurements.
     """
-    known, left_out = _known_samples(workspace, space, target)
+    workspace, space, target = context.workspace, context.space, context.profile.id
+    known, left_out = _known_samples(context, before)
     if wanted is not None:
         if target in wanted:
             raise UsageError(f"{target} cannot be a source of its own calibration; leave it out of the sources.")
@@ -88,15 +90,16 @@ def known_devices(
             left_out.append(f"source {name!r} left out: {error}")
             continue
         devices.append(KnownDevice(name=name, origin=samples.origin, samples=len(samples.latency_ms), model=model))
-        progress.update("fitting known devices", number, len(known))
+        context.progress.update("fitting known devices", number, len(known))
     return KnownDevices(devices=tuple(devices), left_out=tuple(left_out))
 
 
-def _known_samples(workspace: Workspace, space: SearchSpace, target: str) -> tuple[dict[str, _Samples], list[str]]:
-    """Measurements by device; one that is measured here and recorded too has its own."""
+def _known_samples(context: DeviceContext, before: datetime | None) -> tuple[dict[str, _Samples], list[str]]:
+    """Measurements by device; a device that is both recorded and measured here uses what was measured here."""
+    workspace, space, target = context.workspace, context.space, context.profile.id
     known: dict[str, _Samples] = {}
     left_out: list[str] = []
-    table = RecordedTables(workspace.home).of_space(space.name)
+    table = RecordedTables(workspace.home).of_space(space.name, before=before)
     if table is not None and space.task != get_space(space.name).task:
         left_out.append(
             f"recorded tables of {space.name} left out: they are of the images and classes that the space was"
@@ -112,7 +115,7 @@ def _known_samples(workspace: Workspace, space: SearchSpace, target: str) -> tup
                 known[name] = _Samples("recorded", genotypes[measured], column[measured])
     for device in workspace.store.devices.all():
         if device.profile.id != target:
-            own = samples_of(workspace.home, workspace.store, device.profile, space)
+            own = DeviceMeasurements(workspace.store, device.profile, space, before=before).samples()
             if len(own):
                 known[device.profile.id] = _Samples("measured here", own.genotypes, own.latency_ms)
     return known, left_out

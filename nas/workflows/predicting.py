@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from hw_profiles.detect import detect_profiles
+from nas.measuring.device_measurements import has_changed_since
 from nas.store.predictors import StoredPredictor
 from nas.store.store import Store
 from nas.workflows.predictor_revisions import load_latency
@@ -53,7 +54,7 @@ class LatencyAnswer:
     expected_mape_pct: float
     """The error stated for new networks."""
     stale: bool
-    """Whether the device has changed (its runtime, its processor) since the measurements."""
+    """Whether the device has changed (its runtime, its processor) or drifted since the measurements."""
     genotypes: IntArray
     candidates: tuple[PredictedCandidate, ...]
 
@@ -78,7 +79,7 @@ def predict_latencies(workspace: Workspace, device: str, space: str | None, text
         predictor=stored,
         space=predictor.space,
         expected_mape_pct=predictor.expected_mape_pct,
-        stale=known is not None and fingerprint is not None and known.profile.fingerprint != fingerprint,
+        stale=known is not None and has_changed_since(workspace.store, known.profile, fingerprint, stored.created_at),
         genotypes=genotypes,
         candidates=predicted_candidates(predictor, genotypes),
     )

@@ -11,6 +11,7 @@ from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
 from nas.fronts.front import Front
 from nas.fronts.plot import plot_html, plot_png
+from nas.measuring.context import SearchContext
 from nas.progress import Progress
 from nas.training.settings import TrainingSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, measure_design, preparation_pool
@@ -100,7 +101,10 @@ def quickstart(
             survey(workspace, supernet, pool, progress, settings.search.survey)
         for profile in profiles:
             with stages.stage(f"measure a designed set on {profile.id}"):
-                measure_design(workspace, supernet, profile, pool, progress, count=settings.design)
+                context = SearchContext(
+                    workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress
+                )
+                measure_design(context, count=settings.design)
             with stages.stage(f"fit the predictors for {profile.id}"):
                 report_fit(profile.id, fit_predictors(workspace, supernet, profile))
         for profile in profiles:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from hw_profiles.profile import DeviceProfile
-from nas.measuring.evaluator import known_latencies
+from nas.measuring.context import SearchContext
 from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.search.budget import DEFAULT_EVALUATIONS
@@ -19,7 +19,7 @@ from nas.search.store_journal import StoreJournal
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
-from nas.workflows.fitting import FIT_SEED, fit_latency, typical_repeatability
+from nas.workflows.latency_fitting import FIT_SEED, latency_fitter
 from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
 from nas.workspace import Workspace, space_of
 from predictors.accuracy import AccuracyPredictor
@@ -102,11 +102,16 @@ def search(
         lease=lease,
     )
 
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
+    )
+    begun_at = workspace.store.searches.get(search_id).created_at
+    fitter = latency_fitter(context.device, before=begun_at)
+    measurements = context.device.measurements()
+
     def fit_latency_to(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
-        # Of these rows alone, so that a resumed search fits what the interrupted one had fitted.
-        known = known_latencies(workspace.store, profile)
-        here = [known[candidate_id] for row in rows if (candidate_id := space.candidate(row).id) in known]
-        return fit_latency(space, rows, latency_ms, typical_repeatability(here))
+        # Of these rows and what was known before, so that a resumed search fits what the interrupted one had fitted.
+        return fitter.fit(rows, latency_ms, measurements.repeatability_of(rows))
 
     def fit_accuracy_to(rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
         return AccuracyPredictor.fit(space, rows, accuracy, seed=FIT_SEED)
@@ -128,7 +133,7 @@ def search(
             {"generation": str(generation.number), "best": f"{best:.1%}", "fastest": f"{fastest:.3f} ms"},
         )
 
-    with evaluator(workspace, supernet, profile, pool, progress, lease) as real:
+    with evaluator(context) as real:
         return run_search(
             space,
             designed_candidates(space, min(request.design, request.evaluations), DESIGN_SEED),

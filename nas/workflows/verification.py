@@ -18,8 +18,10 @@ from nas.artifact_store import ArtifactStore
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
-from nas.measuring.evaluator import known_latencies, prepare_anchor
+from nas.measuring.context import SearchContext
+from nas.measuring.device_measurements import DeviceMeasurements
 from nas.measuring.local_bench import LocalBench
+from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
@@ -28,7 +30,6 @@ from nas.store.evaluations import Evaluation
 from nas.store.leases import Lease
 from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
-from nas.workflows.evaluating import local_bench
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
@@ -83,9 +84,12 @@ def verify(
         else:
             ready.append(outcome)
     timed: dict[str, Measurement] = {}
-    with local_bench(workspace, supernet, profile, progress) as bench:
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
+    )
+    with local_bench(context.device, supernet.id) as bench:
         shipped = _artifacts(workspace, supernet, profile, ready, bench)
-        bench.open(prepare_anchor(space, pool))
+        bench.open(prepare_anchor(context.device, pool))
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
             verdict = (
@@ -144,13 +148,13 @@ def _compiled_before(
 ) -> dict[str, Path]:
     """The artifacts that were measured and are still in the cache, by candidate."""
     folder = workspace.compiled_folder(supernet, profile)
-    known = known_latencies(workspace.store, profile, supernet_id=supernet.id)
-    measured = {one.candidate_id: known.get(one.candidate_id) for one in ready}
+    known = DeviceMeasurements(workspace.store, profile, space_of(supernet)).artifacts(supernet.id)
+    measured = {one.candidate_id: known[one.candidate_id] for one in ready if one.candidate_id in known}
     return {
         # By its name alone: a home may have moved since.
         candidate_id: folder / outcome.artifact.name
         for candidate_id, outcome in measured.items()
-        if isinstance(outcome, Measurement) and _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
+        if _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
     }
 
 

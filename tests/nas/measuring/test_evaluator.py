@@ -1,61 +1,93 @@
-"""Which measurements an evaluation may take for its own."""
+"""What an evaluation takes from the store: nothing that is known is prepared, compiled or timed again."""
 
 from dataclasses import replace
 
-from hw_profiles.measurement import MeasurementFailure
-from nas.measuring.evaluator import known_latencies
-from nas.store import Store
-from tests.nas.store.rows import PROFILE, measurement, put_candidates, put_device, put_supernet
+import numpy as np
+import pytest
 
-ONE, OTHER = "1" * 64, "2" * 64
-
-
-def stored_candidates(store: Store, count: int) -> tuple[str, ...]:
-    put_device(store)
-    put_supernet(store, ONE)
-    put_supernet(store, OTHER)
-    return put_candidates(store, count)
-
-
-def test_the_newest_measurement_counts(store: Store) -> None:
-    (candidate,) = stored_candidates(store, 1)
-    for p50_ms in (1.5, 1.25):
-        store.measurements.add(measurement(candidate, p50_ms), supernet_id=ONE)
-    assert known_latencies(store, PROFILE)[candidate].latency_p50_ms == 1.25
+from nas.home import Home
+from nas.measuring.context import SearchContext
+from nas.measuring.evaluator import RealEvaluator
+from nas.measuring.network_measurer import local_bench
+from nas.measuring.preparation_pool import PreparationPool
+from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
+from nas.progress import SilentProgress
+from nas.store.evaluations import Evaluation
+from nas.store.store import open_store
+from nas.workspace import Workspace
+from search_spaces.errors import NasError
+from tests.nas.measuring.test_device_measurements import failure
+from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, measurement, put_candidates, put_device, put_supernet
 
 
-def test_another_supernets_artifact_is_never_taken_for_ones_own(store: Store) -> None:
-    first, second = stored_candidates(store, 2)
-    store.measurements.add(measurement(first), supernet_id=ONE)
-    store.measurements.add(measurement(first, 1.6), supernet_id=OTHER)
-    store.measurements.add(measurement(second), supernet_id=OTHER)
-    assert known_latencies(store, PROFILE, supernet_id=ONE) == {first: measurement(first)}
-    assert set(known_latencies(store, PROFILE)) == {first, second}
-
-
-def test_untrained_networks_and_other_devices_do_not_count(store: Store) -> None:
-    first, second = stored_candidates(store, 2)
-    store.measurements.add(measurement(first))
-    changed = replace(PROFILE, runtime_version="0.28.0")
-    store.measurements.add(replace(measurement(second), fingerprint=changed.fingerprint), supernet_id=ONE)
-    assert known_latencies(store, PROFILE) == {}
-
-
-def test_lasting_failures_count_and_passing_ones_are_tried_again(store: Store) -> None:
-    first, second = stored_candidates(store, 2)
-
-    def failure(candidate_id: str, stage: str) -> MeasurementFailure:
-        return MeasurementFailure.from_json(
-            {
-                "candidate_id": candidate_id,
-                "profile_id": PROFILE.id,
-                "fingerprint": PROFILE.fingerprint,
-                "stage": stage,
-                "message": "it failed",
-                "measured_at": "2026-01-01T00:00:00+00:00",
-            }
+@pytest.fixture
+def context(tmp_path):
+    """A supernet whose files do not exist: whoever prepares one of its networks fails."""
+    with open_store(tmp_path / "hwnas.db") as store:
+        put_device(store)
+        supernet = store.supernets.get(put_supernet(store))
+        workspace = Workspace(Home(tmp_path), store)
+        source = SupernetWeightSource(
+            supernet_id=SUPERNET_ID,
+            space_name=SPACE.name,
+            task=SPACE.task,
+            folder=workspace.supernet_folder(supernet),
+            data="npz:gone.npz",
+            cache=tmp_path / "cache",
+            settings=PreparationSettings(),
         )
+        with PreparationPool(source, processes=1) as pool:
+            yield SearchContext(
+                workspace=workspace, supernet=supernet, profile=PROFILE, pool=pool, progress=SilentProgress()
+            )
 
-    store.measurements.add(failure(first, "compile"), supernet_id=ONE)
-    store.measurements.add(failure(second, "timeout"), supernet_id=ONE)
-    assert known_latencies(store, PROFILE, supernet_id=ONE) == {first: failure(first, "compile")}
+
+def evaluate(context, ids, metrics=()):
+    rows = np.array([context.store.candidates.get(one).genotype for one in ids])
+    with local_bench(context.device, SUPERNET_ID) as bench:
+        return RealEvaluator(context, bench, metrics).evaluate(rows)
+
+
+def accuracy(candidate_id):
+    return Evaluation(supernet_id=SUPERNET_ID, candidate_id=candidate_id, part="val", accuracy=0.75, images=400)
+
+
+def test_a_calibrations_latency_is_a_searchs(context):
+    first, second = put_candidates(context.store, 2)
+    context.store.evaluations.put([accuracy(first), accuracy(second)])
+    context.store.measurements.add(measurement(first, 1.25))
+    context.store.measurements.add(replace(measurement(second), quality="noisy"), supernet_id=SUPERNET_ID)
+    known, noisy = evaluate(context, (first, second))
+    assert known.metrics == {"accuracy": 0.75, "latency_p50_ms": 1.25, "latency_p95_ms": 1.75, "size_bytes": 1000.0}
+    assert (known.images_val, known.quality, noisy.quality) == (400, "ok", "noisy")
+
+
+def test_a_lasting_failure_of_the_supernets_own_artifact_is_the_outcome(context):
+    (one,) = put_candidates(context.store, 1)
+    context.store.evaluations.put([accuracy(one)])
+    context.store.measurements.add(measurement(one))
+    context.store.measurements.add(failure(one, "check"), supernet_id=SUPERNET_ID)
+    (outcome,) = evaluate(context, (one,))
+    assert outcome.failure == "it failed"
+
+
+def test_what_is_not_known_is_prepared(context):
+    (one,) = put_candidates(context.store, 1)
+    context.store.measurements.add(measurement(one))
+    with pytest.raises(NasError, match="train"):
+        evaluate(context, (one,))
+
+
+def test_metrics_of_the_running_artifact_come_along_and_may_be_required(context):
+    first, second = put_candidates(context.store, 2)
+    context.store.evaluations.put([accuracy(first), accuracy(second)])
+    whole = replace(measurement(first), load_time_ms=3.0, peak_memory_bytes=5000)
+    context.store.measurements.add(measurement(first))
+    context.store.measurements.add(whole)
+    context.store.measurements.add(measurement(second))
+    (outcome,) = evaluate(context, (first,), ("accuracy", "peak_memory_bytes", "load_time_ms"))
+    assert (outcome.metrics["load_time_ms"], outcome.metrics["peak_memory_bytes"]) == (3.0, 5000.0)
+    (known,) = evaluate(context, (second,), ("accuracy", "latency_p50_ms"))
+    assert "load_time_ms" not in known.metrics
+    with pytest.raises(NasError, match="train"):
+        evaluate(context, (second,), ("load_time_ms",))

@@ -7,7 +7,8 @@ import pytest
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.runtimes.registry import get_runtime
-from nas.measuring.untrained_networks import UntrainedPreparer
+from nas.measuring.preparation import NetworkPreparer
+from nas.measuring.random_weights import RandomWeightSource
 from nas.workflows.population import population
 from tests.nas.networks.spaces import ODD_SPACES, SMALL_SPACES, label
 
@@ -23,7 +24,7 @@ def test_a_compiled_network_reproduces_the_reference(space, runtime, tmp_path):
     compiler, profile = get_runtime(runtime), PROFILES[runtime]
     with warnings.catch_warnings():  # the exporters' own deprecations
         warnings.simplefilter("ignore")
-        files = UntrainedPreparer(space, tmp_path).prepare(genotype)
+        files = NetworkPreparer(RandomWeightSource.from_space(space, tmp_path)).prepare(genotype).network_files
         executable = compiler.load(compiler.compile(files, profile, tmp_path), profile)
     reference = np.load(files.reference)
     found = np.concatenate([executable.run(image[None]) for image in reference["input"]])

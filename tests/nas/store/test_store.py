@@ -14,6 +14,7 @@ from nas.store import Store, open_store
 from nas.store.artifacts import Artifact
 from nas.store.errors import NotStoredError, StoreConflictError, StoreError
 from nas.store.evaluations import Evaluation
+from nas.store.predictors import NewPredictor
 from nas.store.tables import EvaluationRow
 from search_spaces.errors import InvalidGenotypeError
 from tests.databases import SteppedClock
@@ -256,15 +257,17 @@ def test_the_latest_predictor_is_of_the_asked_kind(store: Store, clock: SteppedC
 
     def put(revision: str, kind: str, profile_id: str | None) -> None:
         store.predictors.put(
-            revision=revision,
-            kind=kind,  # type: ignore[arg-type]
-            profile_id=profile_id,
-            space=SPACE.name,
-            supernet_id=None,
-            data_sha256="e" * 64,
-            schema_version="1",
-            metrics={"mape_pct": 4.5},
-            folder=revision,
+            NewPredictor(
+                id=revision,
+                kind=kind,  # type: ignore[arg-type]
+                profile_id=profile_id,
+                space=SPACE.name,
+                supernet_id=None,
+                data_sha256="e" * 64,
+                schema_version="1",
+                metrics={"mape_pct": 4.5},
+                folder=revision,
+            )
         )
 
     put("r1", "latency", PROFILE.id)

@@ -1,0 +1,129 @@
+"""A supernet's weights: networks that are cut out of it, with their own batch-norm statistics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from nas.measuring.deployed_files import FloatImages
+from nas.measuring.weight_source import ValidationImages
+from search_spaces.errors import NasError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.registry import get_space
+from search_spaces.space import IntArray
+from search_spaces.task import ImageTask
+
+if TYPE_CHECKING:
+    from nas.networks.network import UnitNetwork
+    from nas.supernet.static_network import StaticNetwork
+    from nas.supernet.supernet import Supernet
+    from nas.training.prepared_data import PreparedData
+
+_REFERENCE_IMAGES: Final = 8
+_QUANTIZED_TOLERANCE: Final = 0.1
+
+
+class ChangedDataError(NasError):
+    """Data that is not what a supernet was trained on."""
+
+    code: ClassVar[str] = "changed-data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationSettings:
+    """How candidates are prepared."""
+
+    calibration_images: int = 128
+    """Images that activation ranges are taken from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupernetWeightSource:
+    """A stored supernet and the data that it was trained on."""
+
+    supernet_id: str
+    space_name: str
+    task: ImageTask
+    folder: Path
+    """Of the supernet."""
+    data: str
+    """As given to ``--data``."""
+    cache: Path
+    settings: PreparationSettings
+
+    @property
+    def space(self) -> MobileNetV3Space:
+        """See :class:`nas.measuring.weight_source.WeightSource`."""
+        return cast("MobileNetV3Space", get_space(self.space_name, self.task))
+
+    @property
+    def quantized_tolerance(self) -> float:
+        """A value on a rounding boundary may flip, and the flip travels on."""
+        return _QUANTIZED_TOLERANCE
+
+    def load(self) -> "SupernetWeights":
+        """Loads supernet and images.
+
+        Raises:
+            NasError: if the supernet or its data cannot be loaded, or the data changed.
+        """
+        from nas.data.sources import load_dataset  # noqa: PLC0415 - the process that owns the pool needs none of these
+        from nas.training.prepared_data import prepare  # noqa: PLC0415
+        from nas.training.record import load_supernet  # noqa: PLC0415
+
+        supernet, record = load_supernet(self.folder)
+        dataset = load_dataset(self.data)
+        if dataset.fingerprint != record.data_fingerprint:
+            raise ChangedDataError(
+                f"the data set {self.data} is not what the supernet was trained on (its content changed);"
+                " restore it, or train again."
+            )
+        return SupernetWeights(supernet, prepare(dataset, record.settings), self.settings)
+
+
+class SupernetWeights:
+    """See :class:`nas.measuring.weight_source.Weights`. All but the validation images are training images."""
+
+    def __init__(self, supernet: "Supernet", data: "PreparedData", settings: PreparationSettings) -> None:
+        self._supernet = supernet
+        self._recalibration = data.recalibration_images
+        recalibration = self._recalibration.numpy()
+        self.reference: FloatImages = recalibration[-_REFERENCE_IMAGES:]
+        self.calibration: FloatImages = recalibration[: settings.calibration_images]
+        self._validation = ValidationImages(
+            images=data.validation_images.numpy(), labels=data.validation_labels.numpy()
+        )
+
+    @property
+    def validation(self) -> ValidationImages:
+        """The supernet's own validation split: the same images for every candidate."""
+        return self._validation
+
+    def network(self, genotype: IntArray) -> "UnitNetwork":
+        """The network cut out of the supernet, batch norm recalibrated."""
+        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
+        from nas.supernet.extraction import extract  # noqa: PLC0415
+
+        network = extract(self._supernet, genotype)
+        recalibrate_batch_norm(network, self._recalibration)
+        return network.eval()
+
+    def save(self, network: "UnitNetwork", path: Path) -> None:
+        """Writes a safetensors file."""
+        from nas.supernet.static_network import save_network  # noqa: PLC0415
+
+        save_network(cast("StaticNetwork", network), path)
+
+    def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
+        """See :class:`nas.measuring.weight_source.Weights`; nothing is exported."""
+        import torch  # noqa: PLC0415
+
+        from nas.evaluation.accuracy import evaluate_subnet  # noqa: PLC0415
+
+        _, accuracy = evaluate_subnet(
+            self._supernet,
+            genotype,
+            recalibration_images=self._recalibration,
+            images=torch.from_numpy(self._validation.images),
+            labels=torch.from_numpy(self._validation.labels),
+        )
+        return accuracy, len(self._validation.labels)
