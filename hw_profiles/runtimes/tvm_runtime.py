@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - a runtime is imported when it is used: naming and describing it must be fast
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hw_profiles.errors import ArtifactError, CompileError
+from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
 from hw_profiles.network_files import InputFile, NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution, Precision
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 3
+RECIPE: Final = 4
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -222,7 +223,15 @@ def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN4
     # The default pipeline would fuse once more, and scheduled kernels must not be.
     to_machine = tvm.transform.Sequential(pipeline.dataflow_lower_passes(target) + pipeline.finalize_passes(target))
     with target:
-        kernels = schedule_kernels(to_kernels(fold_constants(to_channels_last(module))), _registers(profile))
+        lowered = to_kernels(fold_constants(to_channels_last(module)))
+        kernels, scalar = schedule_kernels(lowered, _registers(profile))
+        if scalar:
+            total = sum(isinstance(function, tvm.tirx.PrimFunc) for function in kernels.functions.values())
+            warnings.warn(
+                f"no schedule fits {len(scalar)} of {total} kernels, which stay scalar and slow: {', '.join(scalar)}.",
+                CompileWarning,
+                stacklevel=2,
+            )
         return tvm.compile(kernels, target=target, relax_pipeline=to_machine)
 
 

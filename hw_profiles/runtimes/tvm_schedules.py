@@ -15,6 +15,8 @@ from tvm import s_tir, tirx
 
 _MAX_PIXELS: Final = 8
 _MAX_CHANNEL_VECTORS: Final = 4
+_DEPTHWISE_SUMS: Final = 2
+"""Axes that a depthwise convolution sums over; its pixels share no weights worth a wider tile."""
 _SPATIAL: Final = 0
 """TVM's number of an axis that is not summed over."""
 
@@ -29,24 +31,31 @@ class Registers:
     """How many may hold sums; inputs and weights need the others."""
 
 
-def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> "tvm.IRModule":
-    """Schedules every kernel of a lowered module; one that fits no rule stays as it is.
+def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> tuple["tvm.IRModule", tuple[str, ...]]:
+    """Schedules every kernel of a lowered module.
 
     Args:
         module: After ``FuseTIR``, before the virtual machine's lowering.
         registers: Of the processor that the code is for.
+
+    Returns:
+        The module, and the names of the kernels that fit no rule: they stay plain scalar loops.
     """
-    scheduled = {
-        name: _scheduled(function, registers) for name, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc)
+    kernels = {
+        name: function for name, function in module.functions.items() if isinstance(function, tirx.PrimFunc)
     }  # fmt: skip
     module = module.clone()
-    for name, function in scheduled.items():
-        module.update_func(name, function)
-    return module
+    scalar: list[str] = []
+    for name, function in kernels.items():
+        scheduled = _scheduled(function, registers)
+        if scheduled is None:
+            scalar.append(str(name.name_hint))
+        else:
+            module.update_func(name, scheduled)
+    return module, tuple(sorted(scalar))
 
 
-def _scheduled(function: Any, registers: Registers) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def _scheduled(function: Any, registers: Registers) -> Any | None:  # noqa: ANN401 - TVM has no type annotations
     for rule in (_tile_reduction, _vectorize_elementwise):
         schedule = s_tir.Schedule(function)
         try:
@@ -54,7 +63,7 @@ def _scheduled(function: Any, registers: Registers) -> Any:  # noqa: ANN401 - TV
                 return schedule.mod["main"].with_attrs(function.attrs)
         except s_tir.ScheduleError:
             continue  # not this rule's form
-    return function
+    return None
 
 
 def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN401 - TVM has no type annotations
@@ -83,8 +92,14 @@ def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN40
     outer, tile = [*spatial[:-1], channel_tiles], [vector]
     if len(spatial) > 1:
         most_pixels = min(registers.accumulators // vectors, _MAX_PIXELS)
-        pixels = _largest_divisor(_extent(schedule, spatial[-2]), most_pixels)
+        side = _extent(schedule, spatial[-2])
+        pixels = _largest_divisor(side, most_pixels)
+        if pixels == 1 and len(summed) > _DEPTHWISE_SUMS:
+            # A prime side: equal tiles and a shorter one, in a copy of the loop so that no other is guarded.
+            pixels = -(-side // -(-side // most_pixels))
         pixel_tiles, pixel = schedule.split(spatial[-2], [None, pixels])
+        if side % pixels:
+            schedule.annotate(pixel_tiles, "pragma_loop_partition_hint", 1)
         outer, tile = [*spatial[:-2], pixel_tiles, channel_tiles], [pixel, vector]
     if _read_elements(schedule, total, 1) > _read_elements(schedule, total, 0):
         # The larger of the two is read once: each tile's weights serve all pixels before the next ones come.

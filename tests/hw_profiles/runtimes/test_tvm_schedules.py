@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from hw_profiles.agreement import check_agreement
+from hw_profiles.compiling import CompilePool
 from hw_profiles.detect import Processor, detect_profiles, resolve_profile
+from hw_profiles.errors import CompileWarning
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.runtimes.tvm_runtime import TvmRuntime, target_of
 
@@ -36,15 +38,20 @@ class Kernels(nn.Module):
         return self.linear(self.strided(inner).mean((2, 3)))
 
 
-def _files(folder, channels, kernel, stride, side) -> NetworkFiles:
+def _kernel_files(folder, channels, kernel, stride, side) -> NetworkFiles:
     torch.manual_seed(0)
-    network = Kernels(channels, kernel, stride).eval()
+    return _files(folder, Kernels(channels, kernel, stride), side)
+
+
+def _files(folder, network, side) -> NetworkFiles:
+    torch.manual_seed(0)
+    network = network.eval()
     images = torch.randn(2, 3, side, side)
     torch.export.save(torch.export.export(network, (images[:1],)), folder / "network.pt2")
     with torch.no_grad():
         np.savez(folder / "reference.npz", input=images.numpy(), output=network(images).numpy())
     return NetworkFiles(
-        name=f"k{channels}-{kernel}-{stride}-{side}",
+        name=f"network-{side}",
         onnx=folder / "none.onnx",
         exported_program=folder / "network.pt2",
         reference=folder / "reference.npz",
@@ -53,13 +60,40 @@ def _files(folder, channels, kernel, stride, side) -> NetworkFiles:
 
 @pytest.mark.parametrize(
     ("channels", "kernel", "stride", "side"),
-    [(8, 3, 1, 28), (24, 5, 2, 27), (13, 3, 1, 22), (48, 7, 2, 30), (1, 3, 1, 9), (144, 5, 1, 14)],
+    [(8, 3, 1, 28), (24, 5, 2, 27), (13, 3, 1, 22), (48, 7, 2, 30), (1, 3, 1, 9), (144, 5, 1, 14)]
+    # Prime sides (13, 17, 31 and 7): tiles of several pixels and a shorter one.
+    + [(24, 3, 1, 26), (64, 5, 1, 34), (16, 3, 1, 62), (64, 3, 2, 26)],
 )
 def test_every_shape_agrees_with_pytorch(tmp_path, channels, kernel, stride, side):
-    files = _files(tmp_path, channels, kernel, stride, side)
+    files = _kernel_files(tmp_path, channels, kernel, stride, side)
     profile, runtime = resolve_profile("local-cpu/tvm"), TvmRuntime()
     artifact = runtime.compile(files, profile, tmp_path)
     assert check_agreement(runtime.load(artifact, profile), files).max_abs_error < 1e-5
+
+
+class Softmax(nn.Module):
+    """Its maximum and its sum are two reductions in one kernel, for which there is no schedule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 8 * 8, 5)
+
+    def forward(self, image):
+        return torch.softmax(self.linear(image.flatten(1)), 1)
+
+
+def test_kernels_without_a_schedule_are_counted_and_named(tmp_path):
+    files = _files(tmp_path, Softmax(), 8)
+    profile, runtime = resolve_profile("local-cpu/tvm"), TvmRuntime()
+    with pytest.warns(CompileWarning, match=r"no schedule fits 1 of \d kernels, .*: \w*softmax"):
+        artifact = runtime.compile(files, profile, tmp_path)
+    assert check_agreement(runtime.load(artifact, profile), files).max_abs_error < 1e-5
+    warned = []
+    with CompilePool(profile, tmp_path / "pool", workers=1, on_warning=lambda *said: warned.append(said)) as pool:
+        (compiled,) = pool.compile([files], check=True)
+    assert compiled.exists()
+    assert [(name, "softmax" in message) for name, message in warned] == [(files.name, True)]
+    assert "softmax" in (tmp_path / "pool" / "compiler-tvm-0.log").read_text()
 
 
 @pytest.mark.parametrize("isa", [(), ("avx2", "fma", "f16c", "avx", "sse4_2")])
@@ -67,7 +101,7 @@ def test_older_processors_get_narrower_vectors(tmp_path, isa):
     local = resolve_profile("local-cpu/tvm")
     if not set(isa) <= set(local.isa):
         pytest.skip("this processor cannot run the code")
-    files = _files(tmp_path, 24, 3, 1, 20)
+    files = _kernel_files(tmp_path, 24, 3, 1, 20)
     profile, runtime = dataclasses.replace(local, isa=isa), TvmRuntime()
     artifact = runtime.compile(files, profile, tmp_path)
     assert check_agreement(runtime.load(artifact, profile), files).max_abs_error < 1e-5

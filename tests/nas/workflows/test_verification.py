@@ -3,6 +3,7 @@
 import pytest
 
 from hw_profiles.detect import resolve_profile
+from hw_profiles.errors import MeasuringError
 from nas.home import Home
 from nas.measuring.context import SearchContext
 from nas.progress import SilentProgress
@@ -64,12 +65,12 @@ def test_a_finalist_of_onnx_runtime_outlives_a_failing_tvm(hwnas, monkeypatch, t
 
 
 @pytest.mark.usefixtures("supernet")
-def test_a_finalist_of_tvm_has_its_own_library_or_is_left_out(hwnas, monkeypatch, tmp_path):
+def test_a_finalist_of_tvm_has_its_own_library_and_needs_tvm(hwnas, monkeypatch, tmp_path):
     messages = []
     (one,) = verified_smallest(hwnas.home, "local-cpu/tvm", messages).values()
     assert set(one.files) == {"onnx", "tvm", "weights"}
     assert one.files["tvm"].sha256 == one.measurement.artifact_sha256
     monkeypatch.setenv("PATH", str(tmp_path))
     one.measurement.artifact.unlink()
-    assert verified_smallest(hwnas.home, "local-cpu/tvm", messages) == {}
-    assert "left out (compile)" in messages[-1]
+    with pytest.raises(MeasuringError, match=r"fails on local-cpu/tvm \(compile\).*install gcc"):
+        verified_smallest(hwnas.home, "local-cpu/tvm", messages)
