@@ -26,26 +26,29 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
     seen = {row.tobytes() for row in corners}
     pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
     rows = np.concatenate([corners, pool])
-    return rows[_farthest_first(_embedding(space, rows), len(corners), count)]
-
-
-def spread_candidates(space: SearchSpace, candidates: IntArray, count: int) -> IntArray:
-    """The same among given distinct genotypes, shape ``(k, genes)``: the cheapest and the dearest first."""
-    macs = CostFacts(space).column("macs", candidates)
-    ends = [int(macs.argmin()), int(macs.argmax())]
-    rows = candidates[[*ends, *np.setdiff1d(np.arange(len(candidates)), ends)]]
-    return rows[_farthest_first(_embedding(space, rows), len(set(ends)), count)]
-
-
-def _farthest_first(places: FloatArray, given: int, count: int) -> list[int]:
-    """Row numbers: the first ``given``, then one after another the farthest from all before."""
-    chosen = list(range(given))
+    places = _embedding(space, rows)
+    chosen = list(range(len(corners)))
     distance = np.min([((places - places[row]) ** 2).sum(axis=1) for row in chosen], axis=0)
     while len(chosen) < min(count, len(places)):
         farthest = int(distance.argmax())
         chosen.append(farthest)
         distance = np.minimum(distance, ((places - places[farthest]) ** 2).sum(axis=1))
-    return chosen[:count]
+    return rows[chosen]
+
+
+def stratified_candidates(space: SearchSpace, candidates: IntArray, count: int, seed: int) -> IntArray:
+    """A start among given distinct genotypes, shape ``(k, genes)``: both ends of the cost and a draw per stratum.
+
+    The cheapest and the most expensive candidate, then one random candidate from each of as many strata of
+    log MACs as are left, by rising cost. Draws, not extremes, fill the middle: predictors learn most
+    from networks like those that they will predict.
+    """
+    order = np.argsort(CostFacts(space).column("macs", candidates), kind="stable")
+    if count >= len(order) or count < 3:
+        return candidates[order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).astype(np.int64))]]
+    rng = np.random.default_rng(seed)
+    drawn = [int(rng.choice(stratum)) for stratum in np.array_split(order[1:-1], count - 2)]
+    return candidates[[int(order[0]), int(order[-1]), *drawn]]
 
 
 def _corners(space: SearchSpace) -> IntArray:

@@ -25,7 +25,7 @@ from nas.search.metric_predictors import (
 from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
 from nas.search.selection import choose_batch, unit_scale
 from nas.search.study import Archive
-from predictors.known_accuracy import KnownAccuracies, KnownAccuracyPredictor
+from predictors.known_accuracy import BasePredictor, KnownAccuracies, KnownAccuracyPredictor
 from predictors.prediction import Prediction
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
@@ -67,7 +67,7 @@ class PredictorFits:
     """How to fit both predictors to ``(genotypes, values)``; values as latency in ms, accuracy as fraction."""
 
     latency: Callable[[IntArray, FloatArray], Predictor]
-    accuracy: Callable[[IntArray, FloatArray], Predictor]
+    accuracy: Callable[[IntArray, FloatArray], BasePredictor]
     screening: Screening | None = None
     latency_margin: Callable[[IntArray], float] = _no_margin
     """By how much log latencies must stay below a limit to keep it when measured again, from what was measured."""
@@ -162,7 +162,7 @@ class Proposer:
         self._limit_margin = _Z90_ONE_SIDED * float(np.median(posterior.total_std))
         self._accuracy: Predictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
 
-    def _posterior(self, base: Predictor, readings: KnownAccuracies) -> AccuracyPosterior:
+    def _posterior(self, base: BasePredictor, readings: KnownAccuracies) -> AccuracyPosterior:
         # What was looked up was counted on the same images as what was evaluated.
         images = np.full(len(readings.accuracy), self._archive.images_val.max(initial=0))
         images[: len(self._archive.images_val)] = self._archive.images_val
@@ -241,27 +241,19 @@ class Proposer:
         return Scores(objectives=self._settings.objectives.losses(values), violations=violations)
 
     def _choose(self, pool: IntArray, count: int) -> IntArray:
-        """Rows of the pool by sampled gains.
-
-        One sample per architecture: its policies' errors are much the same, and of many independent
-        samples the luckiest would win.
-        """
-        _, architecture = np.unique(self._space.unquantized(pool), axis=0, return_inverse=True)
+        """Rows of the pool by expected gains, times the probability that the constraints hold."""
         predictions = self._predictors.predict(pool, self._names)
-        draws: dict[str, FloatArray] = {}
-        columns = []
-        for objective in self._settings.objectives.items:
-            # The two latencies err together: one network is slower or faster than predicted.
-            cause = LATENCY_P50_MS.name if objective.metric == LATENCY_P95_MS else objective.metric.name
-            if cause not in draws:
-                draws[cause] = self._rng.standard_normal(len(pool))[architecture.ravel()]
-            mean, std = loss_moments(objective.metric, predictions[objective.metric.name])
-            sample = mean + std * draws[cause]
-            columns.append(np.clip(sample, 0.0, 1.0) if objective.metric == ACCURACY else sample)
-        sampled, measured, reference = unit_scale(np.stack(columns, axis=1), self._measured())
+        moments = [
+            loss_moments(objective.metric, predictions[objective.metric.name])
+            for objective in self._settings.objectives.items
+        ]
+        measured = self._measured()
+        low, width, reference = unit_scale(measured)
+        mean = (np.stack([mean for mean, _ in moments], axis=1) - low) / width
+        std = np.stack([std for _, std in moments], axis=1) / width
         constraints = self._tightened()
         weights = feasibility(constraints, predictions) if constraints else None
-        return choose_batch(sampled, measured, reference, count, weights)
+        return choose_batch(mean, std, (measured - low) / width, reference, count, weights)
 
     def _measured(self) -> FloatArray:
         """Losses of what was evaluated, accuracies as expected by the posterior."""

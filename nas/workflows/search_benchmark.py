@@ -14,7 +14,7 @@ import numpy as np
 
 from hw_profiles.measurement_table import MeasurementTable
 from nas.metrics import Objectives
-from nas.search.design import spread_candidates
+from nas.search.design import stratified_candidates
 from nas.search.generation import Generation
 from nas.search.loop import METHODS, Method, SearchProblem, SearchSettings, run_search
 from nas.search.outcome import Outcome
@@ -24,9 +24,6 @@ from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
 from search_spaces.registry import get_space
 from search_spaces.space import IntArray, SearchSpace
-
-_DESIGN_POOL = 500
-"""Random rows of the table that a seed's designed set is chosen from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +170,9 @@ def _search(
     seed: int,
     report: Callable[[Generation, int], None],
 ) -> None:
-    rng = np.random.default_rng(seed)
-    drawn = rng.permutation(landscape.genotypes)[:_DESIGN_POOL]
     problem = SearchProblem(
         space=landscape.space,
-        design=spread_candidates(landscape.space, drawn, plan.batch),
+        design=stratified_candidates(landscape.space, landscape.genotypes, plan.batch, seed),
         evaluator=landscape,
         fits=default_fits(landscape.space),
     )

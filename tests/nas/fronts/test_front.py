@@ -41,7 +41,7 @@ def _front() -> Front:
     )
 
 
-LATER_FIELDS = {"random_budget", "supernet", "fingerprint", "method", "budget", "objectives", "limits"}
+LATER_FIELDS = {"supernet", "fingerprint", "method", "budget", "random_budget", "objectives", "limits"}
 
 
 def test_a_front_survives_its_bytes() -> None:

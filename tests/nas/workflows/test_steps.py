@@ -24,6 +24,9 @@ MEMBER_KEYS = {
     "latency_p95_ms",
     "accuracy_val",
     "accuracy_test",
+    "accuracy",
+    "metrics",
+    "quality",
     "artifacts",
 }
 
@@ -64,7 +67,7 @@ def test_a_front_follows_the_contract(searched):
         assert member["latency_p50_ms"]["measured"] > 0
         assert 0 <= member["accuracy_test"] <= 1
     latencies = [member["latency_p50_ms"]["measured"] for member in searched["members"]]
-    accuracies = [member["accuracy_val"] for member in searched["members"]]
+    accuracies = [member["accuracy"]["expected"] for member in searched["members"]]
     assert latencies == sorted(latencies)
     assert accuracies == sorted(accuracies)
 
