@@ -206,7 +206,10 @@ class MeasurementOut(BaseModel):
 class ArtifactOut(BaseModel):
     """A file of a candidate."""
 
-    kind: Literal["onnx", "tvm", "weights", "manifest"]
+    kind: str = Field(
+        description="`onnx`, `weights`, `manifest`, or the kind of a runtime's own files, such as `tvm`.",
+        examples=["onnx"],
+    )
     sha256: str
     size_bytes: int
     url: str

@@ -25,7 +25,8 @@ CompileOutcome = Path | MeasurementFailure
 class CompilePool:
     """A context manager over compiling workers of one profile; each starts with its first candidate.
 
-    A candidate that crashes or hangs a worker costs that worker alone.
+    A candidate that crashes or hangs a worker costs that worker alone. ``on_warning`` is called
+    with a network's name and each warning of its compilation, which is in the worker's log, too.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class CompilePool:
         workers: int | None = None,
         deadline_s: float = 120.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_warning: Callable[[str, str], None] = lambda _name, _message: None,
     ) -> None:
         self._profile = profile
         self._folder = folder
         self._deadline_s = deadline_s
         self._now = now
+        self._on_warning = on_warning
         count = workers or max(1, os.cpu_count() or 1)
         self._workers = [
             WorkerProcess(profile, folder / f"compiler-{profile.runtime}-{number}.log") for number in range(count)
@@ -60,9 +63,18 @@ class CompilePool:
             worker.close()
 
     def compile(
-        self, batch: Sequence[NetworkFiles], on_done: Callable[[int], None] = lambda _done: None
+        self,
+        batch: Sequence[NetworkFiles],
+        on_done: Callable[[int], None] = lambda _done: None,
+        *,
+        check: bool = False,
     ) -> list[CompileOutcome]:
-        """The artifact of each candidate, or why there is none, in order; ``on_done`` hears how many are done.
+        """The artifact of each candidate, or why there is none, in order.
+
+        Args:
+            batch: the candidates.
+            on_done: called with the number of candidates that are done.
+            check: whether outputs are compared, too: a measuring session does so before it times an artifact.
 
         Raises:
             MeasuringError: where no worker starts.
@@ -74,7 +86,7 @@ class CompilePool:
         def compile_one(files: NetworkFiles) -> CompileOutcome:
             worker = idle.get()
             try:
-                return self._compile(worker, files)
+                return self._compile(worker, files, check=check)
             finally:
                 idle.put(worker)
 
@@ -93,13 +105,20 @@ class CompilePool:
             threads.shutdown()
         return outcomes
 
-    def _compile(self, worker: WorkerProcess, files: NetworkFiles) -> CompileOutcome:
+    def _compile(self, worker: WorkerProcess, files: NetworkFiles, *, check: bool) -> CompileOutcome:
         request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
         try:
-            reply = worker.request(request, deadline_s=self._deadline_s)
+            compiled = reply = worker.request(request, deadline_s=self._deadline_s)
+            if check and compiled["ok"]:
+                request = {"command": "check", "files": files.as_json(), "artifact": compiled["artifact"]}
+                reply = worker.request(request, deadline_s=self._deadline_s)
         except WorkerLostError as error:
             return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
-        return Path(reply["artifact"]) if reply["ok"] else self._failure(files, reply["stage"], reply["message"])
+        if not reply["ok"]:
+            return self._failure(files, reply["stage"], reply["message"])
+        for message in compiled["warnings"]:
+            self._on_warning(files.name, message)
+        return Path(compiled["artifact"])
 
     def _failure(self, files: NetworkFiles, stage: str, message: str) -> MeasurementFailure:
         return MeasurementFailure.from_json(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from hw_profiles.profile import DeviceProfile
+from hw_profiles.runtimes.protocol import Runtime
 from hw_profiles.runtimes.registry import get_runtime, runtime_names
 from search_spaces.errors import UnknownNameError
 
@@ -51,21 +52,7 @@ def detect_processor(cpuinfo: Path = _CPUINFO) -> Processor:
 def detect_profiles(processor: Processor | None = None) -> tuple[DeviceProfile, ...]:
     """One profile for each installed runtime on the local processor: one thread, batch 1."""
     found = processor or detect_processor()
-    runtimes = [get_runtime(name) for name in runtime_names()]
-    return tuple(
-        DeviceProfile(
-            id=f"{LOCAL_DEVICE}/{runtime.name}",
-            device=LOCAL_DEVICE,
-            runtime=runtime.name,
-            runtime_version=runtime.version,
-            processor=found.name,
-            architecture=found.architecture,
-            isa=found.isa,
-            cores=found.cores,
-            precisions=runtime.precisions(found.isa),
-        )
-        for runtime in runtimes
-    )
+    return tuple(_profile_of(get_runtime(name), found) for name in runtime_names())
 
 
 def resolve_profile(profile_id: str, folder: Path | None = None) -> DeviceProfile:
@@ -82,6 +69,22 @@ def resolve_profile(profile_id: str, folder: Path | None = None) -> DeviceProfil
     if profile_id not in known:
         raise UnknownNameError("device", profile_id, tuple(sorted(known)))
     return known[profile_id]
+
+
+def _profile_of(runtime: Runtime, processor: Processor) -> DeviceProfile:
+    precisions = runtime.precisions(processor.isa)
+    return DeviceProfile(
+        id=f"{LOCAL_DEVICE}/{runtime.name}",
+        device=LOCAL_DEVICE,
+        runtime=runtime.name,
+        runtime_version=runtime.version,
+        processor=processor.name,
+        architecture=processor.architecture,
+        isa=processor.isa,
+        cores=processor.cores,
+        precisions=precisions,
+        weight_bits={precision: runtime.weight_bits(precision) for precision in precisions},
+    )
 
 
 def _first_entry(cpuinfo: str) -> dict[str, str]:

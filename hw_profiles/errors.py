@@ -18,6 +18,10 @@ class CompileError(NasError):
     code: ClassVar[str] = "compile-failed"
 
 
+class CompileWarning(UserWarning):
+    """What a user should know of a network that compiled: it runs, but not as fast as it could."""
+
+
 class ArtifactError(NasError):
     """An artifact that cannot be loaded or run."""
 

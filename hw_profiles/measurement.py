@@ -1,7 +1,7 @@
 """What measuring a candidate on a device gives: a measurement or a failure, both values."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -47,6 +47,10 @@ class Measurement:
     compile_s: float
     measured_at: str
     """UTC, ISO 8601."""
+    load_time_ms: float | None = None
+    """See :mod:`hw_profiles.footprint`; None in measurements of earlier versions."""
+    peak_memory_bytes: int | None = None
+    """See :mod:`hw_profiles.footprint`; None in measurements of earlier versions and where the system does not tell."""
 
     def as_json(self) -> dict[str, Any]:
         """Every field as a JSON object."""
@@ -54,7 +58,7 @@ class Measurement:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Measurement":
-        """Inverse of :meth:`as_json`.
+        """Inverse of :meth:`as_json`; rows of earlier versions may lack what has a default.
 
         Raises:
             MeasuringError: where fields are missing or unknown, or the quality is.
@@ -95,6 +99,8 @@ class MeasurementFailure:
 
 
 def _check_fields(kind: type[Measurement] | type[MeasurementFailure], row: Mapping[str, Any]) -> None:
-    wrong = sorted({entry.name for entry in fields(kind)} ^ row.keys())
+    known = {entry.name for entry in fields(kind)}
+    needed = {entry.name for entry in fields(kind) if entry.default is MISSING}
+    wrong = sorted((row.keys() - known) | (needed - row.keys()))
     if wrong:
         raise MeasuringError(f"a stored {kind.__name__} has missing or unknown fields: {', '.join(wrong)}.")

@@ -160,6 +160,7 @@ class MeasuringSession:
         try:
             self._recheck_when_due()
             compiled, compile_s = (artifact, 0.0) if artifact is not None else self._compile(files)
+            footprint = self._footprint(files, compiled)
             agreement = self._check(files, compiled)
             reading, attempts, quality = self._read(files, compiled)
         except _Failed as failed:
@@ -193,6 +194,8 @@ class MeasuringSession:
             size_bytes=len(content),
             max_abs_error=agreement["max_abs_error"],
             top1_agreement=agreement["top1_agreement"],
+            load_time_ms=footprint["load_time_ms"],
+            peak_memory_bytes=footprint["peak_memory_bytes"],
             compile_s=compile_s,
             measured_at=self._now().isoformat(timespec="seconds"),
         )
@@ -201,6 +204,10 @@ class MeasuringSession:
         request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
         reply = self._request(request, self.settings.compile_deadline_s)
         return Path(reply["artifact"]), float(reply["compile_s"])
+
+    def _footprint(self, files: NetworkFiles, artifact: Path) -> dict[str, Any]:
+        request = {"command": "footprint", "artifact": str(artifact), "reference": str(files.reference)}
+        return self._request(request, self.settings.check_deadline_s)
 
     def _check(self, files: NetworkFiles, artifact: Path) -> dict[str, Any]:
         request = {"command": "check", "files": files.as_json(), "artifact": str(artifact)}

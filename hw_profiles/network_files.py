@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from hw_profiles.errors import CompileError
+
+InputFile = Literal["onnx", "exported_program"]
+"""Files of a network that a runtime may compile from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +16,7 @@ class NetworkFiles:
     """One network as files, with the outputs that its artifact must reproduce.
 
     A float network must agree with ``output`` of the reference. A quantized network is
-    checked against what its ONNX graph says, computed by ONNX Runtime without
+    checked against what its ONNX graph computes without
     optimizations, since rounding to 8 bits moves it away from PyTorch by design; its
     top-1 agreement with ``output`` is recorded and, where asked, demanded.
     """
@@ -29,8 +34,25 @@ class NetworkFiles:
     """Largest absolute error allowed in a float network, as a fraction of the largest reference output."""
     quantized_tolerance: float = 0.1
     """The same for a quantized one: a value on a rounding boundary may flip and the flip travels on."""
+    quantized_median_tolerance: float | None = None
+    """The same on half of the images; None asks nothing."""
     min_top1_agreement: float = 0.0
     """Fraction of reference images on which the largest output must be PyTorch's; 0 asks nothing."""
+
+    def require(self, inputs: tuple[InputFile, ...]) -> None:
+        """Checks that the files which a runtime compiles from are there.
+
+        Raises:
+            CompileError: if one is not; the message names it.
+        """
+        for name in inputs:
+            path: Path | None = getattr(self, name)
+            if path is None or not path.is_file():
+                form = "quantized" if self.quantized else "float"
+                where = "" if path is None else f" ({path.name} is gone)"
+                raise CompileError(
+                    f"network {self.name} ({form}) has no {name}{where}, which the runtime compiles from."
+                )
 
     def as_json(self) -> dict[str, Any]:
         """Every field as a JSON object, paths as strings."""

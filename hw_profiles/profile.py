@@ -19,6 +19,8 @@ Precision = Literal["fp32", "int8"]
 Execution = Literal["native", "emulated"]
 """``native``: kernels compute in that precision. ``emulated``: values are rounded to it, the arithmetic is float."""
 
+_NATIVE_BITS: Final[Mapping[Precision, int]] = MappingProxyType({"fp32": 32, "int8": 8})
+
 _TIMING_FIELDS: Final = (
     "runtime",
     "runtime_version",
@@ -57,6 +59,11 @@ class DeviceProfile:
     batch: int = 1
     precisions: Mapping[Precision, Execution] = field(hash=False)
     """How the kernels that this runtime really launches execute each precision."""
+    weight_bits: Mapping[Precision, int] = field(default_factory=dict, hash=False)
+    """Bits that an artifact stores for a weight, by the precision of its unit.
+
+    A precision that is not given has its own width where it is native, else 32.
+    """
 
     def __post_init__(self) -> None:
         for name in ("id", "device", "runtime", "runtime_version", "processor", "architecture"):
@@ -79,7 +86,18 @@ class DeviceProfile:
                 )
         if "fp32" not in self.precisions:
             raise ProfileError(f"device profile {self.id!r} does not execute fp32; every profile must.")
+        for precision, bits in self.weight_bits.items():
+            if precision not in self.precisions or isinstance(bits, bool) or bits not in (4, 8, 16, 32):
+                raise ProfileError(
+                    f"device profile {self.id!r} stores {precision} weights in {bits!r} bits; give 4, 8, 16 or 32 for "
+                    f"a precision that it executes: {', '.join(self.precisions)}."
+                )
+        stored = {
+            precision: _NATIVE_BITS[precision] if execution == "native" else 32
+            for precision, execution in self.precisions.items()
+        }
         object.__setattr__(self, "precisions", MappingProxyType(dict(self.precisions)))
+        object.__setattr__(self, "weight_bits", MappingProxyType(stored | dict(self.weight_bits)))
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +114,8 @@ class DeviceProfile:
 
     def _as_json(self, names: tuple[str, ...]) -> dict[str, Any]:
         row = {name: getattr(self, name) for name in names}
-        return row | {"isa": list(self.isa), "precisions": dict(self.precisions)}
+        mappings = {name: dict(row[name]) for name in ("precisions", "weight_bits") if name in row}
+        return row | {"isa": list(self.isa)} | mappings
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], *, source: str = "the given profile") -> "DeviceProfile":
@@ -108,8 +127,10 @@ class DeviceProfile:
         expected = {
             "id": str, "device": str, "runtime": str, "runtime_version": str, "processor": str, "architecture": str,
             "isa": list, "cores": int, "threads": int, "batch": int, "precisions": dict,
+            "weight_bits": dict,
         }  # fmt: skip
-        row = {"threads": 1, "batch": 1} | dict(row)
+        defaults: dict[str, Any] = {"threads": 1, "batch": 1, "weight_bits": {}}
+        row = defaults | dict(row)
         wrong = sorted(expected.keys() ^ row.keys())
         if wrong:
             raise ProfileError(
@@ -123,11 +144,12 @@ class DeviceProfile:
     def to_toml(self) -> str:
         """The profile as a TOML document."""
         row = self.as_json()
-        precisions = row.pop("precisions")
+        tables = {name: row.pop(name) for name in ("precisions", "weight_bits")}
         # JSON strings, integers and arrays of strings are TOML as they stand.
         lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in row.items()]
-        table = [f"{name} = {json.dumps(value)}" for name, value in sorted(precisions.items())]
-        return "\n".join([*lines, "", "[precisions]", *table, ""])
+        for title, table in tables.items():
+            lines += ["", f"[{title}]", *(f"{name} = {json.dumps(value)}" for name, value in sorted(table.items()))]
+        return "\n".join([*lines, ""])
 
     @classmethod
     def load(cls, path: Path) -> "DeviceProfile":

@@ -12,14 +12,16 @@ import queue
 import sys
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from hw_profiles.agreement import check_agreement, read_reference
-from hw_profiles.errors import DisagreementError
+from hw_profiles.agreement import read_reference
+from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
+from hw_profiles.footprint import measure_footprint
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
@@ -46,6 +48,7 @@ class Worker:
         self._commands: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
             "prepare": self._prepare,
             "compile": self._compile,
+            "footprint": self._footprint,
             "check": self._check,
             "time": self._time,
         }
@@ -66,14 +69,33 @@ class Worker:
         return {}
 
     def _compile(self, request: Mapping[str, Any]) -> Reply:
+        files = NetworkFiles.from_json(request["files"])
+        if files.quantized and self._profile.executes("int8") is None:
+            raise CompileError(f"{self._profile.id} does not execute int8, and {files.name} is quantized.")
+        files.require(self._runtime.inputs(quantized=files.quantized))
         start = time.perf_counter()
-        artifact = self._runtime.compile(
-            NetworkFiles.from_json(request["files"]), self._profile, Path(request["folder"])
-        )
-        return {"artifact": str(artifact), "compile_s": time.perf_counter() - start}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", CompileWarning)
+            artifact = self._runtime.compile(files, self._profile, Path(request["folder"]))
+        notes = [str(warning.message) for warning in caught]
+        for note in notes:
+            print(f"{files.name}: {note}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+        return {"artifact": str(artifact), "compile_s": time.perf_counter() - start, "warnings": notes}
+
+    def _footprint(self, request: Mapping[str, Any]) -> Reply:
+        """Loads the artifact afresh; what :meth:`_check` and :meth:`_time` use is the last load."""
+        key = _key(request["artifact"])
+        self._loaded.pop(key, None)
+        image = _timed_image(request["reference"])
+        with self._lock:
+            footprint, executable = measure_footprint(self._runtime, self._profile, Path(request["artifact"]), image)
+        self._keep(key, executable)
+        return asdict(footprint)
 
     def _check(self, request: Mapping[str, Any]) -> Reply:
-        return asdict(check_agreement(self._load(request["artifact"]), NetworkFiles.from_json(request["files"])))
+        executable = self._load(request["artifact"])
+        return asdict(self._runtime.check(executable, NetworkFiles.from_json(request["files"])))
 
     def _time(self, request: Mapping[str, Any]) -> Reply:
         """Interleaves rounds of the networks.
@@ -95,14 +117,22 @@ class Worker:
         return {"samples_ms": samples, "busy": busy}
 
     def _load(self, artifact: str) -> Executable:
-        status = Path(artifact).stat() if Path(artifact).exists() else None
-        key = (artifact, status.st_ino, status.st_mtime_ns) if status else (artifact, 0, 0)
-        if key not in self._loaded:
-            self._loaded[key] = self._runtime.load(Path(artifact), self._profile)
+        key = _key(artifact)
+        executable = self._loaded.get(key) or self._runtime.load(Path(artifact), self._profile)
+        self._keep(key, executable)
+        return executable
+
+    def _keep(self, key: tuple[str, int, int], executable: Executable) -> None:
+        self._loaded[key] = executable
         self._loaded.move_to_end(key)
         while len(self._loaded) > _KEPT_EXECUTABLES:
             self._loaded.popitem(last=False)
-        return self._loaded[key]
+
+
+def _key(artifact: str) -> tuple[str, int, int]:
+    """What tells a file from another one that took its name."""
+    status = Path(artifact).stat() if Path(artifact).exists() else None
+    return (artifact, status.st_ino, status.st_mtime_ns) if status else (artifact, 0, 0)
 
 
 def _timed_image(reference: str) -> FloatArray:

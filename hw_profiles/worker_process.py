@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.profile import DeviceProfile
+from hw_profiles.runtimes.registry import get_runtime
 
 _LOG_TAIL_BYTES: Final = 2000
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS")
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerProcess:
@@ -66,6 +67,7 @@ class WorkerProcess:
         self.close()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         threads = dict.fromkeys(_THREAD_VARIABLES, str(self._profile.threads))
+        threads |= get_runtime(self._profile.runtime).environment(self._profile.threads)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "hw_profiles.worker", json.dumps(self._profile.as_json())],

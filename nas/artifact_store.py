@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.home import Home, copy_file, sha256_of
-from nas.store.artifacts import Artifact, ArtifactKind
+from nas.store.artifacts import Artifact
 from nas.store.leases import Lease
 from nas.store.store import Store
 from search_spaces.errors import NasError
@@ -17,7 +17,7 @@ class ArtifactStore:
     home: Home
     store: Store
 
-    def put(self, source: Path, kind: ArtifactKind, candidate_id: str, lease: Lease | None = None) -> Artifact:
+    def put(self, source: Path, kind: str, candidate_id: str, lease: Lease | None = None) -> Artifact:
         """Copies a file in and notes its use; a file that is there already is not copied.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The state that every step works on: a home, a store, and which supernet and device are meant."""
+"""The state that every step works on: a home and a store, and the supernets and devices in them."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ class Workspace:
         return self.home.cache / "candidates" / supernet.id[:16]
 
     def measuring_folder(self, profile: DeviceProfile) -> Path:
-        """What is kept of a device, as it is now, between measuring sessions."""
+        """What is compiled for a device, as it is now; part of the cache."""
         return self.home.cache / "compiled" / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
     def compiled_folder(self, supernet: StoredSupernet, profile: DeviceProfile) -> Path:
@@ -50,7 +50,7 @@ class Workspace:
         """Where the data that a supernet was trained on lies, as ``--data`` takes it.
 
         Raises:
-            UsageError: where the supernet's folder does not say.
+            UsageError: if the supernet's folder does not say.
         """
         path = self.supernet_folder(supernet) / SOURCE_FILE
         try:
@@ -62,7 +62,7 @@ class Workspace:
         """The newest supernet, or the one whose id begins with ``wanted``.
 
         Raises:
-            UsageError: where there is none, or several begin so.
+            UsageError: if there is none, or several ids begin so.
         """
         known = self.store.supernets.all(space=space)
         if wanted is None:
@@ -82,7 +82,7 @@ class Workspace:
         """A device profile: detected here, or stored before.
 
         Raises:
-            UnknownNameError: where no profile has this id.
+            UnknownNameError: if no profile has this id.
         """
         known = {device.profile.id: device.profile for device in self.store.devices.all()}
         known |= {profile.id: profile for profile in detect_profiles()}

@@ -4,7 +4,7 @@
     apt-get install dataset-fashion-mnist
     python scripts/make_fashion_mini.py
 
-The first 500 training and 100 test images of each class in a seeded shuffle. The same
+The first 1,200 training and 300 test images of each class in a seeded shuffle. The same
 input gives the same arrays everywhere, and the same bytes under the same zlib.
 """
 
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from nas.data.npz import write_npz
 
 SEED = 20170825
-TRAIN_PER_CLASS = 500
-TEST_PER_CLASS = 100
+TRAIN_PER_CLASS = 1200
+TEST_PER_CLASS = 300
 CLASSES = (
     "T-shirt/top",
     "Trouser",
@@ -43,7 +43,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def balanced_part(labels: NDArray[np.uint8], per_class: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Shuffled indices of ``per_class`` images a class."""
+    """Shuffled indices of ``per_class`` images per class."""
     order = rng.permutation(len(labels))
     chosen = np.concatenate([order[labels[order] == label][:per_class] for label in range(len(CLASSES))])
     return rng.permutation(chosen)

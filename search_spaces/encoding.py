@@ -1,7 +1,7 @@
 """Masked one-hot encoding of whole populations.
 
-One column a choice of every gene that has more than one. The columns of an inactive
-gene are all zero, so that a network's encoding depends on the network alone.
+One column per choice of every gene with more than one choice. The columns of inactive
+genes are zero, so that equal networks have equal encodings.
 """
 
 from typing import Final

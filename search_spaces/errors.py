@@ -11,7 +11,7 @@ _QUOTED: Final = 80
 
 
 def quoted(value: object) -> str:
-    """What somebody sent, as messages show it: about 80 characters at most, text in quotation marks."""
+    """User input as shown in messages: at most about 80 characters, text in quotation marks."""
     if isinstance(value, str):
         return repr(value if len(value) <= _QUOTED else f"{value[:_QUOTED]}…")
     shown = repr(value)
@@ -33,7 +33,7 @@ class UsageError(NasError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing is registered under."""
+    """An unknown name; the message lists the known ones."""
 
     code: ClassVar[str] = "unknown-name"
 

@@ -1,4 +1,4 @@
-"""The FBNet space (Wu et al., CVPR 2019): 22 layers, nine blocks to choose from for each.
+"""The FBNet space (Wu et al., CVPR 2019): 22 layers with nine candidate blocks each.
 
 A block is an inverted residual of kernel 3 or 5, expansion 1, 3 or 6, and with
 expansion 1 optionally grouped pointwise convolutions; ``skip`` is an identity, or a
@@ -19,7 +19,7 @@ from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
 BLOCKS: Final = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
-"""In the order of the recorded tables' indices."""
+"""Index order of the recorded tables."""
 
 _CHEAPEST_FIRST: Final = ("skip", "k3_e1_g2", "k3_e1", "k5_e1_g2", "k5_e1", "k3_e3", "k5_e3", "k3_e6", "k5_e6")
 _DEPTHS: Final = (1, 4, 4, 4, 4, 4, 1)
@@ -32,7 +32,7 @@ _SMALL_SIDE_PX: Final = 64
 
 
 class Layer(NamedTuple):
-    """What every choice of a layer has in common; ``size`` is the input's."""
+    """The shape that all choices of a layer share; ``size`` is the input size."""
 
     in_channels: int
     out_channels: int
@@ -46,7 +46,7 @@ class Layer(NamedTuple):
 
 
 class FbnetSpace(SearchSpace):
-    """FBNet bound to a task; one unit a layer."""
+    """FBNet bound to a task; one unit per layer."""
 
     name = "fbnet"
 
@@ -79,7 +79,7 @@ class FbnetSpace(SearchSpace):
         self.units = ("stem", *(gene.name for gene in self.genes), "head")
 
     def active(self, genotypes: IntArray) -> BoolArray:
-        """Every gene, always."""
+        """All genes are active."""
         return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
 
     def unit_keys(self, genotypes: IntArray) -> IntArray:
@@ -107,7 +107,7 @@ class FbnetSpace(SearchSpace):
         return (convolution(layer.in_channels, layer.out_channels, layer.size, stride=layer.stride),)
 
     def block(self, position: int, choice: int) -> InvertedResidualShape | None:
-        """The block that a choice puts into the layer at a position from 0; None for a skip."""
+        """The block that a choice selects for the layer at ``position`` (from 0); None for a skip."""
         layer, name = self.layers[position], _CHEAPEST_FIRST[choice]
         if name == "skip":
             return None
@@ -141,7 +141,7 @@ class FbnetSpace(SearchSpace):
         return np.array([allowed[token] for token in tokens], dtype=np.int64)
 
     def describe(self, genotype: IntArray) -> str:
-        """For example ``18 blocks: 16ch k3_e1 | 24ch k3_e6 skip k3_e1 k3_e1 | …``."""
+        """A summary such as ``18 blocks: 16ch k3_e1 | 24ch k3_e6 skip k3_e1 k3_e1 | …``."""
         blocks = [_CHEAPEST_FIRST[int(choice)] for choice in genotype]
         stages, start = [], 0
         for depth, width in zip(_DEPTHS, _WIDTHS, strict=True):

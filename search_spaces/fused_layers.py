@@ -1,4 +1,4 @@
-"""Fused operators that the layers of image networks are made of; a size is (height, width)."""
+"""Fused operators of the layers of image networks; sizes are (height, width)."""
 
 from collections.abc import Iterator
 
@@ -70,31 +70,31 @@ def convolution(
 
 
 def linear(in_channels: int, out_channels: int, activation: Activation = "none", *, bits: int = 32) -> Operator:
-    """A matrix product of one image's vector."""
+    """A fully connected layer applied to one feature vector."""
     return _operator("linear", (in_channels, out_channels), (1, 1), (1, 1), activation=activation, bits=bits)
 
 
 def pool(channels: int, size: Size, *, kernel: int, stride: int) -> Operator:
-    """The mean of each window."""
+    """Average pooling."""
     return _operator("pool", (channels, channels), size, halved(size, stride), kernel=kernel, stride=stride)
 
 
 def global_pool(channels: int, size: Size, *, activation: Activation = "none", bits: int = 32) -> Operator:
-    """The mean of each channel."""
+    """Global average pooling."""
     return _operator("pool", (channels, channels), size, (1, 1), activation=activation, bits=bits)
 
 
 def elementwise(channels: int, size: Size, *, residual: bool = False, bits: int = 32) -> Operator:
-    """A kernel that reads and writes one tensor: a scaling, a shuffle; with ``residual`` the sum of two."""
+    """A kernel that reads and writes one tensor, such as a scaling or a shuffle; with ``residual`` an addition."""
     return _operator("elementwise", (channels, channels), size, size, residual=residual, bits=bits)
 
 
 def resize(channels: int, size: Size, out_size: Size) -> Operator:
-    """Scaling an image."""
+    """Image resizing."""
     return _operator("resize", (channels, channels), size, out_size)
 
 
 def conversion(before: int, bits: int, channels: int, size: Size) -> Iterator[Operator]:
-    """The quantize or dequantize between two precisions (in bits); nothing where they are equal."""
+    """The quantize or dequantize operator between two precisions (in bits); empty if they are equal."""
     if before != bits:
         yield _operator("quantize" if bits < before else "dequantize", (channels, channels), size, size, bits=8)

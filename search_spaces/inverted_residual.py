@@ -1,4 +1,4 @@
-"""The inverted residual block that FBNet and MnasNet are made of: its shape and its fused operators."""
+"""The inverted residual block of FBNet and MnasNet: its shape and its fused operators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ class InvertedResidualShape:
     in_channels: int
     out_channels: int
     size: Size
-    """Of the input."""
+    """Input size."""
     expand: int
     kernel: int
     stride: int
     groups: int = 1
-    """Of the two pointwise convolutions; with more than one a channel shuffle follows the first."""
+    """Groups of the two pointwise convolutions; with more than one, a channel shuffle follows the first."""
     squeezed: int = 0
-    """Channels inside squeeze-excite; 0 where there is none."""
+    """Hidden channels of squeeze-excite; 0 if there is none."""
     always_expands: bool = False
-    """Whether the first pointwise convolution stays at an expansion of 1."""
+    """Whether the first pointwise convolution is kept at an expansion of 1."""
 
     @property
     def hidden(self) -> int:

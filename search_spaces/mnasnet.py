@@ -28,7 +28,7 @@ _CHOICES: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
     "l": (*((1, 2, 3),) * 5, (1, 2, 3, 4), (1, 2, 3)),
     "se": ((0, 1),) * 7,
 }
-"""Field letter to the choices of each stage."""
+"""Choices of each stage by field letter."""
 
 _RADICES: Final = tuple(max(len(choices) for choices in stages) for stages in _CHOICES.values())
 _NAMES: Final = {"e": "expand", "k": "kernel", "l": "layers", "se": "squeeze_excite"}
@@ -43,7 +43,7 @@ class _Stage(NamedTuple):
 
 
 class MnasnetSpace(SearchSpace):
-    """MnasNet bound to a task; one unit a stage."""
+    """MnasNet bound to a task; one unit per stage."""
 
     name = "mnasnet"
 
@@ -73,11 +73,11 @@ class MnasnetSpace(SearchSpace):
         self.units = ("stem", *(f"stage{stage}" for stage in range(1, len(_WIDTHS) + 1)), "head")
 
     def active(self, genotypes: IntArray) -> BoolArray:
-        """Every gene, always: each stage has a layer at least."""
+        """All genes are active: each stage has at least one layer."""
         return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
 
     def unit_keys(self, genotypes: IntArray) -> IntArray:
-        """A stage's four choices in one integer."""
+        """A stage's four choices packed into one integer."""
         keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
         by_letter = genotypes.reshape(len(genotypes), len(_CHOICES), len(_WIDTHS))
         keys[:, 1:-1] = np.ravel_multi_index(tuple(by_letter.transpose(1, 0, 2)), _RADICES)
@@ -97,7 +97,7 @@ class MnasnetSpace(SearchSpace):
         return tuple(operator for block in self.blocks(unit - 1, key) for operator in block.operators())
 
     def blocks(self, position: int, key: int) -> Iterator[InvertedResidualShape]:
-        """The blocks of the stage at a position from 0 under a unit's key, in order."""
+        """The blocks of the stage at ``position`` (from 0) for a unit key, in order."""
         parts = np.unravel_index(key, _RADICES)
         stages = _CHOICES.values()
         expand, kernel, layers, squeeze = (
@@ -127,7 +127,7 @@ class MnasnetSpace(SearchSpace):
         )
 
     def from_string(self, text: str) -> IntArray:
-        """The genotype of such a string, its four fields in any order."""
+        """The genotype of a canonical string; its four fields may come in any order."""
         fields: dict[str, list[str]] = {}
         for part in text.strip().split(";"):
             letter, _, body = part.partition("=")
@@ -151,7 +151,7 @@ class MnasnetSpace(SearchSpace):
         return np.array(genotype, dtype=np.int64)
 
     def describe(self, genotype: IntArray) -> str:
-        """For example ``12 blocks: 16ch e1 k3 x1 | 24ch e6 k5 x2 se | …``."""
+        """A summary such as ``12 blocks: 16ch e1 k3 x1 | 24ch e6 k5 x2 se | …``."""
         values = self.values(self.canonical_row(genotype))
         stages = []
         for number, width in enumerate(_WIDTHS, start=1):

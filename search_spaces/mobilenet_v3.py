@@ -27,7 +27,7 @@ _SHORT: Final = {"hard_swish": "hs"}
 
 
 class BlockShape(NamedTuple):
-    """Everything that shapes one inverted bottleneck; sizes in channels and pixels."""
+    """The shape of one inverted bottleneck; sizes in channels and pixels."""
 
     in_width: int
     hidden_width: int
@@ -41,7 +41,7 @@ class BlockShape(NamedTuple):
 
 
 class NetworkShape(NamedTuple):
-    """A genotype spelled out for whoever builds the network.
+    """A genotype decoded into the sizes needed to build the network.
 
     ``block_units`` names the unit of each active block; ``precisions`` holds one entry
     an active unit: stem, blocks, head.
@@ -57,7 +57,7 @@ class NetworkShape(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Where a searchable block sits."""
+    """The position of a searchable block."""
 
     stage: int
     position: int
@@ -128,7 +128,7 @@ class MobileNetV3Space(SearchSpace):
         return np.stack(columns, axis=1)
 
     def active(self, genotypes: IntArray) -> BoolArray:
-        """Which genes have an effect, shape ``(n, genes)``: all but those of absent blocks."""
+        """Active genes, shape ``(n, genes)``: all but those of absent blocks."""
         mask = np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
         present = self._block_active(genotypes)
         for index, block in enumerate(self._blocks):
@@ -218,12 +218,12 @@ class MobileNetV3Space(SearchSpace):
         return tuple(self._block_operators(size, shape, bits, before))
 
     def _input_size(self, unit: int, resolution: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of a unit's input (the stem's: after scaling)."""
+        """Height and width of a unit's input (for the stem, after resizing)."""
         return halved(resolution, self._total_strides[unit])
 
     @cached_property
     def _total_strides(self) -> tuple[int, ...]:
-        """By how much the units before each one shrink an image."""
+        """Total stride of the units before each unit."""
         return (1, *itertools.accumulate((2, 1, *(self._stride(block) for block in self._blocks)), operator.mul))
 
     def _stride(self, block: _Block) -> int:
@@ -307,10 +307,10 @@ class MobileNetV3Space(SearchSpace):
         yield linear(config.feature_width, self.task.classes, bits=bits)
         yield from conversion(bits, 32, self.task.classes, (1, 1))
 
-    # --- spelled out ---------------------------------------------------------------
+    # --- decoded shapes ------------------------------------------------------------
 
     def network_shape(self, genotype: IntArray) -> NetworkShape:
-        """One genotype, shape ``(genes,)``, as sizes to build a network from."""
+        """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
         canonical = self.canonicalize(genotype[None])
         keys = self.unit_keys(canonical)[0]
         blocks: list[BlockShape] = [self.first_block]
@@ -335,7 +335,7 @@ class MobileNetV3Space(SearchSpace):
     # --- strings -------------------------------------------------------------------
 
     def _fields(self) -> dict[str, tuple[str, ...]]:
-        """Field letter to gene names, in the order of the published tables."""
+        """Gene names by field letter, in the order of the published tables."""
         stages = [f"stage{number}" for number in range(1, len(self.config.stages) + 1)]
         blocks = [self._block_name(block) for block in self._blocks]
         return {
@@ -358,7 +358,7 @@ class MobileNetV3Space(SearchSpace):
         return _SHORT.get(str(value), str(value))
 
     def to_string(self, genotype: IntArray) -> str:
-        """``ks=…;e=…;d=…;…;r=…;q=…``; fields with one choice, and an all-fp32 policy, are left out."""
+        """``ks=…;e=…;d=…;…;r=…;q=…``; fields with a single choice and an all-fp32 policy are omitted."""
         canonical = self.canonical_row(genotype)
         texts = []
         for letter, names in self._fields().items():
@@ -371,7 +371,7 @@ class MobileNetV3Space(SearchSpace):
         return ";".join(texts)
 
     def from_string(self, text: str) -> IntArray:
-        """The canonical genotype of such a string; fields left out take their first choice."""
+        """The canonical genotype of a string; omitted fields take their first choice."""
         genotype = np.zeros(len(self.genes), dtype=np.int64)
         fields = self._fields()
         seen: set[str] = set()
@@ -406,7 +406,7 @@ class MobileNetV3Space(SearchSpace):
         return self.canonical_row(genotype)
 
     def describe(self, genotype: IntArray) -> str:
-        """For example ``24px, 6 blocks: 24ch k5 e3 | 40ch k3-7 e2-4 hs | 80ch k3 e4 se``."""
+        """A summary such as ``24px, 6 blocks: 24ch k5 e3 | 40ch k3-7 e2-4 hs | 80ch k3 e4 se``."""
         shape = self.network_shape(genotype)
         stages = []
         for number in range(1, len(self.config.stages) + 1):

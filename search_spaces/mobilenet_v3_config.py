@@ -1,4 +1,4 @@
-"""The numbers that make one MobileNetV3 space, and the spaces that ship.
+"""Configurations of MobileNetV3 spaces.
 
 ``TINY`` trains in minutes on two cores; ``IMAGENET`` is the original Once-for-All space
 (Cai et al., ICLR 2020) at width 1.0. They are the same code with other numbers.
@@ -28,7 +28,7 @@ class StageConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MobileNetV3Config:
-    """The numbers that make one MobileNetV3 space.
+    """The configuration of one MobileNetV3 space.
 
     ``resolution_scales`` are relative to the data's own size; the scaled sides are
     rounded to multiples of ``resolution_step_px``.
@@ -84,7 +84,7 @@ TINY: Final = MobileNetV3Config(
     feature_width=192,
     default_task=ImageTask(channels=1, height=28, width=28, classes=10),
 )
-"""Small enough to train in minutes on two cores, with every gene of its large sister."""
+"""Trains in minutes on two cores; has every kind of gene of the ImageNet space."""
 
 
 def _ofa_stage(width: int, stride: int, activation: Activation, squeeze_excite: bool) -> StageConfig:
@@ -121,11 +121,11 @@ IMAGENET: Final = MobileNetV3Config(
 
 
 def round_width(width: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor`` that loses at most a tenth (MobileNet's rule)."""
+    """The nearest multiple of ``divisor``, at most 10 % below ``value`` (MobileNet's rule)."""
     rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 def squeeze_width(width: int) -> int:
-    """Hidden channels of squeeze-excite over ``width`` channels."""
+    """Hidden channels of squeeze-excite on ``width`` channels."""
     return round_width(width / 4)

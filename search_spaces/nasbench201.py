@@ -25,7 +25,7 @@ from search_spaces.task import ImageTask
 
 OPERATIONS: Final = ("none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
 EDGES: Final = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""From node, to node; in the order of the published strings."""
+"""(source, target) nodes in the order of the published strings."""
 
 _NONE, _SKIP, _POOL, _CONV1, _CONV3 = range(5)
 STAGE_WIDTHS: Final = (16, 32, 64)
@@ -36,7 +36,7 @@ Cell = tuple[int, ...]
 
 
 def _live(cell: Cell) -> Cell:
-    """The cell without edges that carry nothing from the input to the output."""
+    """The cell without edges that lie on no path from input to output."""
     reached, needed = {0}, {NODES - 1}
     for (source, target), operation in zip(EDGES, cell, strict=True):
         if operation != _NONE and source in reached:
@@ -51,7 +51,7 @@ def _live(cell: Cell) -> Cell:
 
 
 def _expression(cell: Cell) -> str:
-    """What the output computes, with sums flattened and sorted."""
+    """The expression that the output computes, with sums flattened and sorted."""
     terms: list[tuple[str, ...]] = [("x",)]
     for node in range(1, NODES):
         incoming: list[str] = []
@@ -67,13 +67,13 @@ def _expression(cell: Cell) -> str:
 
 
 def _identity(cell: Cell) -> tuple[str, Cell]:
-    """Equal for cells that compute the same with the same operations."""
+    """A key that is equal for isomorphic cells."""
     live = _live(cell)
     return _expression(live), tuple(sorted(operation for operation in live if operation > _SKIP))
 
 
 class NasBench201Space(SearchSpace):
-    """NAS-Bench-201 bound to a task; one unit an edge, which holds it in every cell."""
+    """NAS-Bench-201 bound to a task; one unit per edge, shared by all cells."""
 
     name = "nasbench201"
 
@@ -95,7 +95,7 @@ class NasBench201Space(SearchSpace):
 
     @cached_property
     def _canonical(self) -> IntArray:
-        """The canonical genotype of each of the 15,625, by index in base five."""
+        """Canonical genotypes of all 15,625 cells, indexed in base five."""
         cells = list(itertools.product(range(len(OPERATIONS)), repeat=len(EDGES)))
         representative: dict[tuple[str, Cell], Cell] = {}
         identities = [_identity(cell) for cell in cells]
@@ -106,28 +106,28 @@ class NasBench201Space(SearchSpace):
         return np.array([representative[identity] for identity in identities], dtype=np.int64)
 
     def canonicalize(self, genotypes: IntArray) -> IntArray:
-        """Replaces each genotype by its class's one with the fewest edges."""
+        """Replaces each genotype by the member of its isomorphism class with the fewest edges."""
         index = genotypes @ (len(OPERATIONS) ** np.arange(len(EDGES))[::-1])
         rows: IntArray = self._canonical[index]
         return rows
 
     def active(self, genotypes: IntArray) -> BoolArray:
-        """Every gene, always: an edge is left out by its operation ``none``."""
+        """All genes are active: the operation ``none`` removes an edge."""
         return np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
 
     def connected(self, genotypes: IntArray) -> BoolArray:
-        """All but the cell without edges, which stands for every cell that no signal passes."""
+        """False for the cell without edges, which represents all disconnected cells."""
         some: BoolArray = (genotypes != _NONE).any(axis=1)
         return some
 
     def smallest(self) -> IntArray:
-        """One identity from input to output."""
+        """A single identity from input to output."""
         return self.from_string("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
 
     # --- units ---------------------------------------------------------------------
 
     def unit_keys(self, genotypes: IntArray) -> IntArray:
-        """An edge's operation, and whether its result is added to another edge's."""
+        """An edge's operation and whether its result is added to another edge's."""
         keys = np.zeros((len(genotypes), len(self.units)), dtype=np.int64)
         filled = np.zeros((len(genotypes), NODES), dtype=np.bool_)
         for edge, (_, target) in enumerate(EDGES):
@@ -206,7 +206,7 @@ class NasBench201Space(SearchSpace):
         return self.canonical_row(np.array(choices, dtype=np.int64))
 
     def describe(self, genotype: IntArray) -> str:
-        """For example ``cell of 3 conv3x3, 1 pool, 2 skips``."""
+        """A summary such as ``cell of 3 conv3x3, 1 pool, 2 skips``."""
         row = self.canonical_row(genotype)
         names = {_CONV3: "conv3x3", _CONV1: "conv1x1", _POOL: "pool", _SKIP: "skip"}
         counts = {name: int((row == operation).sum()) for operation, name in names.items()}

@@ -1,8 +1,8 @@
-"""Fused operators: what a compiled network launches, one record a kernel.
+"""Fused operators: what a compiled network launches, one record per kernel.
 
 A candidate's operators follow from its genes alone, without building a network, and
 are checked against the real graph in tests. An operator's facts are compiler
-independent: what must be computed, read and written, whoever generates the code.
+independent: the arithmetic and the bytes read and written, whatever the compiler.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Activation = Literal["none", "relu", "hard_swish", "hard_sigmoid"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """One kernel after batch norm, bias, activation and residual are fused into it.
+    """One kernel, with batch norm, bias, activation and residual fused into it.
 
     Spatial sizes are those of one image; ``bits`` is the width of weights and
-    activations (32 float, 8 integer). ``residual`` says that a second tensor of the
-    output's shape is read and added.
+    activations (32 float, 8 integer). With ``residual``, a second tensor of
+    the output's shape is read and added.
     """
 
     kind: OperatorKind
@@ -37,19 +37,19 @@ class Operator:
 
     @property
     def has_weights(self) -> bool:
-        """Whether the kernel multiplies by trained weights."""
+        """Whether the kernel has trained weights."""
         return self.kind in ("convolution", "depthwise", "linear")
 
     @property
     def weight_count(self) -> int:
-        """Trained weights without the bias."""
+        """Number of trained weights, bias excluded."""
         if not self.has_weights:
             return 0
         return self.kernel**2 * (self.in_channels // self.groups) * self.out_channels
 
     @property
     def parameters(self) -> int:
-        """Weights and the bias that batch norm folds into."""
+        """Number of weights, including the folded bias."""
         return self.weight_count + (self.out_channels if self.has_weights else 0)
 
     @property
@@ -69,7 +69,7 @@ class Operator:
 
     @property
     def weight_bytes(self) -> int:
-        """Stored weights (``bits`` each) with a 32-bit bias an output channel."""
+        """Stored weights (``bits`` each) with one 32-bit bias per output channel."""
         return self.weight_count * self.bits // 8 + (4 * self.out_channels if self.has_weights else 0)
 
     @property
@@ -79,8 +79,3 @@ class Operator:
         out_bytes = 4 if self.kind == "dequantize" else self.bits // 8
         read = self.input_elements + (self.output_elements if self.residual else 0)
         return read * in_bytes + self.output_elements * out_bytes
-
-    @property
-    def kernel_key(self) -> tuple[object, ...]:
-        """What makes two launches the same kernel: every field that shapes its code."""
-        return tuple(getattr(self, field) for field in self.__dataclass_fields__)

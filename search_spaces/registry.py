@@ -22,7 +22,7 @@ _FACTORIES: Final[dict[str, Callable[[ImageTask | None], SearchSpace]]] = {
 }
 
 _ALIASES: Final[dict[str, str]] = {"ofa_mobilenet_v3": "mobilenet_v3:imagenet"}
-"""Names that recorded tables use for a space that has another name here."""
+"""Space names in recorded tables that differ from ours."""
 
 
 def space_names() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""The contract of every search space: a fixed-length integer genotype and its costs.
+"""The interface of every search space: a fixed-length integer genotype and its costs.
 
-A *genotype* is a row of choice indices, one a gene: first the architecture's genes,
+A *genotype* is a row of choice indices, one per gene: first the architecture's genes,
 then the quantization policy's. Populations are arrays of shape ``(n, genes)`` and
 every operation works on whole populations. Genes that have no effect (a block past
 its stage's depth) are *inactive* and canonically zero, so that one network has one
@@ -8,7 +8,7 @@ genotype, one string and one id.
 
 A network is a sequence of *units* (a stem, blocks, a head; a cell's edge). The genes
 that shape one unit are folded into one integer, its *key* (-1 where the unit is
-absent). Costs are computed once a distinct (unit, key), in readable Python, and
+absent). Costs are computed once per distinct (unit, key), in plain Python, and
 gathered for populations: see :mod:`search_spaces.facts`.
 """
 
@@ -46,7 +46,7 @@ class Gene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One network in one precision: what is searched, stored and returned.
+    """An architecture with a quantization policy: what is searched, stored and returned.
 
     ``architecture`` and ``policy`` hold the active genes' values alone, so that equal
     networks are equal candidates.
@@ -74,18 +74,18 @@ class Candidate:
 
 
 class SearchSpace(ABC):
-    """A space of networks; see the module's docstring for its words."""
+    """A space of networks; the module docstring defines the terms."""
 
     name: str
     task: ImageTask
     genes: tuple[Gene, ...]
     units: tuple[str, ...]
 
-    # --- what each space defines -------------------------------------------------
+    # --- defined by each space ---------------------------------------------------
 
     @abstractmethod
     def active(self, genotypes: IntArray) -> BoolArray:
-        """Which genes have an effect, shape ``(n, genes)``."""
+        """Active genes, shape ``(n, genes)``."""
 
     @abstractmethod
     def unit_keys(self, genotypes: IntArray) -> IntArray:
@@ -109,18 +109,18 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def describe(self, genotype: IntArray) -> str:
-        """The network in words, for tables."""
+        """A one-line summary of the network for tables."""
 
-    # --- what follows from it ----------------------------------------------------
+    # --- derived -----------------------------------------------------------------
 
     @cached_property
     def fact_tables(self) -> list[dict[int, NDArray[np.float64]]]:
-        """A dictionary a unit from its keys to their cost facts; :mod:`search_spaces.facts` fills them."""
+        """One dictionary per unit from its keys to their cost facts; :mod:`search_spaces.facts` fills them."""
         return [{} for _ in self.units]
 
     @cached_property
     def cardinalities(self) -> IntArray:
-        """Choices a gene, shape ``(genes,)``."""
+        """Number of choices per gene, shape ``(genes,)``."""
         return np.array([len(gene.choices) for gene in self.genes], dtype=np.int64)
 
     @cached_property
@@ -135,11 +135,11 @@ class SearchSpace(ABC):
 
     @cached_property
     def size_log10(self) -> float:
-        """Decimal logarithm of the number of genotypes (inactive genes counted)."""
+        """Decimal logarithm of the number of genotypes (inactive genes included)."""
         return float(np.log10(self.cardinalities.astype(np.float64)).sum())
 
     def validate(self, genotypes: IntArray) -> IntArray:
-        """Checks shape and range.
+        """Validates shape and range.
 
         Raises:
             InvalidGenotypeError: names the first gene that is out of range.
@@ -170,7 +170,7 @@ class SearchSpace(ABC):
         return row
 
     def connected(self, genotypes: IntArray) -> BoolArray:
-        """Which canonical genotypes are networks whose output depends on the image, shape ``(n,)``.
+        """Whether each canonical genotype's output depends on its input, shape ``(n,)``.
 
         All, unless a space has others: those have a cost and a string, but cannot be built.
         """
@@ -186,7 +186,7 @@ class SearchSpace(ABC):
         return distinct[self.connected(distinct)]
 
     def sample(self, count: int, rng: np.random.Generator) -> IntArray:
-        """Canonical genotypes, each gene uniform; shape ``(count, genes)``."""
+        """Uniform random canonical genotypes, shape ``(count, genes)``."""
         draws = rng.integers(0, self.cardinalities, size=(count, len(self.genes)), dtype=np.int64)
         return self.canonicalize(draws)
 
@@ -208,11 +208,11 @@ class SearchSpace(ABC):
         return self.canonicalize(genotypes)
 
     def smallest(self) -> IntArray:
-        """The genotype of every gene's first choice, shape ``(genes,)``; policy all first."""
+        """The genotype with every gene's first choice, shape ``(genes,)``."""
         return self.canonical_row(np.zeros(len(self.genes), dtype=np.int64))
 
     def largest(self) -> IntArray:
-        """Every architecture gene's last choice under the policy's first (unquantized)."""
+        """The genotype with every architecture gene's last choice, unquantized."""
         genotype = self.cardinalities - 1
         genotype[self.policy_columns] = 0
         return self.canonical_row(genotype)
@@ -231,7 +231,7 @@ class SearchSpace(ABC):
         return self.canonicalize(np.atleast_2d(out)).reshape(out.shape)
 
     def operators(self, genotype: IntArray) -> tuple[Operator, ...]:
-        """All fused operators of one genotype, in order."""
+        """The fused operators of one genotype, in order."""
         keys = self.unit_keys(genotype[None])[0]
         return tuple(
             operator
@@ -248,7 +248,7 @@ class SearchSpace(ABC):
         }
 
     def candidate(self, genotype: IntArray) -> Candidate:
-        """The candidate of one genotype (canonicalized here)."""
+        """The candidate of one genotype, which need not be canonical."""
         canonical = self.canonical_row(genotype)
         values = self.values(canonical)
         parts = {gene.name: gene.part for gene in self.genes}
@@ -260,7 +260,7 @@ class SearchSpace(ABC):
         )
 
     def genotype(self, values: Mapping[str, Choice]) -> IntArray:
-        """The canonical genotype of gene values; genes left out take their first choice.
+        """The canonical genotype of gene values; omitted genes take their first choice.
 
         Raises:
             InvalidGenotypeError: for an unknown gene or a value that is not a choice.
@@ -281,7 +281,7 @@ class SearchSpace(ABC):
         return [self.to_string(row) for row in genotypes]
 
     def from_strings(self, texts: Sequence[str]) -> IntArray:
-        """Genotypes of strings, shape ``(n, genes)``; an error names the row."""
+        """Genotypes of canonical strings, shape ``(n, genes)``; errors name the row."""
         rows = []
         for number, text in enumerate(texts, start=1):
             try:

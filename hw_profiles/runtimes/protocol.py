@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.network_files import NetworkFiles
+from hw_profiles.agreement import Agreement, check_agreement
+from hw_profiles.network_files import InputFile, NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution, Precision
 
 FloatArray = NDArray[np.float32]
+
+WeightBits = Literal[4, 8, 16, 32]
 
 
 class Executable(Protocol):
@@ -20,7 +23,7 @@ class Executable(Protocol):
         """Outputs (1, classes) of one input (1, C, H, W), both float32.
 
         Raises:
-            ArtifactError: where the artifact does not take the input.
+            ArtifactError: if the artifact does not take the input.
         """
         ...
 
@@ -33,7 +36,13 @@ class Executable(Protocol):
 
 
 class Runtime(Protocol):
-    """Turns networks into artifacts for a profile and runs them."""
+    """Turns networks into artifacts for a profile, and loads, checks and runs them.
+
+    A runtime derives from this class and is named under the entry point group
+    ``hwnas.runtimes``. Members with a body are defaults that it may keep. Nothing outside
+    this package knows which runtimes there are: what an artifact is called, what it is
+    compiled from and how it is checked is asked here.
+    """
 
     @property
     def name(self) -> str:
@@ -46,13 +55,39 @@ class Runtime(Protocol):
         ...
 
     @property
+    def artifact_kind(self) -> str:
+        """Key of its file in a member's ``artifacts``: up to 16 lower-case letters, digits, ``-`` and ``_``.
+
+        ``onnx`` is for a runtime whose artifact holds the same bytes as the network's ONNX
+        file, which every member has. ``weights`` and ``manifest`` are taken.
+        """
+        ...
+
+    @property
     def artifact_suffix(self) -> str:
         """File name ending of an artifact, with its dot."""
         ...
 
+    @property
+    def artifact_file(self) -> str:
+        """Name of an exported artifact in its candidate's folder."""
+        return f"model.{self.name}{self.artifact_suffix}"
+
+    def inputs(self, *, quantized: bool) -> tuple[InputFile, ...]:  # noqa: ARG002 - the default is the same for both
+        """The files of a network that :meth:`compile` reads: the ONNX graph unless said otherwise."""
+        return ("onnx",)
+
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
         """How its kernels execute each precision on a processor with these instruction sets."""
         ...
+
+    def weight_bits(self, precision: Precision) -> WeightBits:
+        """Bits that its artifacts store for each weight of a unit in this precision."""
+        return 8 if precision == "int8" else 32
+
+    def environment(self, threads: int) -> Mapping[str, str]:  # noqa: ARG002 - the default needs none
+        """Environment variables of the processes that it runs in, beside the usual ones for ``threads``."""
+        return {}
 
     def prepare(self) -> None:
         """Imports what compiling and running need, so that no candidate's time holds it."""
@@ -61,8 +96,10 @@ class Runtime(Protocol):
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """Compiles into ``folder`` and returns the artifact: one self-contained file.
 
+        What a user should know of a compiled network is a ``CompileWarning``, one per network.
+
         Raises:
-            CompileError: where the network cannot be read, compiled or written.
+            CompileError: if the network cannot be read, compiled or written.
         """
         ...
 
@@ -70,6 +107,19 @@ class Runtime(Protocol):
         """Loads an artifact with the profile's threads.
 
         Raises:
-            ArtifactError: where the file is not a usable artifact.
+            ArtifactError: if the file is not a usable artifact.
         """
         ...
+
+    def check(self, executable: Executable, files: NetworkFiles) -> Agreement:
+        """Compares a loaded artifact with what its network computes.
+
+        Raises:
+            DisagreementError: if the outputs differ by more than the network's tolerance.
+            ArtifactError: if the artifact does not run.
+        """
+        return check_agreement(executable, files)
+
+    def release_memory(self) -> None:
+        """Gives memory back that the runtime keeps for later runs; a measurement of memory calls it first."""
+        return

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hw_profiles.errors import ArtifactError, CompileError
-from hw_profiles.network_files import NetworkFiles
+from hw_profiles.network_files import InputFile, NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution, Precision
-from hw_profiles.runtimes.protocol import FloatArray
+from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
 
 if TYPE_CHECKING:
     import tvm
@@ -74,11 +74,13 @@ class TvmExecutable:
         return [reading_s * 1e3 for reading_s in evaluator("main").results]
 
 
-class TvmRuntime:
+class TvmRuntime(Runtime):
     """Compiles float networks from ``torch.export`` and quantized ones from QDQ ONNX."""
 
     name = "tvm"
+    artifact_kind = "tvm"
     artifact_suffix = ".so"
+    artifact_file = "model.so"
 
     @property
     def version(self) -> str:
@@ -88,6 +90,18 @@ class TvmRuntime:
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:  # noqa: ARG002 - the same on all
         """TVM imports a QDQ graph as dequantize and float kernels: int8 is rounded to, not computed in."""
         return {"fp32": "native", "int8": "emulated"}
+
+    def inputs(self, *, quantized: bool) -> tuple[InputFile, ...]:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        return ("onnx",) if quantized else ("exported_program",)
+
+    def weight_bits(self, precision: Precision) -> WeightBits:  # noqa: ARG002 - the same for all
+        """Quantized weights are dequantized when a library is compiled, which holds them as float32."""
+        return 32
+
+    def environment(self, threads: int) -> Mapping[str, str]:
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
+        return {"TVM_NUM_THREADS": str(threads)}
 
     def prepare(self) -> None:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
@@ -111,6 +125,7 @@ class TvmRuntime:
         artifact = folder / f"{files.name}.{self.name}{self.artifact_suffix}"
         # The linker goes by the ending; a killed worker must not leave half a library under the real name.
         unfinished = artifact.with_name(f"{files.name}.{self.name}.part{self.artifact_suffix}")
+        files.require(self.inputs(quantized=files.quantized))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             executable = _build(_import(files), profile)
@@ -130,6 +145,12 @@ class TvmRuntime:
         except Exception as error:  # its errors have no common root
             raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
 
+    def release_memory(self) -> None:
+        """Empties TVM's pool of buffers, which outlives the networks that they were for."""
+        import tvm
+
+        tvm.get_global_func("vm.builtin.memory_manager.clear")()
+
 
 def _import(files: NetworkFiles) -> "tvm.IRModule":
     if files.quantized:
@@ -140,9 +161,7 @@ def _import(files: NetworkFiles) -> "tvm.IRModule":
     import torch
     from tvm.relax.frontend.torch import from_exported_program
 
-    if files.exported_program is None:
-        raise CompileError(f"network {files.name} has no exported program, which TVM compiles float networks from.")
-    return from_exported_program(torch.export.load(files.exported_program), keep_params_as_input=False)
+    return from_exported_program(torch.export.load(str(files.exported_program)), keep_params_as_input=False)
 
 
 def target_of(profile: DeviceProfile) -> "tvm.target.Target":

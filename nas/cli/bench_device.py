@@ -23,17 +23,17 @@ def device(
             help="Known devices to learn from, separated by commas; 'none' for none. Default: all in the space."
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="'all' for fp32, mixed and int8 networks; 'fp32' for those.")] = "all",
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the networks, held out or not.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row a variant to this file.")] = None,
+    precision: Annotated[str, typer.Option(help="'all' for fp32, mixed and int8 networks; 'fp32' for fp32.")] = "all",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of networks.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row per variant to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:
     """Measure random held-out networks on a device here, calibrate on others, and compare.
 
-    For a device as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`; recorded
-    ones come by `hwnas measurements import`. The rows are the calibration, and the same samples without
-    sources. A measurement takes seconds, most of them for building and compiling the network; what was
-    measured before is not measured again, so that Ctrl-C and the same command go on.
+    To use a device here as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`;
+    recorded devices are imported by `hwnas measurements import`. One row is the calibration, the other is
+    fitted to the same samples without sources. A measurement takes seconds, mostly for building and
+    compiling the network. Earlier measurements are reused: after Ctrl-C, the same command resumes.
     """
     from nas.workflows.calibrating import CalibrationRequest  # noqa: PLC0415
     from nas.workflows.device_benchmark import benchmark_device  # noqa: PLC0415
@@ -58,4 +58,4 @@ def device(
             for row, flat in zip(found, rows, strict=True)
         ],
     )
-    print_lines(f"the device repeats within {first.repeatability_pct:.1f} %: no predictor gets below.")
+    print_lines(f"the device repeats within {first.repeatability_pct:.1f} %: no predictor can be more accurate.")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from nas.workflows.population import Precisions
 
 _STOPPED = {
-    "target": "the stated error met the target",
-    "budget": "the budget is spent",
+    "target": "the expected error met the target",
+    "budget": "the budget is used up",
     "exhausted": "every network to choose from is measured",
 }
 
@@ -24,10 +24,10 @@ def calibrate(
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[
         int,
-        typer.Option(help="Networks to choose and measure at most; a check for drift may measure up to three more."),
+        typer.Option(help="Maximum number of networks to measure; the check for drift may measure up to three more."),
     ] = 20,
     target_mape: Annotated[
-        float | None, typer.Option("--target-mape", help="Stop once the stated error, in percent, is at most this.")
+        float | None, typer.Option("--target-mape", help="Stop once the expected error, in percent, is at most this.")
     ] = None,
     sources: Annotated[
         str | None,
@@ -38,26 +38,27 @@ def calibrate(
     precision: Annotated[
         str, typer.Option(help="'all' to choose from fp32, mixed and int8 networks; 'fp32' for those alone.")
     ] = "all",
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed chooses the same networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the choice of networks.")] = 0,
     supernet: Annotated[
         str | None,
         typer.Option(
-            help="Calibrate for the images and classes of this supernet (first digits of its id)."
-            " Default: the newest of the space, or what the space was published with."
+            help="Use the images and classes of this supernet (first digits of its id)."
+            " Default: the newest of the space, or those that the space was published with."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Calibrate a latency predictor to a device from a few measurements, and say how wrong it will be.
+    """Calibrate a latency predictor to a device from a few measurements, and report its expected error.
 
-    Networks with random weights are built, compiled and timed: latency does not depend on training. The
-    ones that tell most about all others are measured first; known devices (recorded tables, other devices
-    measured here) say what they can. It ends at the budget, or earlier where the stated error meets
-    --target-mape. Measurements are kept as they are taken: after Ctrl-C the same command goes on, and later
-    calibrations use them too, after measuring a few again to see that the device has not drifted.
+    Builds networks with random weights, compiles and times them: latency does not depend on training. The
+    most informative networks are measured first; known devices (recorded tables, other devices measured
+    here) serve as sources. Stops at the budget, or as soon as the expected error meets --target-mape.
+    Measurements are stored as they are taken: after Ctrl-C, the same command resumes where it stopped.
+    Later calibrations and searches use them too; a calibration first measures a few networks again to
+    check for drift.
 
-    Prints the error stated for new networks, the cross-validated one, and the device's own repeatability,
-    below which no predictor gets; leaves two plots and an immutable revision for `hwnas predict`.
+    Prints the expected error on new networks, the cross-validated error, and the device's repeatability,
+    a lower bound for any predictor. Writes two plots and an immutable revision for `hwnas predict`.
     """
     from nas.workflows.calibrating import CalibrationRequest, calibrate_device  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -105,8 +106,9 @@ def report_lines(report: "CalibrationReport") -> list[str]:
     predictor, held_out = report.calibration.predictor, report.calibration.predictor.held_out
     lines = [
         f"{report.device}, {report.space}: {_counts(report)}; stopped as {_STOPPED[report.calibration.stopped]}.",
-        f"stated error on new networks {predictor.expected_mape_pct:.1f} %; cross-validated {held_out.mape_pct:.1f} %,"
-        f" Spearman {held_out.spearman:.3f}, {held_out.within_10_pct:.0f} % within ±10 %;"
+        f"expected error on new networks {predictor.expected_mape_pct:.1f} %;"
+        f" cross-validated {held_out.mape_pct:.1f} %, Spearman {held_out.spearman:.3f},"
+        f" {held_out.within_10_pct:.0f} % within ±10 %;"
         f" the device repeats within {predictor.repeatability * 100:.1f} %.",
         f"model: {predictor.choice.form}, {len(report.known.devices)} known devices as sources.",
     ]

@@ -1,4 +1,4 @@
-"""``hwnas devices``: what networks can be measured on here."""
+"""``hwnas devices``: the devices that networks can be measured on."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ def devices(
 ) -> None:
     """Detect this machine's processor and list all known device profiles.
 
-    A profile is a processor with a runtime, threads and batch: latency belongs to all of them.
+    A profile is a processor with a runtime, a number of threads and a batch size: latency depends on all of them.
     """
     from hw_profiles.detect import detect_profiles  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

@@ -18,15 +18,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 
 def measure(
     device: Device = "local-cpu/onnxruntime",
-    count: Annotated[int, typer.Option(help="Candidates to measure; the corners of the space come first.", min=4)] = 14,
+    count: Annotated[int, typer.Option(help="Candidates to measure, the corners of the space first.", min=4)] = 14,
     supernet: Supernet = None,
     as_json: Json = False,
 ) -> None:
     """Measure a designed set of candidates on a device.
 
-    The set holds the smallest and the largest network in fp32 and int8 and spreads over the
-    space between. Each candidate is cut out of the supernet, compiled, compared with PyTorch,
-    and timed in a worker process. What is measured already is not measured again.
+    The set contains the smallest and the largest network in fp32 and int8, and covers the space
+    between them. Each candidate is extracted from the supernet, compiled, compared with PyTorch,
+    and timed in a worker process. Networks that were measured before are not measured again.
     """
     from nas.measuring.context import SearchContext  # noqa: PLC0415
     from nas.workflows.evaluating import measure_design, preparation_pool  # noqa: PLC0415
@@ -80,8 +80,9 @@ def measure(
 def fit(device: Device = "local-cpu/onnxruntime", supernet: Supernet = None, as_json: Json = False) -> None:
     """Fit the latency and accuracy predictors to everything measured on a device so far.
 
-    Prints what they are worth on held-out candidates: relative error, rank correlation, and how
-    many true values fall into the stated 90 % intervals. Each fit is stored as a new revision.
+    The latency predictor learns from known devices too, as in a calibration, if that makes it better.
+    Prints cross-validated figures: relative error, rank correlation, and the share of true values
+    inside the 90 % intervals. Each fit is stored as a new revision.
     """
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415
     from nas.workflows.fitting import fit_predictors  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""``hwnas measurements``: tables of measurements in and out."""
+"""``hwnas measurements``: import and export of measurement tables."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +9,10 @@ from nas.cli.console import print_json, print_lines, print_table, show
 
 app = typer.Typer(
     help=(
-        "Import, list and export measurement tables: what networks took on which device.\n\n"
-        "A table is CSV (.csv or .csv.gz), one row an architecture, with the columns space, arch (the space's "
-        "canonical string), latency_ms:DEVICE and accuracy:TASK; an empty cell was not measured. Recorded devices "
-        "inform `hwnas calibrate` about the device at hand."
+        "Import, list and export measurement tables: latencies by device and accuracies by task.\n\n"
+        "A table is CSV (.csv or .csv.gz), one row per architecture, with the columns space, arch (the space's "
+        "canonical string), latency_ms:DEVICE and accuracy:TASK; an empty cell means not measured. "
+        "`hwnas calibrate` and `hwnas search` learn from recorded devices."
     ),
     no_args_is_help=True,
 )
@@ -25,10 +25,10 @@ def import_tables(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Tables, .csv or .csv.gz.")],
     as_json: Json = False,
 ) -> None:
-    """Import recorded tables; all of them or, where one is wrong, none.
+    """Import recorded tables: all of them, or none if one is invalid.
 
-    Importing a table again changes nothing. Tables of one space are used together, so they may hold
-    the same rows for different devices; two different values for one row and device are refused.
+    Importing a table twice is harmless. Tables of one space are used together, so they may have the
+    same rows for different devices; two different values for one row and device are an error.
     """
     from nas.recorded_tables import RecordedTables  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -57,7 +57,7 @@ def import_tables(
 
 @app.command("list")
 def list_known(as_json: Json = False) -> None:
-    """List the devices and tasks that measurements are known of, recorded or taken here."""
+    """List the devices and tasks with measurements, recorded or taken here."""
     from nas.workflows.measurement_tables import list_measurements  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
@@ -91,17 +91,17 @@ def list_known(as_json: Json = False) -> None:
 @app.command("export")
 def export(
     space: Annotated[str, typer.Argument(help="A search space, for example mobilenet_v3:tiny.")],
-    file: Annotated[Path, typer.Argument(help="The table to write; compressed where it ends in .gz.")],
+    file: Annotated[Path, typer.Argument(help="The table to write, .csv or .csv.gz.")],
     device: Annotated[
-        list[str] | None, typer.Option("--device", "-d", help="Only this device; give it again for more.")
+        list[str] | None, typer.Option("--device", "-d", help="Only this device; repeat the option for several.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write all measurements of a space as one table: imported ones, and those of devices here.
+    """Write all measurements of a space as one table: imported ones and those of devices here.
 
-    Values are written exactly, so that `hwnas measurements import` elsewhere gives the same table. What
-    was measured here for other images or classes than the space was published with is left out, since
-    the table could not say so.
+    Values are written exactly, so `hwnas measurements import` elsewhere gives the same table. Measurements
+    for other images or classes than the space was published with are left out: the table has no column
+    for them.
     """
     from nas.workflows.measurement_tables import export_measurements  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

@@ -76,7 +76,7 @@ def predict(
         ],
     )
     # Calibrations alone note where their samples came from; they choose them.
-    chosen = ", which were chosen to differ and are harder" if "provenance" in metrics else ""
+    chosen = ", which were chosen to differ and are harder" if "request" in metrics.get("provenance", {}) else ""
     print_lines(
         f"predictor {answer.predictor.id[:12]} of {answer.predictor.created_at:%Y-%m-%d %H:%M}:"
         f" {metrics['n']} measurements; stated error on new networks {answer.expected_mape_pct:.1f} %,"

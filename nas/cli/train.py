@@ -10,10 +10,33 @@ from nas.cli.console import TerminalProgress, show
 def train(
     data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
     space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", min=2)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    validation: Annotated[float | None, typer.Option(help="Share of the training images that validate.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images. Default: 20.", min=1, show_default=False)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step. Default: 64.", min=2)] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Mirror training images at random, left to right. Default: on for fashion-mini; off for all other"
+            " data, since mirrored digits or text mean something else.",
+        ),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option(help="Pixels of reflected padding that random crops are taken from; 0 for none. Default: 2."),
+    ] = None,
+    cutout: Annotated[
+        int | None,
+        typer.Option(help="Side in pixels of a random square cut out of each training image; 0 for none. Default: 0."),
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the training images used for validation. Default: 0.2.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
@@ -22,9 +45,10 @@ def train(
 
     Each step trains the largest network on the labels, and the smallest and two random ones on
     the largest one's outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
-    run the same command again: it continues exactly where it was. Groups (groups_train in an npz)
-    never straddle the validation split; test images are not looked at.
+    run the same command again to resume where it stopped. Groups (groups_train in an npz) never
+    straddle the validation split; test images are not used.
     """
+    from nas.data.sources import flips_by_default  # noqa: PLC0415
     from nas.training.settings import TrainingSettings  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -32,10 +56,15 @@ def train(
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
+        "optimizer": optimizer,
         "learning_rate": learning_rate,
+        "flip": flips_by_default(data) if flip is None else flip,
+        "shift_px": crop,
+        "cutout_px": cutout,
         "validation_fraction": validation,
+        "seed": seed,
     }
-    settings = TrainingSettings(seed=seed, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    settings = TrainingSettings.with_defaults({name: value for name, value in given.items() if value is not None})
     with open_workspace() as workspace, TerminalProgress() as progress:
         supernet = run_training(workspace, data, space, settings, progress, threads=threads)
     metrics = supernet.metrics

@@ -15,10 +15,18 @@ from search_spaces.errors import UnknownNameError, UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
-    """One way to name a data set; ``form`` is what a user types."""
+    """One way to name a data set.
+
+    Attributes:
+        form: What a user types.
+        description: What it is.
+        flip: Whether training mirrors its images unless told otherwise: only where a mirrored
+            image is known to mean the same, never for digits, text or images of unknown content.
+    """
 
     form: str
     description: str
+    flip: bool = False
 
 
 _EMBEDDED: Final[dict[str, Callable[[], ImageDataset]]] = {"fashion-mini": load_fashion_mini}
@@ -26,7 +34,8 @@ _EMBEDDED: Final[dict[str, Callable[[], ImageDataset]]] = {"fashion-mini": load_
 SOURCES: Final = (
     DataSource(
         form="fashion-mini",
-        description="embedded: 5,000 training and 1,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
+        description="embedded: 12,000 training and 3,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
+        flip=True,
     ),
     DataSource(
         form="npz:PATH",
@@ -63,6 +72,11 @@ def load_dataset(spec: str) -> ImageDataset:
         return load_imagefolder(rest)
     path = Path(rest).expanduser()
     return load_npz(path, name=f"npz:{path.name}")
+
+
+def flips_by_default(spec: str) -> bool:
+    """Whether training on this data mirrors images unless told otherwise; see :class:`DataSource`."""
+    return any(source.form == spec and source.flip for source in SOURCES)
 
 
 def absolute_spec(spec: str) -> str:

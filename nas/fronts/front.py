@@ -18,7 +18,6 @@ from search_spaces.facts import FloatArray
 from search_spaces.space import BoolArray
 
 SCHEMA: Final = "hwnas.front/1"
-ARTIFACT_KINDS: Final = ("onnx", "tvm", "weights", "manifest")
 
 
 class FrontFileError(NasError):

@@ -5,7 +5,7 @@ Feed ``(pixels * scale - mean) / std``, channels first; take the largest output.
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,27 +14,57 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.errors import NasError
+from hw_profiles.runtimes.registry import get_runtime, runtime_names, runtimes_of_kind
+from search_spaces.errors import NasError, UnknownNameError
 from search_spaces.space import Candidate
 from search_spaces.task import ImageTask
 
 SCHEMA: Final = "hwnas.manifest/1"
-_PACKAGES: Final = ("hwnas", "torch", "onnx", "onnxruntime", "apache-tvm")
+_PACKAGES: Final = ("hwnas", "torch", "onnx", "onnxruntime")
+"""What every model is made with: ONNX Runtime quantizes and counts accuracies, whatever runs the model."""
 
-
-FILE_NAMES: Final = {
-    "onnx": "model.onnx",
-    "tvm": "model.so",
-    "weights": "weights.safetensors",
-    "manifest": "manifest.json",
-}
-"""An exported candidate's files by kind."""
+_FILE_NAMES: Final = {"onnx": "model.onnx", "weights": "weights.safetensors", "manifest": "manifest.json"}
+"""The files that every exported candidate has, by kind."""
 
 
 class ManifestError(NasError):
     """A manifest that is damaged or does not describe its files."""
 
     code: ClassVar[str] = "bad-manifest"
+
+
+def file_name(kind: str) -> str:
+    """Name of a file in an exported candidate's folder, by its kind.
+
+    Raises:
+        UnknownNameError: if no installed runtime has artifacts of this kind.
+    """
+    if kind in _FILE_NAMES:
+        return _FILE_NAMES[kind]
+    runtimes = runtimes_of_kind(kind)
+    if not runtimes:
+        known = {runtime.artifact_kind for runtime in map(get_runtime, runtime_names())}
+        raise UnknownNameError("artifact kind", kind, tuple(sorted(known | _FILE_NAMES.keys())))
+    return runtimes[0].artifact_file
+
+
+def file_names(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Names of a candidate's files by kind, the manifest's own among them; needs no runtime.
+
+    Raises:
+        ManifestError: if a name is not that of a file in the manifest's folder.
+    """
+    names = {kind: str(file["file"]) for kind, file in manifest["files"].items()}
+    for kind, name in names.items():
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise ManifestError(f"the manifest of candidate {manifest['candidate'][:12]} has {name!r} as {kind} file.")
+    return names | {"manifest": _FILE_NAMES["manifest"]}
+
+
+def _runtime_versions(kinds: Iterable[str]) -> dict[str, str]:
+    """Versions of the runtimes that a candidate's files are for; one that is also a package keeps that version."""
+    runtimes = [runtime for kind in kinds for runtime in runtimes_of_kind(kind)]
+    return {runtime.name: runtime.version for runtime in runtimes if runtime.name not in _PACKAGES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +134,9 @@ def build_manifest(
         "files": {kind: dict(file) for kind, file in files.items()},
         "supernet": supernet_id,
         "data": dict(data),
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in _PACKAGES}
+        | _runtime_versions(files),
         "measured": dict(measured),
     }
 

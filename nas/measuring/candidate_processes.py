@@ -1,7 +1,7 @@
-"""Local processes that work on candidates, one candidate a process at a time.
+"""Local processes that work on candidates, each on one candidate at a time.
 
-A candidate that kills or hangs its process is a failure of that candidate: the processes
-are made anew and the rest of the batch goes on.
+If a candidate kills or hangs its process, that candidate fails: the processes are started
+again and the rest of the batch continues.
 """
 
 import multiprocessing
@@ -33,7 +33,7 @@ class CandidateProcesses:
         processes: int | None = None,
         deadline_s: float = 600.0,
     ) -> None:
-        """``start`` makes a new process ready; like ``arguments`` it must be picklable."""
+        """``start`` prepares a new process; it and its ``arguments`` must be picklable."""
         self._start = start
         self._arguments = arguments
         self._processes = processes or max(1, os.cpu_count() or 1)
@@ -52,7 +52,7 @@ class CandidateProcesses:
         self.kill()
 
     def kill(self) -> None:
-        """Ends the processes, whatever they do; nothing finished is lost."""
+        """Ends the processes, whatever they are doing; finished outcomes are kept."""
         if self._executor is None:
             return
         processes = list((self._executor._processes or {}).values())
@@ -72,13 +72,13 @@ class CandidateProcesses:
         failed: Callable[[IntArray, str], Outcome],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[Outcome]:
-        """One outcome a genotype, in order.
+        """One outcome per genotype, in order.
 
         Args:
-            task: a module's function; its errors end the batch.
+            task: a module-level function; its errors end the batch.
             genotypes: canonical, each of shape ``(genes,)``.
-            failed: the outcome of a genotype whose process died or hung, from the reason.
-            on_done: hears how many are done.
+            failed: makes the outcome of a genotype whose process died or hung, given the reason.
+            on_done: called with the number done.
         """
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(genotypes)))
@@ -128,7 +128,7 @@ class CandidateProcesses:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when the one that owns it is gone, killed or not: it would wait for work for ever."""
+    """Ends this process when its owner is gone, even if killed; it would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -17,7 +17,7 @@ from search_spaces.space import SearchSpace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceContext:
-    """A space on a device: where its state lies, who hears of progress, and under which lease rows are written."""
+    """A space on a device: where state is kept, where progress is reported, and the lease that writes need."""
 
     workspace: Workspace
     space: SearchSpace

@@ -1,4 +1,4 @@
-"""The files of one deployed network: what runtimes compile, and what their outputs are checked against."""
+"""The files of one deployed network: what runtimes compile and what their outputs are checked against."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,17 +31,17 @@ def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> Netwo
 def write_deployed_files(
     deployed: "UnitNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
 ) -> None:
-    """Writes a network's graph, program and reference outputs, each whole or not at all.
+    """Writes a network's graph, program and reference outputs, each file completely or not at all.
 
     Args:
         deployed: folded and in evaluation mode.
-        files: where to.
+        files: where to write them.
         reference: images (n, C, H, W) whose outputs every compiled form must reproduce.
         calibration: images that activation ranges are taken from.
 
     Raises:
-        ExportError: where PyTorch cannot export it.
-        DiskFullError: where the disk has no space.
+        ExportError: if PyTorch cannot export it.
+        DiskFullError: if the disk is full.
     """
     # torch takes seconds to import; the command line knows where files lie without it.
     import torch  # noqa: PLC0415

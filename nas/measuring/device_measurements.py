@@ -53,10 +53,23 @@ class MeasuredNetwork:
         """``noisy`` if no reading passed its own quality check."""
         return "ok" if any(one.quality == "ok" for one in self.measurements) else "noisy"
 
-    @property
-    def newest(self) -> Measurement:
-        """The newest measurement; its size, load time and memory are the network's."""
-        return self.measurements[-1]
+    def metrics(self) -> dict[str, float]:
+        """Values by metric name (:data:`nas.metrics.METRICS`); without those that no measurement has.
+
+        The size is the newest artifact's: with other weights an integer graph differs by some bytes.
+        """
+        memory = [one.peak_memory_bytes for one in self.measurements if one.peak_memory_bytes is not None]
+        load_ms = [one.load_time_ms for one in self.measurements if one.load_time_ms is not None]
+        values = {
+            "latency_p50_ms": self.latency_p50_ms,
+            "latency_p95_ms": self.latency_p95_ms,
+            "size_bytes": float(self.measurements[-1].size_bytes),
+        }
+        if memory:
+            values["peak_memory_bytes"] = float(np.median(memory))
+        if load_ms:
+            values["load_time_ms"] = float(np.median(load_ms))
+        return values
 
     def _weights(self) -> list[int]:
         return [_QUALITY_WEIGHTS[one.quality] for one in self.measurements]

@@ -1,9 +1,9 @@
-"""Whether a device still is what it was when it was measured before.
+"""Whether a device is still what it was when it was measured before.
 
 A few of the networks that were measured before are measured again. Two measurements of
 one network differ by the device's repeatability; where the typical difference is far
 beyond that, the device has changed (another clock, another scheduler, worn cooling)
-although its profile says that it is the same.
+although its profile is the same.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
 MIN_KNOWN: Final = 5
-"""With fewer earlier measurements there is nothing to keep or to drop."""
+"""With fewer earlier measurements there is too little to compare with."""
 _CHECKED: Final = 3
 _STANDARD_DEVIATIONS: Final = 3.0
 
@@ -28,7 +28,7 @@ class DriftCheck:
     """Earlier measurements against fresh ones."""
 
     checked: int
-    """Networks measured again with success."""
+    """Networks measured again successfully."""
     change_pct: float
     """Median change of their latency in percent, with its sign."""
     allowed_pct: float
@@ -36,7 +36,7 @@ class DriftCheck:
 
     @property
     def drifted(self) -> bool:
-        """Whether the earlier measurements must not be used any more."""
+        """Whether the earlier measurements must no longer be used."""
         return self.checked > 0 and abs(self.change_pct) > self.allowed_pct
 
 

@@ -5,10 +5,8 @@ candidate), a latency to (candidate, device fingerprint). So every command that
 evaluates can be interrupted at any moment and run again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
-
-import numpy as np
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from nas.measuring.context import SearchContext
@@ -30,8 +28,10 @@ class RealEvaluator:
     other weights, such as a calibration's, is not measured again.
     """
 
-    def __init__(self, context: SearchContext, bench: LocalBench) -> None:
+    def __init__(self, context: SearchContext, bench: LocalBench, metrics: Collection[str] = ()) -> None:
+        """``metrics`` names those that each outcome must have: what was measured without one is measured again."""
         self._context = context
+        self._required = frozenset(metrics) - {"accuracy"}
         self._measurements = context.device.measurements()
         self._measurer = NetworkMeasurer(context.device, context.pool, bench)
 
@@ -44,18 +44,12 @@ class RealEvaluator:
         made = self._evaluate_missing([genotypes[row] for row in missing])
         return [(known | made)[candidate_id] for candidate_id in ids]
 
-    def measure_again(self, genotypes: Sequence[IntArray]) -> None:
-        """Prepares, compiles and times candidates whatever is stored; figures and failures are stored."""
-        context = self._context
-        context.store.candidates.put(context.space, np.stack(genotypes))
-        self._measure(self._measurer.prepare(genotypes, _PREPARING))
-
     def _known(self) -> dict[str, Outcome]:
         """Outcomes by candidate of what need not be measured, nor counted, again."""
         accuracies = self._context.store.evaluations.of(self._context.supernet.id, "val")
         known = {
-            candidate_id: _outcome(network, accuracies[candidate_id])
-            for candidate_id, network in self._measurements.networks().items()
+            candidate_id: self._outcome(network, accuracies[candidate_id])
+            for candidate_id, network in self._networks().items()
             if candidate_id in accuracies
         }
         failures = self._measurements.failures(self._context.supernet.id)
@@ -80,17 +74,22 @@ class RealEvaluator:
             else:
                 context.store.evaluations.put([self._evaluation(one)])
                 ready.append(one)
-        networks = self._measurements.networks()
-        measured = self._measure([one for one in ready if one.candidate_id not in networks])
-        networks = self._measurements.networks() if measured else networks
+        known = self._networks()
+        measured = self._measure([one for one in ready if one.candidate_id not in known])
+        networks = self._measurements.networks() if measured else known
         for one in ready:
             failure = measured.get(one.candidate_id)
             outcomes[one.candidate_id] = (
                 Outcome(candidate_id=one.candidate_id, failure=failure.message)
                 if isinstance(failure, MeasurementFailure)
-                else _outcome(networks[one.candidate_id], self._evaluation(one))
+                else self._outcome(networks[one.candidate_id], self._evaluation(one))
             )
         return outcomes
+
+    def _networks(self) -> dict[str, MeasuredNetwork]:
+        """Measured networks by candidate that have every required metric."""
+        networks = self._measurements.networks()
+        return {key: network for key, network in networks.items() if self._required <= network.metrics().keys()}
 
     def _measure(self, batch: Sequence[Prepared]) -> dict[str, LatencyOutcome]:
         task = f"measuring on {self._context.profile.id}"
@@ -111,17 +110,16 @@ class RealEvaluator:
             images=prepared.images_val,
         )
 
-
-def _outcome(network: MeasuredNetwork, accuracy: Evaluation) -> Outcome:
-    newest = network.newest
-    return Outcome(
-        candidate_id=network.candidate_id,
-        metrics={
-            "accuracy": accuracy.accuracy,
-            "latency_p50_ms": network.latency_p50_ms,
-            "latency_p95_ms": network.latency_p95_ms,
-            "size_bytes": float(newest.size_bytes),
-        },
-        images_val=accuracy.images,
-        quality=network.quality,
-    )
+    def _outcome(self, network: MeasuredNetwork, accuracy: Evaluation) -> Outcome:
+        metrics = {"accuracy": accuracy.accuracy} | network.metrics()
+        if missing := sorted(self._required - metrics.keys()):
+            return Outcome(
+                candidate_id=network.candidate_id,
+                failure=f"{', '.join(missing)} cannot be measured on {self._context.profile.id}.",
+            )
+        return Outcome(
+            candidate_id=network.candidate_id,
+            metrics=metrics,
+            images_val=accuracy.images,
+            quality=network.quality,
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from hw_profiles.network_files import NetworkFiles
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.onnx_graph import load_onnx
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes
 from nas.measuring.deployed_files import deployed_files, write_deployed_files

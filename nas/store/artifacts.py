@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, cast
 
 from sqlalchemy import select
 
@@ -12,15 +11,14 @@ from nas.store.errors import NotStoredError, StoreConflictError
 from nas.store.leases import Lease
 from nas.store.tables import ArtifactRow, ArtifactUseRow, table_of
 
-ArtifactKind = Literal["onnx", "tvm", "weights", "manifest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """A file in one of its uses."""
 
     sha256: str
-    kind: ArtifactKind
+    kind: str
+    """``onnx``, ``weights``, ``manifest``, or a runtime's own (``Runtime.artifact_kind``)."""
     size_bytes: int
     path: str
     """Relative to the home's artifacts."""
@@ -88,7 +86,7 @@ _QUERY = select(ArtifactRow, ArtifactUseRow).join(ArtifactUseRow, ArtifactUseRow
 def _stored(file: ArtifactRow, use: ArtifactUseRow) -> Artifact:
     return Artifact(
         sha256=file.sha256,
-        kind=cast("ArtifactKind", use.kind),
+        kind=use.kind,
         size_bytes=file.size_bytes,
         path=file.path,
         candidate_id=use.candidate_id,

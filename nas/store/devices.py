@@ -48,7 +48,7 @@ class Devices:
         """The profile.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(profile_id)
         if found is None:

@@ -1,4 +1,4 @@
-"""Measurements and failures: kept for good, several a candidate."""
+"""Measurements and failures: never changed, several per candidate."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,11 +31,11 @@ class Measurements:
         self._clock = clock
 
     def add(self, outcome: Outcome, *, supernet_id: str | None = None, lease: Lease | None = None) -> int:
-        """Stores one outcome and gives its number; call it as each one ends, so that none is lost.
+        """Stores one outcome and returns its number; call it as each one ends, so that none is lost.
 
         Raises:
-            LeaseLostError: where ``lease`` no longer holds; nothing is stored.
-            StoreConflictError: for an unknown candidate, profile or supernet, or latencies that cannot be.
+            LeaseLostError: if ``lease`` no longer holds; nothing is stored.
+            StoreConflictError: for an unknown candidate, profile or supernet, or impossible latencies.
         """
         row = MeasurementRow(
             candidate_id=outcome.candidate_id,
@@ -83,7 +83,7 @@ class Measurements:
             return tuple(_stored(row) for row in session.scalars(query))
 
     def last_number(self) -> int:
-        """The number of the newest outcome of all; 0 where there is none."""
+        """The number of the newest outcome; 0 if there is none."""
         with self._database.read() as session:
             return session.scalar(select(func.max(MeasurementRow.number))) or 0
 

@@ -15,8 +15,8 @@ PredictorKind = Literal["latency", "accuracy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPredictor:
-    """One revision; latency revisions have a profile, accuracy revisions have none."""
+class NewPredictor:
+    """A revision to store; latency revisions have a profile, accuracy revisions have none."""
 
     id: str
     """SHA-256 of the revision's files."""
@@ -31,6 +31,12 @@ class StoredPredictor:
     metrics: Mapping[str, Any]
     folder: str
     """Relative to the home's predictors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPredictor(NewPredictor):
+    """A stored revision."""
+
     created_at: datetime
 
 
@@ -41,34 +47,22 @@ class Predictors:
         self._database = database
         self._clock = clock
 
-    def put(
-        self,
-        *,
-        revision: str,
-        kind: PredictorKind,
-        profile_id: str | None,
-        space: str,
-        supernet_id: str | None,
-        data_sha256: str,
-        schema_version: str,
-        metrics: Mapping[str, Any],
-        folder: str,
-    ) -> None:
+    def put(self, predictor: NewPredictor) -> None:
         """Stores a revision; one that is stored already stays as it is.
 
         Raises:
             StoreConflictError: for a latency revision without a profile, or unknown profiles or supernets.
         """
         row = {
-            "id": revision,
-            "kind": kind,
-            "profile_id": profile_id,
-            "space": space,
-            "supernet_id": supernet_id,
-            "data_sha256": data_sha256,
-            "schema_version": schema_version,
-            "metrics": dict(metrics),
-            "folder": folder,
+            "id": predictor.id,
+            "kind": predictor.kind,
+            "profile_id": predictor.profile_id,
+            "space": predictor.space,
+            "supernet_id": predictor.supernet_id,
+            "data_sha256": predictor.data_sha256,
+            "schema_version": predictor.schema_version,
+            "metrics": dict(predictor.metrics),
+            "folder": predictor.folder,
             "created_at": self._clock(),
         }
         with self._database.write() as session:

@@ -14,8 +14,8 @@ from search_spaces.task import ImageTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSupernet:
-    """One trained supernet."""
+class NewSupernet:
+    """A trained supernet to store."""
 
     id: str
     """SHA-256 of the weights."""
@@ -27,6 +27,12 @@ class StoredSupernet:
     folder: str
     """Relative to the home's supernets."""
     metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSupernet(NewSupernet):
+    """A stored supernet."""
+
     created_at: datetime
 
 
@@ -37,26 +43,16 @@ class Supernets:
         self._database = database
         self._clock = clock
 
-    def put(
-        self,
-        *,
-        supernet_id: str,
-        space: str,
-        task: ImageTask,
-        data_name: str,
-        data_fingerprint: str,
-        folder: str,
-        metrics: Mapping[str, Any],
-    ) -> None:
+    def put(self, supernet: NewSupernet) -> None:
         """Stores a supernet; one that is stored already stays as it is."""
         row = {
-            "id": supernet_id,
-            "space": space,
-            "task": task.as_json(),
-            "data_name": data_name,
-            "data_fingerprint": data_fingerprint,
-            "folder": folder,
-            "metrics": dict(metrics),
+            "id": supernet.id,
+            "space": supernet.space,
+            "task": supernet.task.as_json(),
+            "data_name": supernet.data_name,
+            "data_fingerprint": supernet.data_fingerprint,
+            "folder": supernet.folder,
+            "metrics": dict(supernet.metrics),
             "created_at": self._clock(),
         }
         with self._database.write() as session:

@@ -269,7 +269,7 @@ class ArtifactUseRow(Base):
     sha256: Mapped[Sha256] = mapped_column(ForeignKey("artifacts.sha256"), primary_key=True)
 
     __table_args__ = (
-        CheckConstraint("kind IN ('onnx', 'tvm', 'weights', 'manifest')", name="kind"),
+        CheckConstraint("length(kind) BETWEEN 1 AND 16 AND kind = lower(kind)", name="kind"),
         Index(None, "sha256"),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial, reduce
 
 import torch
@@ -16,8 +17,36 @@ from search_spaces.space import IntArray, SearchSpace
 Gradients = tuple[Tensor | None, ...]
 
 
-def step_subnets(space: SearchSpace, settings: TrainingSettings, step: int) -> list[IntArray]:
-    """The students of a step: the smallest and random ones of every size, drawn from (seed, step, index)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLoss:
+    """What the sub-networks of a step learn from.
+
+    Attributes:
+        label_smoothing: For the largest sub-network, which learns from labels.
+        dropout: Before the classifier of the largest sub-network.
+        dropout_seed: What the dropped features are drawn from.
+        label_share: Share of the labels in the other sub-networks' targets; the rest is the largest one's
+            softmax.
+    """
+
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    dropout_seed: int = 0
+    label_share: float = 0.0
+
+
+def first_student_step(settings: TrainingSettings, total_steps: int) -> int:
+    """The first step, counted from 0, that trains more than the largest sub-network."""
+    return round(settings.largest_first_share * total_steps)
+
+
+def step_subnets(space: SearchSpace, settings: TrainingSettings, step: int, total_steps: int) -> list[IntArray]:
+    """The students of a step: the smallest and random ones of every size, drawn from (seed, step, index).
+
+    There are none in the steps that train the largest alone.
+    """
+    if step < first_student_step(settings, total_steps):
+        return []
     drawn = [
         space.sample_spread(1, generator(settings.seed, Purpose.SUBNET, step, index))[0]
         for index in range(settings.random_subnets)
@@ -29,17 +58,14 @@ def sandwich_gradients(
     supernet: Supernet,
     images: Tensor,
     labels: Tensor,
-    *,
-    largest: IntArray,
     students: Sequence[IntArray],
-    label_smoothing: float,
-    dropout: float,
-    dropout_seed: int,
+    settings: StepLoss,
     threads: Executor | None = None,
 ) -> float:
     """Sets a step's gradients on the supernet's parameters.
 
-    The largest sub-network learns from the labels; the others learn from its logits. Once
+    The largest sub-network learns from the labels; the others (``students``, genotypes) learn from its
+    logits. Once
     those are known, the sub-networks are independent: they run beside each other on
     ``threads``, and their gradients are added in a fixed order, so that the result does
     not depend on how many threads there are.
@@ -50,17 +76,20 @@ def sandwich_gradients(
     supernet.train()
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(dropout_seed)
-        logits = supernet.forward_as(supernet.space.network_shape(largest), images, dropout)
-    loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    teacher = logits.detach().softmax(1)
+        torch.manual_seed(settings.dropout_seed)
+        largest = supernet.space.network_shape(supernet.space.largest())
+        logits = supernet.forward_as(largest, images, settings.dropout)
+    loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    targets = logits.detach().softmax(1)
+    if settings.label_share:
+        targets = torch.lerp(targets, functional.one_hot(labels, targets.shape[1]).to(targets), settings.label_share)
 
     def teach() -> Gradients:
         return torch.autograd.grad(loss, parameters, allow_unused=True)
 
     def learn(genotype: IntArray) -> Gradients:
         student = supernet.forward_as(supernet.space.network_shape(genotype), images)
-        return torch.autograd.grad(functional.cross_entropy(student, teacher), parameters, allow_unused=True)
+        return torch.autograd.grad(functional.cross_entropy(student, targets), parameters, allow_unused=True)
 
     # The largest first: what takes longest must not start last.
     tasks: list[Callable[[], Gradients]] = [teach, *(partial(learn, genotype) for genotype in students)]

@@ -1,10 +1,20 @@
 """How a supernet is trained; everything that changes its weights is in here."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from search_spaces.errors import UsageError
+
+Optimizer = Literal["sgd", "adamw", "muon"]
+OPTIMIZERS: Final[tuple[Optimizer, ...]] = get_args(Optimizer)
+_DEFAULTS: Final[dict[Optimizer, tuple[float, float]]] = {
+    "sgd": (0.1, 5e-4),
+    "adamw": (3e-3, 0.05),
+    "muon": (6e-3, 0.05),
+}
+"""Learning rate and weight decay that go with an optimizer at a batch size of 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,16 +23,22 @@ class TrainingSettings:
 
     Attributes:
         epochs: Passes over the training part.
-        batch_size: Images a step; every sub-network of the step sees the same images.
-        optimizer: SGD with Nesterov momentum 0.9, or AdamW.
+        batch_size: Images per step; every sub-network of the step sees the same images.
+        optimizer: SGD with Nesterov momentum 0.9, AdamW, or Muon (:mod:`nas.training.muon`).
         learning_rate: The peak; rises linearly over the warm-up, then falls as a cosine to 0.
         warmup_share: Share of the steps that warm up, 0 to below 1.
         weight_decay: On weights of convolutions and linear layers alone.
         label_smoothing: For the largest sub-network, which alone learns from labels.
         dropout: Before the classifier, for the largest sub-network alone.
+        label_share: Share of the labels in the other sub-networks' targets, 0 to 1; the rest is the
+            largest one's output.
+        largest_first_share: Share of the steps, from the first, that train the largest sub-network alone.
+        ema_decay: Share of the weights' moving average that each step keeps; the average is what is
+            evaluated and saved. 0 for none.
         clip_norm: Largest norm of a step's gradient.
-        random_subnets: Random sub-networks a step, beside the largest and the smallest.
-        shift_px: Largest random shift of a training image in each direction.
+        random_subnets: Random sub-networks per step, beside the largest and the smallest.
+        shift_px: Reflected padding on each side that a random crop of a training image is taken from.
+        cutout_px: Side of a random square of each training image that takes its mean color; 0 for none.
         flip: Mirror training images at random, left to right.
         validation_fraction: Share of the training images that validate.
         split_seed: Seed of the validation split.
@@ -33,16 +49,20 @@ class TrainingSettings:
 
     epochs: int = 20
     batch_size: int = 64
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Optimizer = "sgd"
     learning_rate: float = 0.1
     warmup_share: float = 0.1
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     dropout: float = 0.1
+    label_share: float = 0.0
+    largest_first_share: float = 0.0
+    ema_decay: float = 0.0
     clip_norm: float = 2.0
     random_subnets: int = 2
     shift_px: int = 2
-    flip: bool = True
+    cutout_px: int = 0
+    flip: bool = False
     validation_fraction: float = 0.2
     split_seed: int = 0
     seed: int = 0
@@ -58,9 +78,13 @@ class TrainingSettings:
             "weight_decay": (0.0, 1.0),
             "label_smoothing": (0.0, 0.99),
             "dropout": (0.0, 0.99),
+            "label_share": (0.0, 1.0),
+            "largest_first_share": (0.0, 1.0),
+            "ema_decay": (0.0, 0.9999),
             "clip_norm": (1e-8, 1e8),
             "random_subnets": (0, 64),
             "shift_px": (0, 1024),
+            "cutout_px": (0, 1024),
             "validation_fraction": (1e-6, 1 - 1e-6),
             "split_seed": (0, 2**63 - 1),
             "seed": (0, 2**63 - 1),
@@ -71,8 +95,22 @@ class TrainingSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"the training setting {name} is {value}; it must lie between {low:g} and {high:g}.")
-        if self.optimizer not in ("sgd", "adamw"):
-            raise UsageError(f"the training setting optimizer is {self.optimizer!r}; allowed are sgd and adamw.")
+        if self.optimizer not in OPTIMIZERS:
+            allowed_names = ", ".join(OPTIMIZERS)
+            raise UsageError(f"the training setting optimizer is {self.optimizer!r}; allowed are {allowed_names}.")
+
+    @classmethod
+    def with_defaults(cls, given: Mapping[str, Any]) -> "TrainingSettings":
+        """The settings of the given names; where the optimizer is given, its own rate and decay go with it.
+
+        Raises:
+            UsageError: for unknown names or values out of range.
+        """
+        optimizer = given.get("optimizer")
+        if optimizer in _DEFAULTS:
+            rate, decay = _DEFAULTS[optimizer]
+            given = {"learning_rate": rate, "weight_decay": decay} | dict(given)
+        return cls.from_json(dict(given))
 
     def as_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""

@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nas.data.dataset import DataError, ImageDataset
 from nas.evaluation.accuracy import evaluate_subnet
 from nas.supernet.supernet import Supernet
-from nas.training.augmentation import augment
+from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.memory import keep_freed_memory
+from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
 from nas.training.randomness import Purpose, generator
 from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, read_record, save_supernet, supernet_id
-from nas.training.sandwich import sandwich_gradients, step_subnets
+from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.schedule import learning_rate
 from nas.training.settings import TrainingSettings
+from nas.training.training_state import pack_state, unpack_state
+from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 
@@ -127,12 +130,11 @@ class _Training:
         self.on_progress, self.clock = on_progress, clock
         self.id = supernet_id(space, dataset, settings)
         self.data: PreparedData = prepare(dataset, settings)
-        self.batch_size = min(settings.batch_size, len(self.data.train_images))
-        self.steps_per_epoch = len(self.data.train_images) // self.batch_size
-        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.batches = TrainingBatches(self.data, settings)
+        self.total_steps = settings.epochs * self.batches.steps_per_epoch
         self.supernet = Supernet(space, seed=settings.seed)
-        self.parameters = dict(self.supernet.named_parameters())
-        self.optimizer = _make_optimizer(self.supernet, settings)
+        self.optimizer = make_optimizer(self.supernet, settings)
+        self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
         self.seconds_before = 0.0
         self.accuracies: tuple[float, float] | None = None
@@ -171,20 +173,22 @@ class _Training:
             group["lr"] = learning_rate(
                 self.step, self.total_steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
             )
-        images, labels = self._batch()
+        images, labels = self.batches.batch(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss = sandwich_gradients(
             self.supernet,
             images,
             labels,
-            largest=self.space.largest(),
-            students=step_subnets(self.space, settings, self.step),
-            label_smoothing=settings.label_smoothing,
-            dropout=settings.dropout,
-            dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+            students=step_subnets(self.space, settings, self.step, self.total_steps),
+            settings=StepLoss(
+                label_smoothing=settings.label_smoothing,
+                dropout=settings.dropout,
+                dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+                label_share=settings.label_share,
+            ),
             threads=self.threads,
         )
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), settings.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise TrainingDivergedError(
                 f"the loss became {loss} and the gradient {float(norm):.3g} in step {self.step + 1};"
@@ -192,19 +196,12 @@ class _Training:
             )
         self.optimizer.step()
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.supernet, self.step)
         return loss
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        settings, data = self.settings, self.data
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        order = generator(settings.seed, Purpose.ORDER, epoch).permutation(len(data.train_images))
-        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        rng = generator(settings.seed, Purpose.AUGMENTATION, self.step)
-        images = augment(data.train_images[chosen], rng, shift_px=settings.shift_px, flip=settings.flip)
-        return torch.from_numpy(data.normalization.apply(images)), torch.from_numpy(data.train_labels[chosen])
-
     def _evaluate_when_due(self) -> None:
-        epoch, position = divmod(self.step, self.steps_per_epoch)
+        epoch, position = divmod(self.step, self.batches.steps_per_epoch)
         last = self.step == self.total_steps
         if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
             smallest, largest = (self._accuracy(largest=largest) for largest in (False, True))
@@ -212,7 +209,7 @@ class _Training:
 
     def _accuracy(self, *, largest: bool) -> float:
         return evaluate_subnet(
-            self.supernet,
+            self._trained,
             self.space.largest() if largest else self.space.smallest(),
             recalibration_images=self.data.recalibration_images,
             images=self.data.validation_images,
@@ -231,10 +228,15 @@ class _Training:
                 loss=loss,
                 accuracy_smallest=smallest,
                 accuracy_largest=largest,
-                images_per_s=self.batch_size / step_s if step_s > 0 else 0.0,
+                images_per_s=self.batches.batch_size / step_s if step_s > 0 else 0.0,
                 seconds_left=step_s * (self.total_steps - self.step),
             )
         )
+
+    @property
+    def _trained(self) -> Supernet:
+        """What the training gives: the averaged supernet where there is one."""
+        return self.supernet if self.average is None else self.average.network
 
     # --- state -------------------------------------------------------------------
 
@@ -242,11 +244,6 @@ class _Training:
         return self.seconds_before + self.clock() - self.started_s
 
     def _save_checkpoint(self) -> None:
-        tensors = {f"supernet.{name}": tensor for name, tensor in self.supernet.state_dict().items()}
-        for name, parameter in self.parameters.items():
-            for key, value in self.optimizer.state[parameter].items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{key}.{name}"] = value
         state: dict[str, Any] = {
             "id": self.id,
             "step": self.step,
@@ -256,6 +253,7 @@ class _Training:
             "data_fingerprint": self.dataset.fingerprint,
             "space": self.space.name,
         }
+        tensors = pack_state(self.supernet, self.optimizer, self.average)
         save_checkpoint(Checkpoint(tensors=tensors, state=state), self.checkpoint_path)
 
     def _resume(self) -> None:
@@ -266,18 +264,8 @@ class _Training:
                 f"the checkpoint {self.checkpoint_path} is of {self._difference(state)};"
                 " delete it or choose another place."
             )
-        weights = {
-            name.removeprefix("supernet."): tensor
-            for name, tensor in checkpoint.tensors.items()
-            if name.startswith("supernet.")
-        }
         try:
-            self.supernet.load_state_dict(weights)
-            for name, tensor in checkpoint.tensors.items():
-                kind, _, rest = name.partition(".")
-                if kind == "optimizer":
-                    key, _, parameter = rest.partition(".")
-                    self.optimizer.state[self.parameters[parameter]][key] = tensor
+            unpack_state(checkpoint.tensors, self.supernet, self.optimizer, self.average)
             self.step = self.resumed_step = int(state["step"])
             self.seconds_before = float(state["seconds"])
             self.accuracies = tuple(state["accuracies"]) if state["accuracies"] else None
@@ -315,22 +303,6 @@ class _Training:
             seconds=self._seconds(),
             versions={"torch": str(torch.__version__)},
         )
-        saved = save_supernet(self.folder, self.supernet, record)
+        saved = save_supernet(self.folder, self._trained, record)
         self.checkpoint_path.unlink(missing_ok=True)
         return saved
-
-
-def _make_optimizer(supernet: Supernet, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Decays the weights of convolutions and linear layers alone.
-
-    Biases and batch norm have no scale to shrink; kernel transforms would shrink
-    from the identity towards nothing.
-    """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in supernet.named_parameters():
-        (decayed if parameter.ndim > 1 and ".transforms." not in name else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate)
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)

@@ -1,4 +1,4 @@
-"""Calibrating a device of this machine: measures what tells most, fits, says how wrong it will be."""
+"""Calibrates a device of this machine: measures the most informative networks, fits, reports the expected error."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -39,18 +39,18 @@ class CalibrationRequest:
 
     space: str
     budget: int = DEFAULT_BUDGET
-    """Measurements of chosen networks at most, those of an interrupted run of the same request among them.
+    """Maximum number of chosen networks to measure, including those of an interrupted run of the same request.
 
-    A look for drift takes up to three more.
+    The check for drift measures up to three more.
     """
     target_mape_pct: float | None = None
-    """Stop where the stated error is at most this."""
+    """Stop once the expected error is at most this."""
     sources: tuple[str, ...] | None = None
-    """Known devices to learn from; None takes all that are known in the space, an empty tuple none."""
+    """Known devices to learn from; None takes all that are known in the space, an empty tuple takes none."""
     precisions: Precisions = "all"
     seed: int = 0
     supernet: str | None = None
-    """First digits of a supernet whose images and classes are meant.
+    """First digits of the id of the supernet whose images and classes to use.
 
     Default: the newest supernet of the space, or what the space was published with.
     """
@@ -58,7 +58,7 @@ class CalibrationRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CalibrationReport:
-    """What a calibration found, and where it is kept."""
+    """What a calibration found and where it is kept."""
 
     device: str
     space: str
@@ -67,9 +67,9 @@ class CalibrationReport:
     calibration: Calibration
     known: KnownDevices
     drift: DriftCheck | None
-    """None where there was too little to compare with."""
+    """None if there was too little to compare with."""
     measured: int
-    """Networks measured in this run, the drift check's not among them."""
+    """Networks measured in this run, without those of the check for drift."""
     reused: int
     """Chosen networks that had been measured before."""
     failed: int
@@ -78,7 +78,7 @@ class CalibrationReport:
 
     @property
     def joined(self) -> int:
-        """Networks in the fit that were not chosen: measured earlier, or for the look for drift."""
+        """Networks in the fit that were not chosen: measured earlier, or by the check for drift."""
         return len(self.calibration.latency_ms) - (self.measured + self.reused - self.failed)
 
     def as_json(self) -> dict[str, Any]:
@@ -118,9 +118,9 @@ def calibrate_device(
     measurements disagree with fresh ones, all earlier ones are discarded.
 
     Raises:
-        UsageError: where the device cannot be measured here, or the request contradicts itself.
-        UnfitDataError: where too few measurements succeed, or they say nothing.
-        NasError: where measuring is impossible.
+        UsageError: if the device cannot be measured here, or the request contradicts itself.
+        UnfitDataError: if too few measurements succeed, or nothing can be learned from them.
+        NasError: if measuring is impossible.
     """
     profile = measurable_profile(workspace, device)
     space = bound_space(workspace, request)
@@ -174,10 +174,10 @@ def calibrate_device(
 
 
 def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
-    """A device that this machine can measure.
+    """The profile of a device that this machine can measure.
 
     Raises:
-        UsageError: for any other; it names those that can be.
+        UsageError: for any other device; the message lists those that can be measured.
     """
     here = {profile.id: profile for profile in detect_profiles()}
     if device not in here:
@@ -191,11 +191,11 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
 
 
 def check_budget(budget: int, available: int) -> None:
-    """A budget must be enough to fit to and not above what there is.
+    """Checks that a budget is enough for a fit and not more than there are networks.
 
     Raises:
-        UnfitDataError: where it is too small.
-        UsageError: where it is too large.
+        UnfitDataError: if it is too small.
+        UsageError: if it is too large.
     """
     if budget < MIN_SAMPLES:
         raise UnfitDataError(f"a budget of {budget} measurements is too small; give at least {MIN_SAMPLES}, better 20.")
@@ -206,7 +206,7 @@ def check_budget(budget: int, available: int) -> None:
 
 
 class CalibrationRun:
-    """One run of the engine on a device: what is stored is taken from there, the rest is measured."""
+    """One calibration run on a device: stored measurements are reused, the rest is measured."""
 
     def __init__(self, context: DeviceContext, earlier: DeviceSamples, measurer: NetworkMeasurer) -> None:
         self._context = context
@@ -218,7 +218,7 @@ class CalibrationRun:
     def calibrate(
         self, pool: IntArray, request: CalibrationRequest, known: KnownDevices, *, alone: bool = False
     ) -> Calibration:
-        """Calibrates on chosen networks of the pool; ``alone``, what else was measured before does not join."""
+        """Calibrates on chosen networks of the pool; with ``alone``, other earlier measurements do not join the fit."""
         earlier = self._earlier
         joining = slice(0, 0) if alone else slice(None)
         name = f"calibrating {self._context.profile.id}"
@@ -231,7 +231,7 @@ class CalibrationRun:
             return values
 
         def report(step: CalibrationStep) -> None:
-            figures = {"samples": str(step.samples), "stated error": f"{step.expected_mape_pct:.1f} %"}
+            figures = {"samples": str(step.samples), "expected error": f"{step.expected_mape_pct:.1f} %"}
             progress.update(name, self._done, request.budget, figures)
 
         found = calibrate(
@@ -254,9 +254,9 @@ class CalibrationRun:
         return self.measured + self.reused
 
     def values_of(self, rows: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
-        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN where one failed.
+        """Milliseconds of canonical genotypes, shape ``(n,)``: stored ones, else fresh ones; NaN if one failed.
 
-        ``on_done`` hears how many this run has the values of.
+        ``on_done`` is called with the number of networks that this run has values for.
         """
         stored = self._earlier.by_id()
         values = np.full(len(rows), np.nan)
@@ -284,10 +284,10 @@ def device_folder(home: Home, profile: DeviceProfile) -> Path:
 
 
 def bound_space(workspace: Workspace, request: CalibrationRequest) -> SearchSpace:
-    """The space with the images and classes that the request means.
+    """The space, bound to the images and classes of the request.
 
     Raises:
-        UsageError: where there is no such supernet, or it is of another space.
+        UsageError: if there is no such supernet, or it is of another space.
     """
     name = canonical_name(request.space)
     space = get_space(name)

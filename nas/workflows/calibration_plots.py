@@ -1,4 +1,4 @@
-"""Two plots of a calibration: predicted against measured, and error against number of samples."""
+"""Two plots of a calibration: predicted against measured, and error against the number of samples."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ _OTHER: Final = "#c1440e"
 
 
 def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
-    """Each measured network against its prediction by a model that was not fitted to it, with 90 % intervals."""
+    """Each measured network against its prediction by a model that had not seen it, with 90 % intervals."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
 
     measured_ms = calibration.latency_ms
@@ -53,16 +53,16 @@ def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
 
 
 def plot_history(calibration: Calibration, title: str, path: Path) -> None:
-    """The stated and the cross-validated error after each batch of samples, and the device's repeatability."""
+    """The expected and the cross-validated error after each batch of samples, and the device's repeatability."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     figure, axes = _axes()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     samples = [step.samples for step in calibration.history]
-    stated = [step.expected_mape_pct for step in calibration.history]
+    expected = [step.expected_mape_pct for step in calibration.history]
     cross_validated = [step.held_out_mape_pct for step in calibration.history]
-    axes.plot(samples, stated, "o-", color=_COLOR, label="stated for new networks")
-    label = "cross-validated on the samples, which differ more than new networks do"
+    axes.plot(samples, expected, "o-", color=_COLOR, label="expected on new networks")
+    label = "cross-validated on the samples, which are more diverse than new networks"
     axes.plot(samples, cross_validated, "s--", color=_OTHER, label=label)
     axes.axhline(calibration.predictor.repeatability * 100, color="#6c757d", linewidth=1, label="repeatability")
     axes.set_ylim(bottom=0)

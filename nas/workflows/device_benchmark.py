@@ -1,4 +1,4 @@
-"""How well a device of this machine is predicted after a calibration: against held-out measurements."""
+"""How well a calibration predicts a device of this machine: against held-out measurements."""
 
 import time
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class DeviceBenchmarkRow:
     variant: str
     """``calibrated``, or ``without sources``: fitted to the same samples alone."""
     samples: int
-    """Asked for; ``samples_used`` could be measured."""
+    """The budget; ``samples_used`` of them could be measured."""
     samples_used: int
     seed: int
     sources: tuple[str, ...]
@@ -48,7 +48,7 @@ class DeviceBenchmarkRow:
     expected_mape_pct: float
     repeatability_pct: float
     seconds: float
-    """For choosing, fitting and predicting; measuring is left out."""
+    """For choosing, fitting and predicting, without measuring."""
 
     def as_json(self) -> dict[str, object]:
         """One flat JSON object, with the names of ``hwnas bench calibration``."""
@@ -75,13 +75,13 @@ def benchmark_device(
 ) -> list[DeviceBenchmarkRow]:
     """Measures held-out networks, calibrates on others alone, and compares.
 
-    Held-out networks are drawn at random from those that a calibration chooses from, and are the same
-    ones for a seed. Whatever was measured before serves instead of measuring again, and nothing else
-    of it joins the fit. No revision is stored.
+    Held-out networks are drawn at random from those that a calibration chooses from, the same ones for the
+    same seed. Earlier measurements of chosen networks are reused; others do not join the fit. No revision
+    is stored.
 
     Raises:
         UsageError: for what :func:`nas.workflows.calibrating.calibrate_device` refuses, or too few held out.
-        NasError: where too many held-out networks cannot be measured.
+        NasError: if too many held-out networks cannot be measured.
     """
     profile = measurable_profile(workspace, device)
     space = bound_space(workspace, request)
@@ -142,6 +142,6 @@ def benchmark_device(
 
 
 def _split(pool: IntArray, held_out: int, seed: int) -> tuple[IntArray, IntArray]:
-    """What is learned from, and what is held out: random networks, the same ones for a seed."""
+    """Networks to learn from and networks held out, at random; the same ones for the same seed."""
     order = np.random.default_rng(_HELD_OUT_SEED + seed).permutation(len(pool))
     return pool[np.sort(order[held_out:])], pool[np.sort(order[:held_out])]

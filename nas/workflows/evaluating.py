@@ -1,7 +1,7 @@
 """Real evaluations for a device: the designed set, and whatever a search asks for."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from nas.measuring.context import SearchContext
@@ -40,11 +40,14 @@ def preparation_pool(
 
 
 @contextlib.contextmanager
-def evaluator(context: SearchContext) -> Iterator[RealEvaluator]:
-    """A real evaluator of one device profile; its worker process ends with the context."""
+def evaluator(context: SearchContext, metrics: Collection[str] = ()) -> Iterator[RealEvaluator]:
+    """A real evaluator of one device profile; its worker process ends with the context.
+
+    ``metrics`` names those that each outcome must have, such as a search's objectives and limits.
+    """
     context.store.devices.put(context.profile)
     with local_bench(context.device, context.supernet.id) as bench:
-        yield RealEvaluator(context, bench)
+        yield RealEvaluator(context, bench, metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

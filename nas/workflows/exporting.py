@@ -1,6 +1,7 @@
 """Stored fronts as folders: the front file, its models beside it, everything loaded back and checked."""
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -9,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.detect import detect_profiles
-from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
-from hw_profiles.runtimes.protocol import Executable
+from hw_profiles.errors import DisagreementError
+from hw_profiles.network_files import NetworkFiles
+from hw_profiles.onnx_graph import graph_outputs
+from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
 from nas.fronts.front import Baselines, Front, Member, with_artifacts
-from nas.fronts.manifest import FILE_NAMES, ManifestError, feed, read_manifest
+from nas.fronts.manifest import ManifestError, feed, file_names, read_manifest
 from nas.home import copy_file, sha256_of, write_bytes
 from nas.store.fronts import FrontInfo
 from nas.workflows.front_search import ARTIFACT_PREFIX
@@ -89,10 +92,16 @@ def export_front_file(workspace: Workspace, front: Front, path: Path) -> Front:
 
 def _export_files(workspace: Workspace, member: Member, folder: Path) -> dict[str, str]:
     store = ArtifactStore(workspace.home, workspace.store)
+    artifacts = {
+        kind: workspace.store.artifacts.get(reference.removeprefix(ARTIFACT_PREFIX))
+        for kind, reference in member.artifacts.items()
+    }
+    if not artifacts:
+        return {}
+    names = file_names(read_manifest(store.path(artifacts["manifest"])))
     paths: dict[str, str] = {}
-    for kind, reference in member.artifacts.items():
-        artifact = workspace.store.artifacts.get(reference.removeprefix(ARTIFACT_PREFIX))
-        relative = f"artifacts/{member.candidate[:16]}/{FILE_NAMES[kind]}"
+    for kind, artifact in artifacts.items():
+        relative = f"artifacts/{member.candidate[:16]}/{names[kind]}"
         source, target = store.path(artifact), folder / relative
         if not target.exists() or sha256_of(target) != artifact.sha256:
             copy_file(source, target)
@@ -101,25 +110,27 @@ def _export_files(workspace: Workspace, member: Member, folder: Path) -> dict[st
 
 
 def check_export(front: Front, folder: Path) -> int:
-    """Loads every exported file back and compares what the files of a member say.
+    """Loads every exported file back and compares what the files of a member compute.
 
-    On random images the TVM library must say what the ONNX graph says node by node (without
-    a runtime's optimizations, whose integer kernels round otherwise); the weights must
-    rebuild the float network, which must agree where nothing is quantized.
+    On random images the weights must rebuild the float network, which must agree with the ONNX
+    graph where nothing is quantized; and each runtime that is installed here checks its own
+    artifact against the graph (node by node, without the optimizations of a runtime, whose
+    integer kernels round otherwise).
 
     Returns:
         The number of files checked.
 
     Raises:
-        ExportCheckError: where a file disagrees.
-        ManifestError: where a manifest is damaged or does not describe its files.
+        ExportCheckError: if a file disagrees.
+        ArtifactError: if an artifact cannot be loaded.
+        ManifestError: if a manifest is damaged or does not describe its files.
     """
     members = front.members + (front.baselines.members if front.baselines else ())
     unique = {member.candidate: member for member in members if member.artifacts}
-    return sum(_check_member(member, folder) for member in unique.values())
+    return sum(_check_member(member, front.device, folder) for member in unique.values())
 
 
-def _check_member(member: Member, folder: Path) -> int:
+def _check_member(member: Member, device: str, folder: Path) -> int:
     paths = {kind: folder / relative for kind, relative in member.artifacts.items()}
     manifest = read_manifest(paths["manifest"])
     for kind, digest in manifest["hashes"].items():
@@ -135,25 +146,43 @@ def _check_member(member: Member, folder: Path) -> int:
         0, 256, size=(_CHECK_IMAGES, task.height, task.width, task.channels), dtype=np.uint8
     )
     images = feed(manifest, pixels)
-    outputs = {
-        "onnx": graph_outputs(paths["onnx"], images),
-        "tvm": _run(_load_library(paths["tvm"]).run, images),
-        "weights": _run_weights(paths["weights"], manifest, task, images),
-    }
-    exact = member.precision == "fp32"
-    _compare(member, "TVM library", outputs["tvm"], outputs["onnx"], exact=exact)
-    if exact:
-        _compare(member, "weights file", outputs["weights"], outputs["onnx"], exact=True)
+    outputs = _run_weights(paths["weights"], manifest, task, images)
+    quantized = member.precision != "fp32"
+    if not quantized:
+        _compare_weights(member, outputs, graph_outputs(paths["onnx"], images))
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = Path(scratch) / "reference.npz"
+        np.savez(reference, input=images, output=outputs)
+        files = NetworkFiles(
+            name=member.candidate,
+            onnx=paths["onnx"],
+            quantized=quantized,
+            reference=reference,
+            relative_tolerance=_TOLERANCE,
+            quantized_tolerance=_FLIPPED_TOLERANCE,
+            quantized_median_tolerance=_QUANTIZED_TOLERANCE,
+        )
+        for kind, profile in _checkable(paths, device):
+            _check_artifact(files, kind, paths[kind], profile)
     return len(paths)
 
 
-def _run(run: Callable[[FloatArray], FloatArray], images: FloatArray) -> FloatArray:
-    return np.concatenate([run(images[row : row + 1]) for row in range(len(images))])
+def _checkable(kinds: Iterable[str], device: str) -> list[tuple[str, DeviceProfile]]:
+    """The kinds that a runtime of this machine loads, with its profile; of the ONNX file, the device's own alone."""
+    here = [(get_runtime(profile.runtime).artifact_kind, profile) for profile in detect_profiles()]
+    return [
+        (kind, profile) for kind, profile in here if kind in set(kinds) and (kind != "onnx" or profile.id == device)
+    ]
 
 
-def _load_library(path: Path) -> Executable:
-    tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
-    return get_runtime("tvm").load(path, tvm)
+def _check_artifact(files: NetworkFiles, kind: str, artifact: Path, profile: DeviceProfile) -> None:
+    runtime = get_runtime(profile.runtime)
+    try:
+        runtime.check(runtime.load(artifact, profile), files)
+    except DisagreementError as error:
+        raise ExportCheckError(
+            f"the {kind} file of candidate {files.name[:12]} is wrong: {error} Do not ship it, and report it."
+        ) from error
 
 
 def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, images: FloatArray) -> FloatArray:
@@ -168,25 +197,15 @@ def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, image
     return outputs
 
 
-def _compare(member: Member, what: str, found: FloatArray, expected: FloatArray, *, exact: bool) -> None:
+def _compare_weights(member: Member, found: FloatArray, expected: FloatArray) -> None:
     """Compares outputs ``(images, classes)``.
 
     Raises:
-        ExportCheckError: where they disagree.
+        ExportCheckError: if they disagree.
     """
-    largest = max(float(np.abs(expected).max()), 1e-9)
-    errors = np.abs(found - expected).max(axis=1) / largest
-    limits = (
-        [("any image", float(errors.max()), _TOLERANCE)]
-        if exact
-        else [
-            ("half of the images", float(np.median(errors)), _QUANTIZED_TOLERANCE),
-            ("one image", float(errors.max()), _FLIPPED_TOLERANCE),
-        ]
-    )
-    for where, error, tolerance in limits:
-        if not error <= tolerance:
-            raise ExportCheckError(
-                f"the {what} of candidate {member.candidate[:12]} differs from its ONNX graph on {where} by {error:.2%}"
-                f" of the largest output ({tolerance:.2%} is allowed); do not ship it, and report it."
-            )
+    error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-9)
+    if not error <= _TOLERANCE:
+        raise ExportCheckError(
+            f"the weights file of candidate {member.candidate[:12]} differs from its ONNX graph by {error:.2%} of the"
+            f" largest output ({_TOLERANCE:.2%} is allowed); do not ship it, and report it."
+        )

@@ -1,4 +1,4 @@
-"""Predictors from everything that was evaluated so far; each fit is an immutable revision."""
+"""Predictors fitted to everything evaluated so far; each fit is an immutable revision."""
 
 from dataclasses import dataclass
 
@@ -32,8 +32,8 @@ def fit_predictors(workspace: Workspace, supernet: StoredSupernet, profile: Devi
     """Fits and stores both predictors for a device.
 
     Raises:
-        UsageError: where nothing was measured on the device yet.
-        NasError: where the samples are too few or say nothing.
+        UsageError: if nothing was measured on the device yet.
+        NasError: if the samples are too few, or nothing can be learned from them.
     """
     context = DeviceContext(workspace=workspace, space=space_of(supernet), profile=profile, progress=SilentProgress())
     fitter = latency_fitter(context)
@@ -63,7 +63,7 @@ def fit_accuracy(workspace: Workspace, supernet: StoredSupernet) -> tuple[Accura
     """Fits and stores the accuracy predictor of a supernet; gives its revision too.
 
     Raises:
-        NasError: where the samples are too few or say nothing.
+        NasError: if the samples are too few, or nothing can be learned from them.
     """
     rows, accuracies = accuracy_samples(workspace, supernet)
     predictor = AccuracyPredictor.fit(space_of(supernet), rows, accuracies, seed=FIT_SEED)
@@ -71,7 +71,7 @@ def fit_accuracy(workspace: Workspace, supernet: StoredSupernet) -> tuple[Accura
 
 
 def accuracy_samples(workspace: Workspace, supernet: StoredSupernet) -> tuple[IntArray, FloatArray]:
-    """Genotypes and validation accuracies of one supernet: of graphs that ship, else of float networks."""
+    """Genotypes and validation accuracies of one supernet: of exported graphs, or else of float networks."""
     evaluations = workspace.store.evaluations
     known = evaluations.of(supernet.id, "float") | evaluations.of(supernet.id, "val")
     candidates = _of_space(workspace, space_of(supernet), tuple(known))

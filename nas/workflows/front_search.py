@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.artifact_store import ArtifactStore
 from nas.fronts.front import Accuracy, Baselines, Budget, Front, Latency, Member, pareto_members
-from nas.fronts.manifest import FILE_NAMES, InputFormat, build_manifest, manifest_bytes
+from nas.fronts.manifest import InputFormat, build_manifest, file_name, manifest_bytes
 from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
 from nas.metrics import ACCURACY, Constraints, columns
@@ -109,7 +109,7 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
     random = random_baseline(context, request, budget) if request.random_baseline else None
     beside = _baseline_rows(context, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
-    judged = _judge(context, run, _verify(context, asked))
+    judged = _judge(context, run, verify(context, list(asked)))
 
     def of_rows(rows: IntArray) -> list[_Judged]:
         ids = [context.space.candidate(row).id for row in rows]
@@ -159,18 +159,6 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
         kept = np.arange(len(evaluated.outcomes))
     chosen = front_rows({name: column[kept] for name, column in values.items()}, request.objectives)
     return evaluated.genotypes[kept][chosen]
-
-
-def _verify(context: SearchContext, genotypes: IntArray) -> Mapping[str, Verified]:
-    return verify(
-        context.workspace,
-        context.supernet,
-        context.profile,
-        list(genotypes),
-        context.pool,
-        context.progress,
-        context.lease,
-    )
 
 
 def _judge(context: SearchContext, run: SearchRun, verified: Mapping[str, Verified]) -> dict[str, _Judged]:
@@ -332,7 +320,7 @@ def _manifest(context: SearchContext, one: Verified) -> str:
         supernet_id=supernet.id,
         data={"name": supernet.data_name, "fingerprint": supernet.data_fingerprint},
         files={
-            kind: {"file": FILE_NAMES[kind], "sha256": file.sha256, "size_bytes": file.size_bytes}
+            kind: {"file": file_name(kind), "sha256": file.sha256, "size_bytes": file.size_bytes}
             for kind, file in one.files.items()
         },
         measured={

@@ -32,7 +32,7 @@ Origin = Literal["recorded", "measured here"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownDevice:
-    """A device whose latencies inform those of another."""
+    """A device whose latencies inform the prediction of another's."""
 
     name: str
     origin: Origin
@@ -42,7 +42,7 @@ class KnownDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KnownDevices:
-    """The devices that can be used, and why others cannot."""
+    """The devices that can be used, and why others cannot be."""
 
     devices: tuple[KnownDevice, ...]
     left_out: tuple[str, ...]
@@ -65,8 +65,8 @@ def known_devices(
     imported before that time counts.
 
     Raises:
-        UnknownNameError: where a wanted device is not known in the space.
-        UsageError: where the target is wanted, or a wanted device has too few or unusable measurements.
+        UnknownNameError: if a wanted device is not known in the space.
+        UsageError: if the target itself is wanted, or a wanted device has too few or unusable measurements.
     """
     workspace, space, target = context.workspace, context.space, context.profile.id
     known, left_out = _known_samples(context, before)
@@ -95,7 +95,7 @@ def known_devices(
 
 
 def _known_samples(context: DeviceContext, before: datetime | None) -> tuple[dict[str, _Samples], list[str]]:
-    """Measurements by device; one that is measured here and recorded too has its own."""
+    """Measurements by device; a device that is both recorded and measured here uses what was measured here."""
     workspace, space, target = context.workspace, context.space, context.profile.id
     known: dict[str, _Samples] = {}
     left_out: list[str] = []

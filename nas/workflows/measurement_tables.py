@@ -1,4 +1,4 @@
-"""Measurement tables in and out: what was recorded elsewhere and what was measured here."""
+"""Import and export of measurement tables: recorded elsewhere and measured here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,8 +88,8 @@ def all_measurements(workspace: Workspace, space: str) -> MeasurementTable:
     A device that is measured here and recorded under the same name has its own measurements.
 
     Raises:
-        UsageError: where nothing is known of the space.
-        UnknownNameError: where there is no such space.
+        UsageError: if nothing is known of the space.
+        UnknownNameError: for an unknown space.
     """
     space = canonical_name(space)
     recorded, own = RecordedTables(workspace.home).of_space(space), own_measurements(workspace, space)
@@ -108,11 +108,11 @@ def all_measurements(workspace: Workspace, space: str) -> MeasurementTable:
 
 
 def export_measurements(workspace: Workspace, space: str, path: Path, devices: Sequence[str] = ()) -> MeasurementTable:
-    """Writes what is known of a space, or of some devices in it, as a table; nothing is left half written.
+    """Writes what is known of a space, or of some devices in it, as a table; never a partial file.
 
     Raises:
-        UsageError: where nothing is known, or the file's name does not end in .csv or .csv.gz.
-        UnknownNameError: where there is no such space or device.
+        UsageError: if nothing is known, or the file's name does not end in .csv or .csv.gz.
+        UnknownNameError: for an unknown space or device.
     """
     if not path.name.endswith((".csv", ".csv.gz")):
         raise UsageError(f"{path} is no name of a measurement table; end it in .csv or .csv.gz.")

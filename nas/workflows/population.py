@@ -1,4 +1,4 @@
-"""The networks that a calibration chooses from: of every size and, where it is searched, every share of int8."""
+"""The networks that a calibration chooses from: all sizes and, if precision is searched, all shares of int8."""
 
 from typing import Final, Literal
 
@@ -10,13 +10,13 @@ Precisions = Literal["all", "fp32"]
 
 _SPREAD: Final = 2000
 _SMALL_LOG10: Final = 4.5
-"""A space of at most so many genotypes (decimal logarithm) is taken whole."""
+"""Spaces of at most this many genotypes (decimal logarithm) are used completely."""
 
 
 def population(space: SearchSpace, seed: int, precisions: Precisions) -> IntArray:
     """Distinct canonical genotypes of networks that can be built, shape ``(n, genes)``.
 
-    All networks of a small space, else about 2,000, the smallest and the largest among them.
+    All networks of a small space; otherwise about 2,000, including the smallest and the largest.
     """
     ends = np.stack([space.smallest(), space.largest()])
     if space.size_log10 <= _SMALL_LOG10:

@@ -1,4 +1,4 @@
-"""Predictor revisions in a home: saved under the hash of their files, noted in the store, loaded back."""
+"""Predictor revisions in a home: saved under the hash of their files, recorded in the store, loaded back."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.home import Home, sha256_of
-from nas.store.predictors import StoredPredictor
+from nas.store.predictors import NewPredictor, StoredPredictor
 from nas.workspace import Workspace
 from predictors.accuracy import AccuracyPredictor
 from predictors.errors import RevisionError
@@ -29,7 +29,7 @@ def store_revision(
     supernet_id: str | None,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """Saves a revision under the hash of its files and notes it in the store; again is harmless.
+    """Saves a revision under the hash of its files and records it in the store; storing it twice is harmless.
 
     Args:
         workspace: home and store.
@@ -50,21 +50,23 @@ def store_revision(
         if not kept.exists():
             shutil.move(folder, kept)
     workspace.store.predictors.put(
-        revision=revision,
-        kind="accuracy" if profile_id is None else "latency",
-        profile_id=profile_id,
-        space=predictor.space.name,
-        supernet_id=supernet_id,
-        data_sha256=predictor.data_sha256,
-        schema_version=str(SCHEMA),
-        metrics=predictor.held_out.as_json() | ({"provenance": dict(provenance)} if provenance else {}),
-        folder=revision,
+        NewPredictor(
+            id=revision,
+            kind="accuracy" if profile_id is None else "latency",
+            profile_id=profile_id,
+            space=predictor.space.name,
+            supernet_id=supernet_id,
+            data_sha256=predictor.data_sha256,
+            schema_version=str(SCHEMA),
+            metrics=predictor.held_out.as_json() | ({"provenance": dict(provenance)} if provenance else {}),
+            folder=revision,
+        )
     )
     return revision
 
 
 def revision_space(home: Home, stored: StoredPredictor) -> SearchSpace:
-    """The space, bound to the task, that a stored revision speaks of.
+    """The space, bound to its task, that a stored revision is for.
 
     Raises:
         RevisionError: where its files are gone or damaged.

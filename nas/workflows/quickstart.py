@@ -21,7 +21,6 @@ from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
 from nas.workflows.survey import survey
 from nas.workflows.training import train
-from nas.workflows.verification import EXPORTED_RUNTIMES
 from nas.workspace import Workspace
 
 DATA: Final = "fashion-mini"
@@ -32,7 +31,9 @@ SPACE: Final = "mobilenet_v3:tiny"
 class QuickstartSettings:
     """Budgets of each stage."""
 
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=16, evaluate_every_epochs=4))
+    training: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=7, flip=True, evaluate_every_epochs=2)
+    )
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(default_factory=lambda: SearchRequest(evaluations=30, random_baseline=True))
 
@@ -118,7 +119,7 @@ def quickstart(
 
 
 def _local_profiles(workspace: Workspace, progress: Progress) -> list[DeviceProfile]:
-    profiles = [profile for profile in detect_profiles() if profile.runtime in EXPORTED_RUNTIMES]
+    profiles = list(detect_profiles())
     for profile in profiles:
         workspace.store.devices.put(profile)
         sets = " ".join(profile.isa)

@@ -5,7 +5,7 @@ import json
 from nas.data.sources import absolute_spec, load_dataset
 from nas.home import write_bytes
 from nas.progress import Progress
-from nas.store.supernets import StoredSupernet
+from nas.store.supernets import NewSupernet, StoredSupernet
 from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingProgress, train_supernet
@@ -55,17 +55,19 @@ def train(
     write_bytes(folder / SOURCE_FILE, json.dumps({"data": absolute_spec(data)}).encode())
     record = train_supernet(space, dataset, settings, folder, on_progress=report, threads=threads)
     workspace.store.supernets.put(
-        supernet_id=record.weights_sha256,
-        space=record.space,
-        task=record.task,
-        data_name=record.dataset,
-        data_fingerprint=record.data_fingerprint,
-        folder=name,
-        metrics={
-            "accuracy_smallest": record.accuracy_smallest,
-            "accuracy_largest": record.accuracy_largest,
-            "seconds": record.seconds,
-            "steps": record.steps,
-        },
+        NewSupernet(
+            id=record.weights_sha256,
+            space=record.space,
+            task=record.task,
+            data_name=record.dataset,
+            data_fingerprint=record.data_fingerprint,
+            folder=name,
+            metrics={
+                "accuracy_smallest": record.accuracy_smallest,
+                "accuracy_largest": record.accuracy_largest,
+                "seconds": record.seconds,
+                "steps": record.steps,
+            },
+        )
     )
     return workspace.store.supernets.get(record.weights_sha256)

@@ -1,4 +1,4 @@
-"""Finalists under proof: the files that ship are timed again, and tested once.
+"""Verification of finalists: the files that ship are timed again, and tested once.
 
 A fresh measuring session times the very artifacts that are exported. Test images are
 touched here and nowhere else, on the ONNX graph that ships, after every choice is made.
@@ -7,33 +7,27 @@ touched here and nowhere else, on the ONNX graph that ships, after every choice 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-
+from hw_profiles.compiling import CompileOutcome, CompilePool
 from hw_profiles.detect import detect_profiles
-from hw_profiles.measurement import Measurement
+from hw_profiles.measurement import Measurement, MeasurementFailure
+from hw_profiles.onnx_graph import load_onnx
 from hw_profiles.profile import DeviceProfile
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
 from nas.measuring.context import SearchContext
+from nas.measuring.device_measurements import DeviceMeasurements
+from nas.measuring.local_bench import LocalBench
 from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
-from nas.measuring.preparation_pool import PreparationPool
-from nas.progress import Progress
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
-from nas.store.leases import Lease
-from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
-from nas.workflows.evaluating import evaluator
-from nas.workspace import Workspace, space_of
+from search_spaces.errors import NasError
 from search_spaces.space import IntArray
-
-EXPORTED_RUNTIMES: Final = ("onnxruntime", "tvm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,54 +42,56 @@ class Verified:
     accuracy_val: float
     accuracy_test: float
     files: Mapping[str, Artifact]
-    """``onnx``, ``tvm`` and ``weights`` in the artifact store."""
+    """In the artifact store, by kind: ``onnx``, ``weights``, the device runtime's own kind, and extras.
+
+    Extras are artifacts of the other runtimes on this machine, where they compile and agree.
+    """
 
 
-def verify(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    profile: DeviceProfile,
-    genotypes: Sequence[IntArray],
-    pool: PreparationPool,
-    progress: Progress,
-    lease: Lease | None = None,
-) -> dict[str, Verified]:
-    """Verified candidates by id; one that fails is told to ``progress`` and left out.
+def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, Verified]:
+    """Verified candidates by id; one that fails is reported and left out.
+
+    The device's own runtime decides: a candidate whose artifact it compiles, checks and times
+    is verified, whatever other runtimes there are.
 
     Args:
-        workspace: home and store.
-        supernet: whose weights they share.
-        profile: the device that they were searched for.
+        context: the supernet and the device that the candidates were searched for.
         genotypes: canonical, distinct, evaluated before.
-        pool: prepares what the cache no longer holds.
-        progress: told each step.
-        lease: of the job, where this is one.
     """
-    space = space_of(supernet)
-    prepared = {outcome.candidate_id: outcome for outcome in pool.prepare(genotypes)}
-    libraries = _libraries(workspace, supernet, genotypes, pool, progress, lease)
+    progress, profile = context.progress, context.profile
+    ready: list[Prepared] = []
+    for outcome in context.pool.prepare(genotypes):
+        if isinstance(outcome, PreparationFailure):
+            progress.say(f"candidate {outcome.candidate_id[:12]} left out: {outcome.message}")
+        else:
+            ready.append(outcome)
     timed: dict[str, Measurement] = {}
-    context = SearchContext(
-        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
-    )
-    with local_bench(context.device, supernet.id) as bench:
-        bench.open(prepare_anchor(context.device, pool))
-        for number, (candidate_id, ready) in enumerate(prepared.items(), start=1):
-            library = libraries.get(candidate_id)
-            if isinstance(ready, PreparationFailure) or library is None:
-                progress.say(f"candidate {candidate_id[:12]} left out: its files could not be made again.")
-                continue
-            outcome = bench.measure(ready.network_files, library if profile.runtime == "tvm" else ready.onnx)
-            workspace.store.measurements.add(outcome, supernet_id=supernet.id, lease=lease)
-            if isinstance(outcome, Measurement):
-                timed[candidate_id] = outcome
+    with local_bench(context.device, context.supernet.id) as bench:
+        shipped = _artifacts(context, ready, bench)
+        bench.open(prepare_anchor(context.device, context.pool))
+        for number, one in enumerate(ready, start=1):
+            compiled = shipped[one.candidate_id]
+            verdict = (
+                compiled if isinstance(compiled, MeasurementFailure) else bench.measure(one.network_files, compiled)
+            )
+            context.store.measurements.add(verdict, supernet_id=context.supernet.id, lease=context.lease)
+            if isinstance(verdict, Measurement):
+                timed[one.candidate_id] = verdict
             else:
-                progress.say(f"candidate {candidate_id[:12]} left out ({outcome.stage}): {outcome.message}")
+                progress.say(f"candidate {one.candidate_id[:12]} left out ({verdict.stage}): {verdict.message}")
             progress.update(f"verifying on {profile.id}", number, len(genotypes))
-    ready_ones = [one for one in prepared.values() if isinstance(one, Prepared) and one.candidate_id in timed]
-    accuracy_test = _test_accuracies(workspace, supernet, ready_ones)
-    rows = {space.candidate(genotype).id: genotype for genotype in genotypes}
-    artifacts = ArtifactStore(workspace.home, workspace.store)
+    proven = [one for one in ready if one.candidate_id in timed]
+    accuracy_test = _test_accuracies(context, proven)
+    extras = _extra_artifacts(context, proven)
+    kind = get_runtime(profile.runtime).artifact_kind
+    rows = {context.space.candidate(genotype).id: genotype for genotype in genotypes}
+    store = ArtifactStore(context.workspace.home, context.store)
+
+    def kept(one: Prepared) -> dict[str, Artifact]:
+        own = {kind: timed[one.candidate_id].artifact}
+        paths = extras.get(one.candidate_id, {}) | own | {"onnx": one.onnx, "weights": one.weights}
+        return {name: store.put(path, name, one.candidate_id, context.lease) for name, path in sorted(paths.items())}
+
     return {
         one.candidate_id: Verified(
             genotype=rows[one.candidate_id],
@@ -104,54 +100,71 @@ def verify(
             measurement=timed[one.candidate_id],
             accuracy_val=one.accuracy_val,
             accuracy_test=accuracy_test[one.candidate_id],
-            files=_keep(artifacts, one, libraries[one.candidate_id], lease),
+            files=kept(one),
         )
-        for one in ready_ones
+        for one in proven
     }
 
 
-def _libraries(
-    workspace: Workspace,
-    supernet: StoredSupernet,
-    genotypes: Sequence[IntArray],
-    pool: PreparationPool,
-    progress: Progress,
-    lease: Lease | None,
-) -> dict[str, Path]:
-    """Each candidate's TVM library for this machine, by id; measured anew where the cache lost it."""
-    tvm = next(profile for profile in detect_profiles() if profile.runtime == "tvm")
-    context = SearchContext(
-        workspace=workspace, supernet=supernet, profile=tvm, pool=pool, progress=progress, lease=lease
-    )
-    folder = workspace.compiled_folder(supernet, tvm)
-    ids = [space_of(supernet).candidate(genotype).id for genotype in genotypes]
+def _artifacts(context: SearchContext, ready: Sequence[Prepared], bench: LocalBench) -> dict[str, CompileOutcome]:
+    """The artifact of each candidate that ships to the device; compiled again if the cache lost it."""
+    if get_runtime(context.profile.runtime).artifact_kind == "onnx":
+        return {one.candidate_id: one.onnx for one in ready}
+    found: dict[str, CompileOutcome] = dict(_compiled_before(context, context.profile, ready))
+    lost = [one for one in ready if one.candidate_id not in found]
+    compiled = bench.compile([one.network_files for one in lost]) if lost else []
+    return found | {one.candidate_id: outcome for one, outcome in zip(lost, compiled, strict=True)}
 
-    def at_hand() -> dict[str, Path]:
-        known = context.device.measurements().artifacts(supernet.id)
-        measured = {i: known[i] for i in ids if i in known}
-        return {
-            # By its name alone: a home may have moved since.
-            candidate_id: folder / outcome.artifact.name
-            for candidate_id, outcome in measured.items()
-            if _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
-        }
 
-    with evaluator(context) as real:
-        real.evaluate(np.stack(genotypes))
-        found = at_hand()
-        lost = [genotype for candidate_id, genotype in zip(ids, genotypes, strict=True) if candidate_id not in found]
-        if lost:
-            real.measure_again(lost)
-            found = at_hand()
-    return found
+def _compiled_before(context: SearchContext, profile: DeviceProfile, ready: Sequence[Prepared]) -> dict[str, Path]:
+    """The artifacts that were measured and are still in the cache, by candidate."""
+    folder = context.workspace.compiled_folder(context.supernet, profile)
+    known = DeviceMeasurements(context.store, profile, context.space).artifacts(context.supernet.id)
+    measured = {one.candidate_id: known[one.candidate_id] for one in ready if one.candidate_id in known}
+    return {
+        # By its name alone: a home may have moved since.
+        candidate_id: folder / outcome.artifact.name
+        for candidate_id, outcome in measured.items()
+        if _is_file(folder / outcome.artifact.name, outcome.artifact_sha256)
+    }
+
+
+def _extra_artifacts(context: SearchContext, proven: Sequence[Prepared]) -> dict[str, dict[str, Path]]:
+    """Artifacts of this machine's other runtimes, by candidate and kind; a failure is a message and no more."""
+    progress, profile = context.progress, context.profile
+    extras: dict[str, dict[str, Path]] = {one.candidate_id: {} for one in proven}
+    for other in detect_profiles():
+        runtime = get_runtime(other.runtime)
+        if other.id == profile.id or other.device != profile.device or runtime.artifact_kind == "onnx":
+            continue
+        found = _compiled_before(context, other, proven)
+        lost = [one for one in proven if one.candidate_id not in found]
+        try:
+            with CompilePool(other, context.workspace.compiled_folder(context.supernet, other)) as compilers:
+                outcomes = compilers.compile([one.network_files for one in lost], check=True)
+        except NasError as error:
+            progress.say(f"no {runtime.artifact_kind} files are exported beside the others: {error}")
+            outcomes = []
+        for one, outcome in zip(lost, outcomes, strict=False):
+            if isinstance(outcome, MeasurementFailure):
+                progress.say(
+                    f"candidate {one.candidate_id[:12]} has no {runtime.artifact_kind} file ({outcome.stage}): "
+                    f"{outcome.message}"
+                )
+            else:
+                found[one.candidate_id] = outcome
+        for candidate_id, path in found.items():
+            extras[candidate_id][runtime.artifact_kind] = path
+    return extras
 
 
 def _is_file(path: Path, sha256: str) -> bool:
     return path.exists() and sha256_of(path) == sha256
 
 
-def _test_accuracies(workspace: Workspace, supernet: StoredSupernet, ready: Sequence[Prepared]) -> dict[str, float]:
+def _test_accuracies(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, float]:
     """Fractions of the test images by candidate; each is counted once in a supernet's life."""
+    workspace, supernet = context.workspace, context.supernet
     known = {i: one.accuracy for i, one in workspace.store.evaluations.of(supernet.id, "test").items()}
     missing = [one for one in ready if one.candidate_id not in known]
     if missing:
@@ -171,11 +184,3 @@ def _test_accuracies(workspace: Workspace, supernet: StoredSupernet, ready: Sequ
             ]
         )
     return known
-
-
-def _keep(store: ArtifactStore, prepared: Prepared, library: Path, lease: Lease | None) -> dict[str, Artifact]:
-    return {
-        "onnx": store.put(prepared.onnx, "onnx", prepared.candidate_id, lease),
-        "tvm": store.put(library, "tvm", prepared.candidate_id, lease),
-        "weights": store.put(prepared.weights, "weights", prepared.candidate_id, lease),
-    }

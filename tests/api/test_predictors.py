@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nas.store.predictors import NewPredictor
 from nas.workflows.predictor_revisions import load_predictor, store_revision
 from nas.workspace import Workspace
 from predictors.latency import LatencyPredictor
@@ -131,15 +132,17 @@ def test_no_text_makes_the_service_fail(service: Service, latency: tuple[str, An
 
 def test_a_revision_whose_files_are_gone_is_said(service: Service) -> None:
     service.store.predictors.put(
-        revision="b" * 64,
-        kind="latency",
-        profile_id=PROFILE.id,
-        space=SPACE.name,
-        supernet_id=None,
-        data_sha256="d" * 64,
-        schema_version="hwnas.features/1",
-        metrics={},
-        folder="b" * 64,
+        NewPredictor(
+            id="b" * 64,
+            kind="latency",
+            profile_id=PROFILE.id,
+            space=SPACE.name,
+            supernet_id=None,
+            data_sha256="d" * 64,
+            schema_version="hwnas.features/1",
+            metrics={},
+            folder="b" * 64,
+        )
     )
     problem_of(predict(service, "b" * 64, [SPACE.to_string(SPACE.largest())]), 410, "predictor-gone")
 

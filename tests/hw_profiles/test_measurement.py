@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -52,3 +53,11 @@ def test_bad_rows_are_refused(value, field):
     row.pop(field)
     with pytest.raises(MeasuringError, match=field):
         type(value).from_json(row)
+
+
+def test_rows_of_earlier_versions_have_no_footprint():
+    row = MEASUREMENT.as_json()
+    del row["load_time_ms"], row["peak_memory_bytes"]
+    assert Measurement.from_json(row) == MEASUREMENT
+    measured = dataclasses.replace(MEASUREMENT, load_time_ms=2.5, peak_memory_bytes=4096)
+    assert Measurement.from_json(json.loads(json.dumps(measured.as_json()))) == measured

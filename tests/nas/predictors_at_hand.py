@@ -24,7 +24,7 @@ def put_latency_predictor(
         predictor,
         profile_id=profile.id,
         supernet_id=None,
-        provenance={"fingerprint": profile.fingerprint, "samples": 20},
+        provenance={"fingerprint": profile.fingerprint, "samples": 20, "request": {"space": SPACE.name, "budget": 20}},
     )
     return revision, predictor
 

@@ -1,4 +1,4 @@
-"""What every runtime must do; one suite over all that are installed."""
+"""What every runtime must do; one suite over all that are installed, and one that a user wrote."""
 
 import dataclasses
 
@@ -8,7 +8,8 @@ import pytest
 from hw_profiles.agreement import check_agreement, read_reference
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import ArtifactError, CompileError, DisagreementError
-from hw_profiles.runtimes.registry import get_runtime, runtime_names
+from hw_profiles.runtimes.registry import get_runtime, runtime_names, runtimes_of_kind
+from tests.plugin.installing import installed_plugin
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # torch reading its own files
@@ -16,11 +17,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=runtime_names())
-def runtime(request):
+@pytest.fixture(scope="module", params=[*runtime_names(), "reference"])
+def runtime(request, tmp_path_factory):
+    if request.param == "reference":
+        with installed_plugin(tmp_path_factory.mktemp("site-packages")):
+            yield get_runtime(request.param)
+        return
     made = get_runtime(request.param)
     made.prepare()
-    return made
+    yield made
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +44,31 @@ def test_names_itself_and_what_it_executes(runtime, profile):
     assert runtime.precisions(profile.isa)["fp32"] == "native"
 
 
+def test_is_found_by_the_kind_of_its_artifacts(runtime):
+    assert runtime.name in [one.name for one in runtimes_of_kind(runtime.artifact_kind)]
+    assert runtime.artifact_file.endswith(runtime.artifact_suffix)
+
+
+def test_says_what_it_compiles_from(runtime, network, quantized_network):
+    for files in (network, quantized_network):
+        files.require(runtime.inputs(quantized=files.quantized))
+    none = dataclasses.replace(network, onnx=network.onnx.with_name("gone"), exported_program=None)
+    with pytest.raises(CompileError, match="which the runtime compiles from"):
+        none.require(runtime.inputs(quantized=False))
+
+
+def test_profile_says_how_weights_are_stored(runtime, profile):
+    assert profile.weight_bits == {precision: runtime.weight_bits(precision) for precision in profile.precisions}
+
+
+def test_memory_is_released_between_networks(runtime, profile, artifact, network):
+    executable = runtime.load(artifact, profile)
+    runtime.release_memory()
+    assert runtime.check(executable, network).top1_agreement == 1.0
+
+
 def test_artifact_is_one_file_with_its_ending(runtime, artifact):
-    assert artifact.suffix == runtime.artifact_suffix
+    assert artifact.name.endswith(runtime.artifact_suffix)
     assert [path.name for path in artifact.parent.iterdir()] == [artifact.name]
 
 

@@ -20,19 +20,25 @@ def test_another_packages_runtime_is_found_by_its_entry_point(tmp_path):
     distribution = tmp_path / "abacus-1.0.dist-info"
     distribution.mkdir()
     (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: abacus\nVersion: 1.0\n")
-    (distribution / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nabacus = abacus:Abacus\nbroken = gone:X\n")
-    (tmp_path / "abacus.py").write_text("class Abacus:\n    name = 'abacus'\n")
+    (distribution / "entry_points.txt").write_text(
+        f"[{ENTRY_POINT_GROUP}]\nabacus = abacus:Abacus\nbroken = gone:X\ngreedy = abacus:Greedy\n"
+    )
+    (tmp_path / "abacus.py").write_text(
+        "class Abacus:\n    name = artifact_kind = 'abacus'\nclass Greedy:\n    artifact_kind = 'weights'\n"
+    )
     program = (
         "from hw_profiles.runtimes.registry import get_runtime, runtime_names\n"
         "from hw_profiles.errors import ProfileError\n"
         "assert get_runtime('abacus').name == 'abacus'\n"
         "assert 'abacus' in runtime_names()\n"
-        "try:\n    get_runtime('broken')\nexcept ProfileError as error:\n    print(error)\n"
+        "for name in ('broken', 'greedy'):\n"
+        "    try:\n        get_runtime(name)\n    except ProfileError as error:\n        print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
     assert "'broken' (gone:X) cannot be loaded" in done.stdout
+    assert "'greedy' (abacus:Greedy) calls its artifacts 'weights'" in done.stdout
 
 
 def test_naming_and_describing_runtimes_imports_none():

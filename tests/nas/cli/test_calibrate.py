@@ -146,7 +146,7 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
     assert code == 0
     assert "has drifted" in err
     assert "no other device is used as a source" in err
-    assert "must be calibrated anew" in err
+    assert "needs recalibration" in err
     assert "drifted: 3 networks" in out
     assert "0 taken now" not in out
     total, chosen, failed, others = map(

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from nas.data.dataset import DataError
 from nas.data.npz import export_npz, load_npz
-from nas.data.sources import SOURCES, load_dataset
+from nas.data.sources import SOURCES, flips_by_default, load_dataset
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.task import ImageTask
 
@@ -42,10 +43,28 @@ def test_importing_data_does_not_import_torch():
 def test_fashion_mini_is_balanced_and_named():
     dataset = load_dataset("fashion-mini")
     assert dataset.task == ImageTask(channels=1, height=28, width=28, classes=10)
-    assert dataset.x_train.shape == (5000, 28, 28, 1)
-    assert (np.bincount(dataset.y_train) == 500).all()
-    assert (np.bincount(dataset.y_test) == 100).all()
+    assert dataset.x_train.shape == (12000, 28, 28, 1)
+    assert (np.bincount(dataset.y_train) == 1200).all()
+    assert (np.bincount(dataset.y_test) == 300).all()
     assert dataset.classes[9] == "Ankle boot"
+
+
+def test_fashion_mini_shares_no_image_between_training_and_test():
+    dataset = load_dataset("fashion-mini")
+    train, test = ({image.tobytes() for image in part} for part in (dataset.x_train, dataset.x_test))
+    assert not train & test
+
+
+def test_the_embedded_file_stays_small():
+    assert (resources.files("nas.data") / "fashion_mini.npz").stat().st_size <= 10e6
+
+
+@pytest.mark.parametrize(
+    ("spec", "flips"),
+    [("fashion-mini", True), ("npz:fashion-mini", False), ("imagefolder:digits", False), ("hf:mnist", False)],
+)
+def test_only_data_known_to_bear_it_is_flipped_by_default(spec, flips):
+    assert flips_by_default(spec) is flips
 
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")

@@ -42,10 +42,10 @@ def context(tmp_path):
             )
 
 
-def evaluate(context, ids):
+def evaluate(context, ids, metrics=()):
     rows = np.array([context.store.candidates.get(one).genotype for one in ids])
     with local_bench(context.device, SUPERNET_ID) as bench:
-        return RealEvaluator(context, bench).evaluate(rows)
+        return RealEvaluator(context, bench, metrics).evaluate(rows)
 
 
 def accuracy(candidate_id):
@@ -76,3 +76,18 @@ def test_what_is_not_known_is_prepared(context):
     context.store.measurements.add(measurement(one))
     with pytest.raises(NasError, match="train"):
         evaluate(context, (one,))
+
+
+def test_metrics_of_the_running_artifact_come_along_and_may_be_required(context):
+    first, second = put_candidates(context.store, 2)
+    context.store.evaluations.put([accuracy(first), accuracy(second)])
+    whole = replace(measurement(first), load_time_ms=3.0, peak_memory_bytes=5000)
+    context.store.measurements.add(measurement(first))
+    context.store.measurements.add(whole)
+    context.store.measurements.add(measurement(second))
+    (outcome,) = evaluate(context, (first,), ("accuracy", "peak_memory_bytes", "load_time_ms"))
+    assert (outcome.metrics["load_time_ms"], outcome.metrics["peak_memory_bytes"]) == (3.0, 5000.0)
+    (known,) = evaluate(context, (second,), ("accuracy", "latency_p50_ms"))
+    assert "load_time_ms" not in known.metrics
+    with pytest.raises(NasError, match="train"):
+        evaluate(context, (second,), ("load_time_ms",))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw_profiles.runtimes.onnxruntime_runtime import graph_outputs
+from hw_profiles.onnx_graph import graph_outputs
 from nas.home import sha256_of
 from nas.measuring.preparation import NetworkPreparer, PreparationFailure, PreparedFiles
 from nas.measuring.preparation_pool import PreparationPool

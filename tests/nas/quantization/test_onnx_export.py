@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.onnx_graph import load_onnx
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME, ExportError, capture, export_onnx, unit_of
 
 

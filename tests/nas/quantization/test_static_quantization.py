@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.onnx_graph import load_onnx
 from nas.quantization.onnx_export import ExportError, unit_of
 from nas.quantization.static_quantization import quantize_onnx
 

@@ -10,6 +10,7 @@ from hw_profiles.measurement import Measurement
 from hw_profiles.profile import DeviceProfile
 from nas.store import Store
 from nas.store.searches import StoredSearch
+from nas.store.supernets import NewSupernet
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
@@ -35,13 +36,15 @@ def put_device(store: Store, profile_id: str = PROFILE.id) -> DeviceProfile:
 
 def put_supernet(store: Store, supernet_id: str = SUPERNET_ID, data_fingerprint: str = "d" * 64) -> str:
     store.supernets.put(
-        supernet_id=supernet_id,
-        space=SPACE.name,
-        task=SPACE.task,
-        data_name="fashion-mini",
-        data_fingerprint=data_fingerprint,
-        folder=supernet_id[:12],
-        metrics={"largest_accuracy": 0.88},
+        NewSupernet(
+            id=supernet_id,
+            space=SPACE.name,
+            task=SPACE.task,
+            data_name="fashion-mini",
+            data_fingerprint=data_fingerprint,
+            folder=supernet_id[:12],
+            metrics={"largest_accuracy": 0.88},
+        )
     )
     return supernet_id
 

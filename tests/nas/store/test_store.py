@@ -14,6 +14,7 @@ from nas.store import Store, open_store
 from nas.store.artifacts import Artifact
 from nas.store.errors import NotStoredError, StoreConflictError, StoreError
 from nas.store.evaluations import Evaluation
+from nas.store.predictors import NewPredictor
 from nas.store.tables import EvaluationRow
 from search_spaces.errors import InvalidGenotypeError
 from tests.databases import SteppedClock
@@ -228,7 +229,7 @@ def test_a_measurement_of_nothing_known_is_refused(store: Store) -> None:
 
 
 def _artifact(candidate_id: str, *, path: str = "ab/abcd.onnx", kind: str = "onnx", sha256: str = "a" * 64) -> Artifact:
-    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)  # type: ignore[arg-type]
+    return Artifact(sha256=sha256, kind=kind, size_bytes=10, path=path, candidate_id=candidate_id)
 
 
 def test_one_file_can_serve_two_candidates(store: Store) -> None:
@@ -242,7 +243,7 @@ def test_one_file_can_serve_two_candidates(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "pickle"}, {"sha256": "short"}]
+    "change", [{"path": "../secret"}, {"path": "/etc/passwd"}, {"kind": "Pickle"}, {"kind": ""}, {"sha256": "short"}]
 )
 def test_artifacts_that_cannot_be_are_refused(store: Store, change: dict[str, str]) -> None:
     (one,) = put_candidates(store, 1)
@@ -256,15 +257,17 @@ def test_the_latest_predictor_is_of_the_asked_kind(store: Store, clock: SteppedC
 
     def put(revision: str, kind: str, profile_id: str | None) -> None:
         store.predictors.put(
-            revision=revision,
-            kind=kind,  # type: ignore[arg-type]
-            profile_id=profile_id,
-            space=SPACE.name,
-            supernet_id=None,
-            data_sha256="e" * 64,
-            schema_version="1",
-            metrics={"mape_pct": 4.5},
-            folder=revision,
+            NewPredictor(
+                id=revision,
+                kind=kind,  # type: ignore[arg-type]
+                profile_id=profile_id,
+                space=SPACE.name,
+                supernet_id=None,
+                data_sha256="e" * 64,
+                schema_version="1",
+                metrics={"mape_pct": 4.5},
+                folder=revision,
+            )
         )
 
     put("r1", "latency", PROFILE.id)

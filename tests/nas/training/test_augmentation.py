@@ -33,3 +33,27 @@ def test_the_same_step_draws_the_same():
     )
     assert (first == again).all()
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("side", [1, 4, 5, 40])
+def test_cut_out_gives_one_square_the_mean_color(side):
+    images = np.random.default_rng(0).integers(0, 256, (50, 9, 12, 3), dtype=np.uint8)
+    found = augment(images, np.random.default_rng(1), shift_px=0, flip=False, cutout_px=side)
+    assert found.shape == images.shape
+    assert found.dtype == np.uint8
+    for before, after in zip(images, found, strict=True):
+        mean = before.reshape(-1, 3).mean(axis=0).round()
+        changed = (before != after).any(axis=2)
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        if len(rows):
+            assert rows[-1] - rows[0] < side
+            assert columns[-1] - columns[0] < side
+            assert (after[changed] == mean).all()
+    lost = (found != images).any(axis=3).mean()
+    assert 0 < lost <= min(1.0, side * side / (9 * 12))
+
+
+def test_without_cut_out_the_draws_are_as_before():
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
+    whole, cut = (augment(images, np.random.default_rng(1), shift_px=2, flip=True, cutout_px=side) for side in (0, 1))
+    assert (whole != cut).sum() <= 9

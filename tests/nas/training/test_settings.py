@@ -12,7 +12,8 @@ def test_settings_round_trip():
 @pytest.mark.parametrize(
     ("name", "value"),
     [("epochs", 0), ("batch_size", 1), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
-     ("dropout", 1.0), ("random_subnets", -1), ("validation_fraction", 0.0), ("seed", -1)],
+     ("dropout", 1.0), ("random_subnets", -1), ("validation_fraction", 0.0), ("seed", -1),
+     ("label_share", 1.1), ("largest_first_share", -0.1), ("ema_decay", 1.0), ("cutout_px", -1)],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=f"training setting {name} is"):
@@ -27,3 +28,25 @@ def test_an_unknown_setting_is_refused():
 def test_identity_holds_what_changes_weights_alone():
     assert TrainingSettings(checkpoint_every_s=1).identity() == TrainingSettings(evaluate_every_epochs=2).identity()
     assert TrainingSettings(seed=1).identity() != TrainingSettings(seed=2).identity()
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(UsageError, match="optimizer is 'lion'; allowed are sgd, adamw, muon"):
+        TrainingSettings(optimizer="lion")
+
+
+def test_records_of_earlier_versions_keep_their_meaning():
+    earlier = TrainingSettings(flip=True).as_json()
+    for name in ("label_share", "largest_first_share", "ema_decay", "cutout_px"):
+        del earlier[name]
+    assert TrainingSettings.from_json(earlier) == TrainingSettings(flip=True)
+
+
+def test_an_optimizer_brings_its_own_learning_rate_unless_one_is_given():
+    assert TrainingSettings.with_defaults({}) == TrainingSettings()
+    assert TrainingSettings.with_defaults({"optimizer": "sgd"}) == TrainingSettings(optimizer="sgd")
+    muon = TrainingSettings.with_defaults({"optimizer": "muon"})
+    assert (muon.learning_rate, muon.weight_decay) == (0.006, 0.05)
+    assert TrainingSettings.with_defaults({"optimizer": "muon", "learning_rate": 0.01}).learning_rate == 0.01
+    with pytest.raises(UsageError, match="optimizer is 'lion'"):
+        TrainingSettings.with_defaults({"optimizer": "lion"})

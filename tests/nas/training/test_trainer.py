@@ -73,9 +73,17 @@ def interrupted(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_an_interrupted_training_continues_to_the_same_bits(tmp_path, optimizer):
-    settings = replace(SETTINGS, optimizer=optimizer)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adamw", "learning_rate": 0.003},
+        {"optimizer": "muon", "learning_rate": 0.005, "ema_decay": 0.9},
+        {"largest_first_share": 0.5, "label_share": 0.5, "cutout_px": 4, "flip": True},
+    ],
+)
+def test_an_interrupted_training_continues_to_the_same_bits(tmp_path, changes):
+    settings = replace(SETTINGS, **changes)
     whole = tmp_path / "whole"
     train_supernet(SPACE, DATA, settings, whole, threads=1)
     parts = tmp_path / "parts"

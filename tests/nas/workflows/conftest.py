@@ -12,7 +12,7 @@ def small_data(tmp_path_factory):
     """300 training and 100 test images of fashion-mini as an npz."""
     full = load_dataset("fashion-mini")
     rng = np.random.default_rng(0)
-    train, test = rng.permutation(5000)[:300], rng.permutation(1000)[:100]
+    train, test = rng.permutation(len(full.x_train))[:300], rng.permutation(len(full.x_test))[:100]
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(
         path,

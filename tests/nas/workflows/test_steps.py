@@ -126,7 +126,7 @@ def test_an_exported_library_of_another_network_is_seen(hwnas, searched, tmp_pat
     manifest = json.loads(manifest_file.read_text())
     manifest["hashes"]["tvm"] = sha256_of(folder / right.artifacts["tvm"])
     manifest_file.write_text(json.dumps(manifest))
-    with pytest.raises(ExportCheckError, match="the TVM library of candidate"):
+    with pytest.raises(ExportCheckError, match="the tvm file of candidate"):
         check_export(front, folder)
 
 

@@ -1,0 +1,263 @@
+"""Training of single networks of a space: alone from random weights, or from inherited ones with a teacher.
+
+Several networks train beside each other, a step at a time, so that one interrupt stops
+all of them between two steps. What a network was trained with names its folder: a
+finished network is loaded, an interrupted one resumes where it stopped.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.evaluation.batch_norm import recalibrate_batch_norm
+from nas.supernet.extraction import extract
+from nas.supernet.static_network import StaticNetwork, load_network, save_network
+from nas.supernet.supernet import Supernet
+from nas.training.batches import TrainingBatches
+from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
+from nas.training.optimizer import make_optimizer
+from nas.training.prepared_data import PreparedData
+from nas.training.schedule import learning_rate
+from nas.training.settings import TrainingSettings
+from nas.training.training_state import pack_state, unpack_state
+from nas.training.weight_average import WeightAverage
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
+
+WEIGHTS_FILE: Final = "network.safetensors"
+CHECKPOINT_FILE: Final = "checkpoint.safetensors"
+_GROUP_PER_THREAD: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """How one network is trained.
+
+    Attributes:
+        genotype: Canonical, shape ``(genes,)``.
+        settings: Batches, augmentation, optimizer and its rate; the number of steps is not taken from here.
+        steps: Optimizer steps; the learning rate falls to zero over them.
+        inherit: Start from the supernet's weights, not from random ones.
+        teacher_share: Share of the teacher's output in the targets, 0 to 1; the rest are the labels.
+    """
+
+    genotype: IntArray
+    settings: TrainingSettings
+    steps: int
+    inherit: bool = False
+    teacher_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkTrainingContext:
+    """What the trainings of a batch share.
+
+    Attributes:
+        space: Of all networks.
+        data: Split and normalized; no test image is in it.
+        data_fingerprint: Of the data set.
+        folder: Where trained networks and checkpoints are kept.
+        supernet: Where weights are inherited from and whose largest network teaches; None where no plan
+            needs it.
+        supernet_id: SHA-256 of its weights.
+        threads: Networks that train at the same time, one thread each; None takes one per core.
+        on_progress: Called with steps done and in total, of all networks together.
+        clock: Seconds, for checkpoints.
+    """
+
+    space: MobileNetV3Space
+    data: PreparedData
+    data_fingerprint: str
+    folder: Path
+    supernet: Supernet | None = None
+    supernet_id: str = ""
+    threads: int | None = None
+    on_progress: Callable[[int, int], None] = field(default=lambda _done, _total: None)
+    clock: Callable[[], float] = time.monotonic
+
+    def plan_folder(self, plan: NetworkPlan) -> Path:
+        """Named by all that determines the trained weights."""
+        identity: dict[str, Any] = {
+            "space": self.space.name,
+            "config": repr(self.space.config),
+            "genes": self.space.to_string(plan.genotype),
+            "data": self.data_fingerprint,
+            "settings": plan.settings.identity() | {"epochs": 0},
+            "steps": plan.steps,
+            "inherit": plan.inherit,
+            "teacher_share": plan.teacher_share,
+            "supernet": self.supernet_id if plan.inherit or plan.teacher_share else "",
+        }
+        return self.folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext) -> list[StaticNetwork]:
+    """The trained networks, in order, in evaluation mode and with recalibrated batch norm.
+
+    Equal plans, data and supernet give equal weights, whatever else is trained beside them.
+
+    Raises:
+        TrainingInterruptedError: after Ctrl-C; the same call resumes.
+        CheckpointError: where a checkpoint is damaged.
+        ValueError: where a plan needs a supernet and there is none.
+    """
+    threads = context.threads or os.cpu_count() or 1
+    folders = [context.plan_folder(plan) for plan in plans]
+    waiting = [i for i, folder in enumerate(folders) if not (folder / WEIGHTS_FILE).is_file()]
+    total = sum(plan.steps for plan in plans)
+    done = total - sum(plans[i].steps for i in waiting)
+    # Networks of equal cost beside each other: each round of steps waits for its slowest.
+    waiting.sort(key=lambda i: -_macs(context.space, plans[i].genotype))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, thread_name_prefix="network") as executor:
+            size = threads * _GROUP_PER_THREAD
+            for start in range(0, len(waiting), size):
+                group = [_NetworkTraining(plans[i], folders[i], context) for i in waiting[start : start + size]]
+                _run_group(group, executor, context, done, total)
+                done += sum(training.plan.steps for training in group)
+    finally:
+        torch.set_num_threads(before)
+    return [load_network(context.space, folder / WEIGHTS_FILE) for folder in folders]
+
+
+def _macs(space: MobileNetV3Space, genotype: IntArray) -> int:
+    return sum(operator.macs for operator in space.operators(genotype))
+
+
+def _run_group(
+    group: "list[_NetworkTraining]",
+    executor: ThreadPoolExecutor,
+    context: NetworkTrainingContext,
+    done: int,
+    total: int,
+) -> None:
+    saved_s = context.clock()
+    with deferred_interrupts() as interruption:
+        while running := [training for training in group if training.step < training.plan.steps]:
+            list(executor.map(_NetworkTraining.train_step, running))
+            finished = done + sum(training.step for training in group)
+            try:
+                context.on_progress(finished, total)
+            except KeyboardInterrupt:
+                interruption.requested = True
+            due = context.clock() - saved_s >= group[0].plan.settings.checkpoint_every_s
+            if interruption.requested or due:
+                for training in running:
+                    training.save_checkpoint()
+                saved_s = context.clock()
+            if interruption.requested:
+                raise TrainingInterruptedError(finished, total)
+        list(executor.map(_NetworkTraining.finish, group))
+
+
+class _NetworkTraining:
+    """One network's training, from its start or its last checkpoint."""
+
+    def __init__(self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext) -> None:
+        self.plan, self.folder, self._context = plan, folder, context
+        self._batches = TrainingBatches(context.data, plan.settings)
+        self._network = _start_network(plan, context)
+        self._teacher = _largest(context) if plan.teacher_share else None
+        self._optimizer = make_optimizer(self._network, plan.settings)
+        decay = plan.settings.ema_decay
+        self._average = WeightAverage(self._network, decay) if decay else None
+        self.step = 0
+        if self._checkpoint_path.is_file():
+            self._resume()
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.folder / CHECKPOINT_FILE
+
+    def train_step(self) -> None:
+        settings = self.plan.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(
+                self.step, self.plan.steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
+            )
+        images, labels = self._batches.batch(self.step)
+        images = images.contiguous(memory_format=torch.channels_last)
+        targets = self._targets(images, labels)
+        self._network.train()
+        self._optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(self._network(images), targets).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip_norm)
+        self._optimizer.step()
+        self.step += 1
+        if self._average is not None:
+            self._average.update(self._network, self.step)
+
+    def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
+        classes = self._context.space.task.classes
+        smoothing = self.plan.settings.label_smoothing
+        targets = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+        if self._teacher is not None:
+            with torch.no_grad():
+                targets = torch.lerp(targets, self._teacher(images).softmax(1), self.plan.teacher_share)
+        return targets
+
+    def save_checkpoint(self) -> None:
+        tensors = pack_state(self._network, self._optimizer, self._average)
+        save_checkpoint(Checkpoint(tensors=tensors, state={"step": self.step}), self._checkpoint_path)
+
+    def _resume(self) -> None:
+        checkpoint = load_checkpoint(self._checkpoint_path)
+        try:
+            unpack_state(checkpoint.tensors, self._network, self._optimizer, self._average)
+            self.step = int(checkpoint.state["step"])
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the checkpoint {self._checkpoint_path} is of another version; delete it to train from the start."
+            ) from error
+
+    def finish(self) -> None:
+        network = self._network if self._average is None else self._average.network
+        network.eval()
+        recalibrate_batch_norm(network, self._context.data.recalibration_images)
+        save_network(network, self.folder / WEIGHTS_FILE)
+        self._checkpoint_path.unlink(missing_ok=True)
+
+
+def _start_network(plan: NetworkPlan, context: NetworkTrainingContext) -> StaticNetwork:
+    if plan.inherit:
+        if context.supernet is None:
+            raise ValueError("a plan inherits weights, and the context has no supernet")
+        return extract(context.supernet, plan.genotype)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.settings.seed)
+        network = StaticNetwork.from_shape(context.space, plan.genotype)
+        for module in network.modules():
+            _initialize(module)
+    return network
+
+
+def _initialize(module: nn.Module) -> None:
+    """As the supernet's layers start, for a network's own sizes."""
+    if isinstance(module, nn.Conv2d):
+        depthwise = module.groups > 1
+        nn.init.kaiming_normal_(module.weight, mode="fan_in" if depthwise else "fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
+
+
+def _largest(context: NetworkTrainingContext) -> StaticNetwork:
+    """The supernet's largest network, which teaches."""
+    if context.supernet is None:
+        raise ValueError("a plan asks for a teacher, and the context has no supernet")
+    network = extract(context.supernet, context.space.largest())
+    recalibrate_batch_norm(network, context.data.recalibration_images)
+    return network.fold_batch_norm().eval()

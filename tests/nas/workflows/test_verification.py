@@ -1,0 +1,75 @@
+"""Finalists of a device need that device's runtime and no other."""
+
+import pytest
+
+from hw_profiles.detect import resolve_profile
+from nas.home import Home
+from nas.measuring.context import SearchContext
+from nas.progress import SilentProgress
+from nas.workflows.evaluating import preparation_pool
+from nas.workflows.verification import verify
+from nas.workspace import open_workspace, space_of
+
+
+class Messages(SilentProgress):
+    """Keeps what is said."""
+
+    def __init__(self, said):
+        self.said = said
+
+    def say(self, message):
+        self.said.append(message)
+
+
+def verified_smallest(home, device, messages):
+    """The smallest network, verified; its genotype is canonical."""
+    with open_workspace(Home(home)) as workspace:
+        supernet = workspace.supernet()
+        space = space_of(supernet)
+        genotype = space.smallest()
+        workspace.store.candidates.put(space, genotype[None])
+        profile = resolve_profile(device)
+        workspace.store.devices.put(profile)
+        with preparation_pool(workspace, supernet) as pool:
+            context = SearchContext(
+                workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=Messages(messages)
+            )
+            return verify(context, [genotype])
+
+
+@pytest.mark.usefixtures("supernet")
+def test_a_finalist_ships_with_the_files_of_the_other_runtimes(hwnas):
+    messages = []
+    (one,) = verified_smallest(hwnas.home, "local-cpu/onnxruntime", messages).values()
+    assert set(one.files) == {"onnx", "tvm", "weights"}
+    assert one.files["onnx"].sha256 == one.prepared.onnx_sha256 == one.measurement.artifact_sha256
+    assert messages == []
+
+
+@pytest.mark.usefixtures("supernet")
+def test_a_finalist_of_onnx_runtime_outlives_a_failing_tvm(hwnas, monkeypatch, tmp_path):
+    """Without a C compiler TVM cannot link: its file is missing, and the member is not."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with open_workspace(Home(hwnas.home)) as workspace:
+        compiled = workspace.compiled_folder(workspace.supernet(), resolve_profile("local-cpu/tvm"))
+    for library in compiled.glob("*.so"):
+        library.unlink()
+    messages = []
+    (one,) = verified_smallest(hwnas.home, "local-cpu/onnxruntime", messages).values()
+    assert set(one.files) == {"onnx", "weights"}
+    assert one.measurement.latency_p50_ms > 0
+    (message,) = messages
+    assert "has no tvm file (compile)" in message
+    assert "install gcc" in message
+
+
+@pytest.mark.usefixtures("supernet")
+def test_a_finalist_of_tvm_has_its_own_library_or_is_left_out(hwnas, monkeypatch, tmp_path):
+    messages = []
+    (one,) = verified_smallest(hwnas.home, "local-cpu/tvm", messages).values()
+    assert set(one.files) == {"onnx", "tvm", "weights"}
+    assert one.files["tvm"].sha256 == one.measurement.artifact_sha256
+    monkeypatch.setenv("PATH", str(tmp_path))
+    one.measurement.artifact.unlink()
+    assert verified_smallest(hwnas.home, "local-cpu/tvm", messages) == {}
+    assert "left out (compile)" in messages[-1]
