@@ -15,7 +15,7 @@ from nas.home import Home
 from nas.store import Store
 
 _DESCRIPTION: Final = (
-    "Networks worth deploying on a given device, measured there. "
+    "The best networks for a device, measured on it. "
     "Every error is a problem document (RFC 9457); its `type` is stable."
 )
 

@@ -7,15 +7,15 @@ import typer
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; there is no authentication, so keep it on loopback.")
+        str, typer.Option(help="Address to listen on. There is no authentication: keep it on loopback.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker for queued jobs, too.")] = True,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Also run a worker for queued jobs.")] = True,
 ) -> None:
-    """Answer REST queries for devices' fronts, take search and calibration jobs.
+    """Serve the REST API: fronts, recommendations, search and calibration jobs.
 
-    Prints the address once it listens; its description is at /docs and /openapi.json. Ctrl-C ends
-    the service and its worker; a job at hand goes on when they start again.
+    Prints the address once it listens; the API is described at /docs and /openapi.json. Ctrl-C ends
+    the service and its worker; a running job resumes when they start again.
     """
     from api.service import run_service  # noqa: PLC0415 - --help and other commands need no web server
 

@@ -1,4 +1,4 @@
-"""Serving the application over HTTP with uvicorn, on loopback unless told otherwise."""
+"""Serving the application over HTTP with uvicorn, by default on loopback."""
 
 import signal
 import socket
@@ -19,7 +19,7 @@ _START_S: Final = 30.0
 
 
 class ServerError(NasError):
-    """The service cannot listen where it was asked to."""
+    """The service cannot listen on its address."""
 
     code: ClassVar[str] = "server"
 
@@ -37,12 +37,12 @@ def serve(
     Args:
         store: Open; the caller closes it.
         home: Its artifacts are served.
-        host: Address to listen at.
-        port: 0 lets the system choose a free one.
+        host: Address to listen on.
+        port: 0 for a free one.
         on_ready: Gets the base URL once requests are answered.
 
     Raises:
-        ServerError: where the address cannot be listened at.
+        ServerError: if it cannot listen on the address.
     """
     with _listening(host, port) as listener:
         url = _url(host, listener)
@@ -105,7 +105,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind((host, port))
         except (OSError, OverflowError) as error:
             raise ServerError(
-                f"cannot listen at {host}, port {port}: {error}; choose another, or port 0 for a free one."
+                f"cannot listen on {host}, port {port}: {error}; choose another, or port 0 for a free one."
             ) from error
         listener.listen(128)
         yield listener

@@ -23,8 +23,8 @@ def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[
     Args:
         host: address to listen on.
         port: 0 takes a free one.
-        with_worker: whether a worker does queued jobs meanwhile.
-        announce: told one line with the address once requests are answered.
+        with_worker: whether a worker process runs queued jobs.
+        announce: called with one line that has the address, once requests are answered.
 
     Raises:
         ServerError: where the address cannot be listened on.
@@ -48,9 +48,9 @@ def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[
 
 @contextmanager
 def supervised_worker() -> Iterator[None]:
-    """A worker process that is started again whenever it dies, until the context ends.
+    """A worker process that is restarted whenever it dies, until the context ends.
 
-    At the end it is asked twice to stop, which gives its job back to the queue.
+    At the end it is asked twice to stop, which returns its job to the queue.
     """
     ending = threading.Event()
     starting = threading.Lock()

@@ -1,4 +1,4 @@
-"""What goes over the wire, apart from tables and domain objects."""
+"""Request and response bodies of the service."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -22,13 +22,13 @@ DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
 SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
 SearchStateName = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 MAX_PREDICTIONS = 1000
-"""Candidates a request."""
+"""Candidates per request."""
 CandidateText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=1000)]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class _Request(BaseModel):
-    """A JSON body: its types are the sender's own, so that ``true`` and ``"5"`` are no numbers."""
+    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -107,35 +107,35 @@ class SearchRequest(_Request):
 
 
 class CalibrationRequest(_Request):
-    """How to calibrate a device's latency predictor."""
+    """A calibration of a device's latency predictor."""
 
     space: SpaceName
     budget: int = Field(
         20,
         ge=5,
         le=10_000,
-        description="Measurements at most; not above the networks to choose from: 2,000, or all of a small space.",
+        description="Maximum number of measurements; at most 2,000, or all networks of a small space.",
     )
     target_mape_pct: float | None = Field(
         None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."
     )
     sources: Annotated[list[SourceName], Field(max_length=1000)] | None = Field(
         None,
-        description="Known devices to learn from, recorded or measured here, not the device itself. Default: all that"
-        " are known in the space; empty: none.",
+        description="Known devices to learn from, recorded or measured here, without the device itself. Default: all"
+        " that are known in the space; empty: none.",
     )
-    precisions: Literal["all", "fp32"] = Field("all", description="Which networks are measured.")
+    precisions: Literal["all", "fp32"] = Field("all", description="Precisions of the networks to measure.")
     seed: Seed = 0
     supernet: Hash | None = Field(
         None,
-        description="Also evaluates a designed set with this supernet, as large as the budget, and fits its accuracy "
-        "predictor; its images and classes are meant. Default: the latency predictor alone, for the images and "
-        "classes of the newest supernet of the space or, where there is none, those that it was published with.",
+        description="Supernet for which a designed set, as large as the budget, is evaluated as well and an accuracy "
+        "predictor is fitted; its images and classes are used. Default: only the latency predictor, for the images "
+        "and classes of the newest supernet of the space or, if there is none, of the published space.",
     )
 
 
 class PredictRequest(_Request):
-    """Candidates to predict, all of the predictor's space."""
+    """Candidates to predict, all from the predictor's space."""
 
     candidates: Annotated[list[CandidateText], Field(min_length=1, max_length=MAX_PREDICTIONS)] = Field(
         description="Canonical strings, or ids of stored candidates (first 6 digits at least)."
@@ -167,7 +167,7 @@ class GeneOut(BaseModel):
 
 
 class SearchSpaceOut(BaseModel):
-    """A search space, bound to the task that it was published with."""
+    """A search space with the task that it was published with."""
 
     name: str
     task: dict[str, int]
@@ -192,7 +192,7 @@ class EvaluationOut(BaseModel):
 
 
 class MeasurementOut(BaseModel):
-    """A latency on a device, or why there is none."""
+    """A latency on a device, or the reason why the measurement failed."""
 
     device: str
     fingerprint: str
@@ -216,7 +216,7 @@ class ArtifactOut(BaseModel):
 
 
 class CandidateOut(BaseModel):
-    """A candidate and all that is known about it."""
+    """A candidate with everything known about it."""
 
     id: str
     space: str
@@ -311,18 +311,18 @@ class PredictorOut(BaseModel):
     id: str
     kind: Literal["latency", "accuracy"]
     device: str | None
-    """Of a latency predictor."""
+    """For latency predictors only."""
     space: str
     supernet: str | None
-    """Whose evaluations it rests on, where it does."""
+    """The supernet that its evaluations came from, if any."""
     schema_version: str
-    """Of its features."""
+    """Version of its features."""
     data_sha256: str
-    """Hash of the samples that it was fitted to."""
+    """Hash of its training samples."""
     metrics: dict[str, Any]
     """On held-out samples, by cross-validation."""
     provenance: dict[str, Any] | None
-    """Where its samples came from, for calibrations: request, device fingerprint, known devices, stated error."""
+    """Origin of its samples, for calibrations: request, device fingerprint, known devices, expected error."""
     created_at: datetime
 
 
@@ -334,11 +334,11 @@ class PredictionOut(BaseModel):
     predicted: float
     interval_90: tuple[float, float]
     outside: bool
-    """Whether it lies outside what the predictor was trained on."""
+    """Whether the candidate is outside the range of the training samples."""
 
 
 class PredictionsOut(BaseModel):
-    """Predictions in the order asked."""
+    """Predictions in the order of the request."""
 
     predictor: str
     device: str | None

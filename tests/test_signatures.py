@@ -10,7 +10,6 @@ MOST = 6
 
 ALLOWED: dict[str, int] = {
     "nas.fronts.manifest.build_manifest": 10,
-    "nas.jobs.worker.run_worker": 7,
     "nas.networks.layers.InvertedResidual.__init__": 10,
     "nas.search.loop.run_search": 7,
     "nas.search.proposal.Proposer.__init__": 7,

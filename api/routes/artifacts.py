@@ -27,7 +27,7 @@ _MEDIA_TYPES: Final = {"manifest": "application/json"}
     },
 )
 def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep) -> Response:
-    """The bytes of one file, which never change. `Repr-Digest` lets a client check them."""
+    """The bytes of one file, which never change. The `Repr-Digest` header has their SHA-256."""
     artifact = store.artifacts.find(sha256) if is_hash(sha256) else None
     if artifact is None:
         raise not_found("unknown-artifact", f"no artifact {sha256!r} is stored.")

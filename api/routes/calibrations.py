@@ -1,4 +1,4 @@
-"""Calibrations of a device's latency predictor: asked for here, run by worker processes."""
+"""Calibrations of a device's latency predictor: requested here, run by worker processes."""
 
 from fastapi import APIRouter, Depends, Response
 
@@ -22,11 +22,11 @@ router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameter
 def start_calibration(
     device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, home: HomeDep, queue: QueueDep
 ) -> JobOut:
-    """Queues a calibration; Location says where its state is.
+    """Queues a calibration; the Location header has the address of its state.
 
-    The worker measures chosen networks on the device (none needs training), learns from the devices in
-    `sources`, and stores a predictor: the job's result names it as `latency_predictor`, beside its stated
-    error, and `POST /v1/predictors/{id}:predict` asks it.
+    The worker measures a few networks on the device (no training is needed), learns from the devices in
+    `sources` and stores a predictor. The job's result has its id, `latency_predictor`, and its expected
+    error; `POST /v1/predictors/{id}:predict` uses it.
     """
     device = device_of_path(store, device_id)
     space = space_of_field("body", asked.space)
@@ -56,7 +56,7 @@ def get_calibration(calibration_id: str, queue: QueueDep) -> JobOut:
 def _check_budget(space: SearchSpace, asked: CalibrationRequest) -> None:
     available = len(population(space, asked.seed, asked.precisions))
     if asked.budget > available:
-        message = f"{asked.budget} is more than the {available} networks to choose from; give less"
+        message = f"{asked.budget} is more than the {available} networks to choose from; give a smaller budget"
         raise invalid_field("body", "budget", message)
 
 
@@ -68,7 +68,7 @@ def _check_sources(store: Store, home: Home, space: SearchSpace, device: str, so
     known = {name for name in sources if _is_measured(store, name, space)}
     if set(sources) <= known:
         return
-    # Tables that were recorded elsewhere speak of the images and classes that the space was published with.
+    # Recorded tables are for the images and classes that the space was published with.
     table = RecordedTables(home).of_space(space.name) if space.task == get_space(space.name).task else None
     known |= set() if table is None else set(table.latency_ms)
     for number, name in enumerate(sources):

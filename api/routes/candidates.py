@@ -1,4 +1,4 @@
-"""Candidates and all that is known about them."""
+"""Candidates and everything known about them."""
 
 import numpy as np
 from fastapi import APIRouter, Depends
@@ -18,7 +18,7 @@ router = APIRouter(tags=["candidates"], dependencies=[Depends(refuse_parameters)
 
 @router.get("/v1/candidates/{candidate_id}")
 def get_candidate(candidate_id: str, store: StoreDep) -> CandidateOut:
-    """One candidate: genes, accuracies, latencies on every device, and its files' addresses."""
+    """One candidate: genes, accuracies, latencies on every device, and the addresses of its files."""
     stored = store.candidates.find(candidate_id) if is_hash(candidate_id) else None
     if stored is None:
         raise not_found("unknown-candidate", f"no candidate {candidate_id!r} is stored.")

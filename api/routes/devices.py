@@ -10,7 +10,7 @@ router = APIRouter(tags=["devices"], dependencies=[Depends(refuse_parameters)])
 
 @router.get("/v1/devices")
 def list_devices(store: StoreDep) -> DevicesOut:
-    """Every known device profile: hardware, runtime, threads and batch together."""
+    """Lists the known device profiles. A profile is a processor with a runtime, threads and batch size."""
     return DevicesOut(
         devices=[
             DeviceOut(

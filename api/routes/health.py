@@ -1,4 +1,4 @@
-"""Probes: is the process alive, can it answer?"""
+"""Liveness and readiness probes."""
 
 from http import HTTPStatus
 
@@ -14,13 +14,13 @@ router = APIRouter(tags=["health"], dependencies=[Depends(refuse_parameters)])
 
 @router.get("/livez")
 def livez() -> HealthOut:
-    """Says that the process runs."""
+    """Answers if the process is alive."""
     return HealthOut()
 
 
 @router.get("/readyz")
 def readyz(store: StoreDep) -> HealthOut:
-    """Says that the database is reachable and of this version's schema; 503 otherwise."""
+    """Answers if the database is reachable and has this version's schema; 503 otherwise."""
     revision = store.schema_revision()
     if revision != HEAD_REVISION:
         detail = f"the database is at schema revision {revision}; this service needs {HEAD_REVISION}: restart it."

@@ -1,4 +1,4 @@
-"""Predictors: what they are worth, and what they say of candidates."""
+"""Predictors: their accuracy, and predictions for candidates."""
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ router = APIRouter(tags=["predictors"], dependencies=[Depends(refuse_parameters)
 
 @router.get("/v1/predictors/{predictor_id}")
 def get_predictor(predictor_id: str, store: StoreDep) -> PredictorOut:
-    """One revision: its error on held-out samples, what it was fitted to and where that came from."""
+    """One revision of a predictor: its error on held-out samples, its training samples and their origin."""
     stored = _find(store, predictor_id)
     return PredictorOut(
         id=stored.id,
@@ -40,11 +40,12 @@ def get_predictor(predictor_id: str, store: StoreDep) -> PredictorOut:
 
 @router.post("/v1/predictors/{predictor_id}:predict")
 def predict(predictor_id: str, asked: PredictRequest, store: StoreDep, predictors: PredictorsDep) -> PredictionsOut:
-    """Predictions, with 90 % intervals, of 1 to 1,000 candidates of the predictor's space.
+    """Predicts 1 to 1,000 candidates of the predictor's space, with 90 % intervals.
 
-    `quantity` says of what: p50 latency in milliseconds, or validation accuracy as a fraction. A candidate
-    that is none of the space is a wrong field, `candidates.N`, counted from 0. Problems besides:
-    `unknown-predictor` (404) and `predictor-gone` (410), where its files are gone or of another version.
+    `quantity` is what is predicted: p50 latency in milliseconds, or validation accuracy as a fraction. A
+    candidate that is not in the space is reported as a wrong field, `candidates.N`, counted from 0. Other
+    problems: `unknown-predictor` (404) and `predictor-gone` (410), if its files are missing or of another
+    version.
     """
     from nas.workflows.predicting import (  # noqa: PLC0415 - brings XGBoost, which other routes do without
         CandidateTextError,

@@ -1,4 +1,4 @@
-"""What can be searched."""
+"""Search spaces."""
 
 from fastapi import APIRouter, Depends
 
@@ -11,7 +11,7 @@ router = APIRouter(tags=["search spaces"], dependencies=[Depends(refuse_paramete
 
 @router.get("/v1/search-spaces")
 def list_search_spaces() -> SearchSpacesOut:
-    """Every search space with its genes."""
+    """Lists the search spaces with their genes."""
     return SearchSpacesOut(
         search_spaces=[
             SearchSpaceOut(

@@ -34,9 +34,16 @@ def print_front(front: Front) -> None:
             _row(front.baselines.largest_int8, "largest int8"),
             *(_row(member, "random") for member in front.baselines.random),
         ]
-        print_table(f"Baselines on {front.device}, same measurement, equal budget for random", _COLUMNS, rows)
+        print_table(f"Baselines on {front.device}, same measurement{_random_budget(front)}", _COLUMNS, rows)
     if any(member.quality == "noisy" for member in (*front.members, *beside)):
         print_lines(f"{_NOISY_MARK} noisy: the latency reading failed its own quality check on this machine.")
+
+
+def _random_budget(front: Front) -> str:
+    if front.random_budget is None:
+        return ""
+    spent = front.random_budget
+    return f"; random: {spent.evaluations} real evaluations, {spent.lookups} float look-ups"
 
 
 def _row(member: Member, label: str | None = None) -> tuple[str, ...]:

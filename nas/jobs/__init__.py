@@ -1,6 +1,6 @@
 """Work that a service hands to worker processes: a queue in SQL with leases and fences."""
 
 from nas.jobs.queue import Job, JobQueue
-from nas.jobs.worker import JobContext, run_worker
+from nas.jobs.worker import JobContext, WorkerSettings, run_worker
 
-__all__ = ["Job", "JobContext", "JobQueue", "run_worker"]
+__all__ = ["Job", "JobContext", "JobQueue", "WorkerSettings", "run_worker"]

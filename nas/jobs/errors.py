@@ -1,4 +1,4 @@
-"""What ends a job before its handler is through; raised by :class:`nas.jobs.worker.JobContext`."""
+"""Reasons for which a job ends before its handler does."""
 
 from typing import ClassVar
 
@@ -6,12 +6,12 @@ from search_spaces.errors import NasError
 
 
 class JobCancelledError(NasError):
-    """Somebody asked for the job to be cancelled."""
+    """The job was cancelled."""
 
     code: ClassVar[str] = "cancelled"
 
 
 class JobReleasedError(NasError):
-    """The worker has to stop now; the job goes back to the queue and is taken up where it was left."""
+    """The worker has to stop now; the job returns to the queue and resumes where it stopped."""
 
     code: ClassVar[str] = "released"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final
 
@@ -124,45 +125,54 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How a worker takes and holds jobs."""
+
+    name: str = field(default_factory=worker_name)
+    """Shown in the table of jobs."""
+    lease_s: float = 30.0
+    """A worker that is silent for so long has lost its job."""
+    poll_s: float = 1.0
+    """Pause between looks at an empty queue."""
+    until_idle: bool = False
+    """Whether to return when nothing can be claimed."""
+
+
 def run_worker(
     store: Store,
     handlers: Mapping[JobKind, Handler],
+    settings: WorkerSettings | None = None,
     *,
-    name: str | None = None,
-    lease_s: float = 30.0,
-    poll_s: float = 1.0,
-    until_idle: bool = False,
     stop: StopSignal | None = None,
 ) -> int:
-    """Runs jobs one after another and gives the number that it ended.
+    """Runs jobs one after another; returns the number of jobs that it ended.
 
-    SIGTERM and SIGINT drain: the job at hand is finished, no other is claimed; a second
-    one gives the job at hand back to the queue. (Only where this runs in the main thread.)
+    SIGTERM and SIGINT drain: the current job is finished, no other is claimed; a second
+    one returns the current job to the queue. (Only if this runs in the main thread.)
 
     Args:
         store: Of this process alone.
         handlers: By kind; other kinds are left to other workers.
-        name: Shown in the table of jobs; default ``host:pid``.
-        lease_s: A worker that is silent for so long has lost its job.
-        poll_s: Pause between looks at an empty queue.
-        until_idle: Whether to return when nothing can be claimed.
-        stop: Where the caller wants to stop the worker itself.
+        settings: Name, lease and polling.
+        stop: For a caller that stops the worker itself.
 
     Raises:
-        StoreError: where the database cannot be used; the job at hand runs again when its lease ends.
+        StoreError: if the database cannot be used; the current job runs again when its lease ends.
     """
+    settings = settings or WorkerSettings()
     queue = JobQueue(store)
     stop = stop or StopSignal()
     ended = 0
     with _stopping_on_signals(stop):
         while not stop.draining:
-            job = queue.claim(name or worker_name(), kinds=tuple(handlers), lease_s=lease_s)
+            job = queue.claim(settings.name, kinds=tuple(handlers), lease_s=settings.lease_s)
             if job is not None:
-                ended += _run(job, queue, handlers[job.kind], stop, lease_s)
-            elif until_idle:
+                ended += _run(job, queue, handlers[job.kind], stop, settings.lease_s)
+            elif settings.until_idle:
                 break
             else:
-                stop.wait(poll_s)
+                stop.wait(settings.poll_s)
     return ended
 
 

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from nas.fronts.front import Member
+from nas.fronts.front import Front, Member
 from nas.fronts.member_text import accuracy_text
 from nas.home import write_bytes
 from nas.reports.search_plots import figure_html, front_figure, genes_figure, progress_figure
@@ -21,6 +21,7 @@ th { color: #57606a; font-weight: 600 } td.number, th.number { text-align: right
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .4rem 1.5rem }
 .facts span { color: #57606a; display: block; font-size: 12.5px } code { font-size: 12.5px }
 """
+_MORE_COLUMNS: Final = (("peak_memory_bytes", "peak MiB", 2**20), ("load_time_ms", "load ms", 1))
 
 
 def write_report(report: SearchReport, path: Path) -> None:
@@ -117,16 +118,25 @@ def _front_sections(report: SearchReport) -> list[str]:
         ]
         sections += [
             "<h2>Baselines</h2>",
-            _note("Same data, device and measurement. The random candidates had as many real evaluations."),
+            _note(f"Same data, device and measurement.{_random_budget(front)}"),
             _members_table(rows),
         ]
     return sections
 
 
+def _random_budget(front: Front) -> str:
+    if front.random_budget is None:
+        return ""
+    spent = front.random_budget
+    return f" Random candidates: {spent.evaluations} real evaluations and {spent.lookups} float look-ups."
+
+
 def _members_table(rows: Sequence[tuple[str, Member]]) -> str:
-    header = ("", "network", "precision", "p50 ms", "p95 ms", "KiB", "validation", "expected [90 %]", "test")
+    measured = {name for _, member in rows for name in member.metrics}
+    more = [(name, title, scale) for name, title, scale in _MORE_COLUMNS if name in measured]
+    header = ("", "network", "precision", "p50 ms", "p95 ms", "KiB", *(title for _, title, _ in more))
     return _table(
-        header,
+        (*header, "validation", "expected [90 %]", "test"),
         [
             (
                 label,
@@ -135,13 +145,14 @@ def _members_table(rows: Sequence[tuple[str, Member]]) -> str:
                 f"{member.latency_p50_ms.best_known:.3f}{' (noisy)' if member.quality == 'noisy' else ''}",
                 f"{member.latency_p95_ms.best_known:.3f}",
                 f"{member.size_bytes / 1024:.0f}",
+                *(f"{member.metrics[name] / scale:.3g}" if name in member.metrics else "-" for name, _, scale in more),
                 f"{member.accuracy_val:.1%}",
                 "-" if member.accuracy is None else accuracy_text(member),
                 "-" if member.accuracy_test is None else f"{member.accuracy_test:.1%}",
             )
             for label, member in rows
         ],
-        numbers=range(3, 9),
+        numbers=range(3, 9 + len(more)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What workers do for each kind of job; run again after a worker's death, each goes on where it was."""
+"""What workers run for each kind of job; after a worker's death, each job resumes where it stopped."""
 
 import time
 from collections.abc import Mapping

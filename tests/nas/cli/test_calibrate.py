@@ -13,7 +13,7 @@ from nas.cli.calibrate import report_lines
 from nas.cli.main import run
 from nas.home import Home
 from nas.jobs.queue import JobQueue
-from nas.jobs.worker import run_worker
+from nas.jobs.worker import WorkerSettings, run_worker
 from nas.measuring.drift import DriftCheck
 from nas.workflows.calibrating import CalibrationReport
 from nas.workflows.job_handlers import job_handlers
@@ -119,7 +119,7 @@ def test_a_job_runs_the_same_calibration(hwnas, calibrated):
         queue = JobQueue(workspace.store)
         job = queue.enqueue("calibration", request)
         wrong = queue.enqueue("calibration", request | {"device": "phone"})
-        assert run_worker(workspace.store, job_handlers(workspace), until_idle=True) == 2
+        assert run_worker(workspace.store, job_handlers(workspace), WorkerSettings(until_idle=True)) == 2
         job, wrong = queue.get(job.id), queue.get(wrong.id)
         assert job.state == "succeeded", job.error
         stored = workspace.store.predictors.get(job.result["latency_predictor"])

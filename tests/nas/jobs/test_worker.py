@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from nas.jobs import JobContext, JobQueue, run_worker
+from nas.jobs import JobContext, JobQueue, WorkerSettings, run_worker
 from nas.jobs.worker import StopSignal
 from nas.store import Store, open_store
 from nas.store.errors import StoreUnavailableError
@@ -226,7 +226,8 @@ def test_a_signal_drains_and_a_second_one_releases(live_store: Store, database_u
 
 
 def _work(store: Store, handler: Any, **options: Any) -> int:
-    return run_worker(store, {"search": handler}, name="here", lease_s=30, until_idle=True, **options)
+    settings = WorkerSettings(name="here", lease_s=30, until_idle=True)
+    return run_worker(store, {"search": handler}, settings, **options)
 
 
 def test_a_handlers_error_fails_its_job_and_the_next_one_runs(live_store: Store) -> None:

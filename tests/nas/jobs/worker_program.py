@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from nas.jobs import JobContext, run_worker
+from nas.jobs import JobContext, WorkerSettings, run_worker
 from nas.store import Store, open_store
 from nas.store.searches import Generation, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
@@ -55,9 +55,7 @@ def main() -> None:
         run_worker(
             store,
             {"search": lambda context: handle(store, context)},
-            lease_s=lease_s,
-            poll_s=0.05,
-            until_idle="--until-idle" in sys.argv,
+            WorkerSettings(lease_s=lease_s, poll_s=0.05, until_idle="--until-idle" in sys.argv),
         )
         say("left")
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from nas.fronts.front import Accuracy, Baselines, Budget, Front, Latency, Member
+from nas.metrics import Objectives
 from nas.reports.search_page import report_page, write_report
+from nas.reports.search_plots import front_figure
 from nas.reports.search_report import search_report, trial_metrics
 from nas.store import Store
 from nas.store.errors import NotStoredError
@@ -131,6 +133,24 @@ def test_the_page_is_self_contained_and_says_everything(searched: Store, tmp_pat
     for words in ("compile: no <kernel>", "60 float look-ups", "max_latency_p95_ms 5", "random", "1.000 (noisy)",
                   "49.0% [45.0%, 53.0%]", "search-2"):  # fmt: skip
         assert words in text
+
+
+def test_a_third_objective_is_a_color_and_a_column(searched: Store) -> None:
+    report = search_report(searched, "search-1")
+    assert report.front is not None
+    members = tuple(
+        replace(member, metrics={"peak_memory_bytes": number * 2.0**20})
+        for number, member in enumerate(report.front.members, start=3)
+    )
+    report = replace(
+        report,
+        objectives=Objectives.from_names(("latency_p50_ms", "accuracy", "peak_memory_bytes")),
+        front=replace(report.front, members=members),
+    )
+    (front,) = [trace for trace in front_figure(report).data if trace.name == "front"]
+    assert list(front.marker.color) == [3 * 2.0**20, 4 * 2.0**20]
+    assert front.mode == "markers"
+    assert "peak MiB" in report_page(report)
 
 
 def test_a_search_without_generations_or_front_has_a_page_too(store: Store) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from nas.home import Home
 from nas.jobs.queue import JobQueue
-from nas.jobs.worker import run_worker
+from nas.jobs.worker import WorkerSettings, run_worker
 from nas.workflows.job_handlers import job_handlers
 from nas.workspace import open_workspace
 
@@ -15,7 +15,7 @@ def test_with_a_supernet_both_predictors_are_fitted(hwnas, supernet):
     with open_workspace(Home(hwnas.home)) as workspace:
         queue = JobQueue(workspace.store)
         job = queue.enqueue("calibration", request | {"supernet": supernet["supernet"]})
-        run_worker(workspace.store, job_handlers(workspace), until_idle=True)
+        run_worker(workspace.store, job_handlers(workspace), WorkerSettings(until_idle=True))
         job = queue.get(job.id)
         assert job.state == "succeeded", job.error
         latency = workspace.store.predictors.get(job.result["latency_predictor"])
