@@ -4,6 +4,7 @@ import typer
 
 from nas.cli.bench_device import device
 from nas.cli.bench_predictors import ablation, accuracy, calibration
+from nas.cli.bench_supernet import supernet
 
 app = typer.Typer(
     help="Benchmark the parts, on recorded tables or on this machine; print a table and write JSON rows.",
@@ -13,3 +14,4 @@ app.command("calibration")(calibration)
 app.command("accuracy")(accuracy)
 app.command("ablation")(ablation)
 app.command("device")(device)
+app.command("supernet")(supernet)
