@@ -73,6 +73,9 @@ _state = _ProcessState()
 
 
 def _start(source: PreparerSource) -> None:
+    from nas.training.memory import keep_freed_memory  # noqa: PLC0415
+
+    keep_freed_memory()
     try:
         _state.preparer = make_preparer(source)
     except NasError as error:

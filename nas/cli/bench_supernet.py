@@ -35,6 +35,10 @@ def supernet(
         bool | None,
         typer.Option("--flip/--no-flip", help="Mirror training images. Default: on for fashion-mini alone."),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON document to this file.")] = None,
@@ -48,16 +52,17 @@ def supernet(
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
     from nas.training.finishing import FinishSettings  # noqa: PLC0415
-    from nas.training.settings import TrainingSettings  # noqa: PLC0415
+    from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
     from nas.workflows.workspace import open_workspace  # noqa: PLC0415
 
     given = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate, "seed": seed}
     given["flip"] = flips_by_default(data) if flip is None else flip
+    chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
     request = SupernetBenchmarkRequest(
         data=data,
         space=space,
-        settings=TrainingSettings.with_defaults({name: v for name, v in given.items() if v is not None}),
+        settings=TrainingSettings.with_defaults(chosen),
         networks=networks,
         rate_factors=_factors(rate_factors),
         finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
