@@ -4,7 +4,9 @@ import typer
 
 from nas.cli.bench_device import device
 from nas.cli.bench_predictors import ablation, accuracy, calibration
+from nas.cli.bench_results import limits, results
 from nas.cli.bench_search import front, search
+from nas.cli.bench_supernet import supernet
 
 app = typer.Typer(
     help="Benchmark the parts, on recorded tables or on this machine; print a table and write JSON rows.",
@@ -16,3 +18,6 @@ app.command("ablation")(ablation)
 app.command("device")(device)
 app.command("search")(search)
 app.command("front")(front)
+app.command("results")(results)
+app.command("limits")(limits)
+app.command("supernet")(supernet)

@@ -37,6 +37,10 @@ def train(
     validation: Annotated[
         float | None, typer.Option(help="Share of the training images used for validation. Default: 0.2.")
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
@@ -49,7 +53,7 @@ def train(
     straddle the validation split; test images are not used.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
-    from nas.training.settings import TrainingSettings  # noqa: PLC0415
+    from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
@@ -64,7 +68,8 @@ def train(
         "validation_fraction": validation,
         "seed": seed,
     }
-    settings = TrainingSettings.with_defaults({name: value for name, value in given.items() if value is not None})
+    chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
+    settings = TrainingSettings.with_defaults(chosen)
     with open_workspace() as workspace, TerminalProgress() as progress:
         supernet = run_training(workspace, data, space, settings, progress, threads=threads)
     metrics = supernet.metrics

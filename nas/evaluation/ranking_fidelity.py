@@ -98,5 +98,5 @@ def _noise_corrected(first: BoolArray, second: BoolArray) -> float:
 
 def _centred(right: FloatArray) -> FloatArray:
     centred: FloatArray = right - right.mean(axis=0, keepdims=True)
-    doubly: FloatArray = centred - centred.mean(axis=1, keepdims=True)
-    return doubly
+    own: FloatArray = centred - centred.mean(axis=1, keepdims=True)
+    return own

@@ -38,6 +38,8 @@ from search_spaces.space import IntArray
 WEIGHTS_FILE: Final = "network.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _GROUP_PER_THREAD: Final = 4
+_SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout"})
+"""Settings that do not change a single network: supernets that differ in them share what was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ class NetworkTrainingContext:
             "config": repr(self.space.config),
             "genes": self.space.to_string(plan.genotype),
             "data": self.data_fingerprint,
-            "settings": plan.settings.identity() | {"epochs": 0},
+            "settings": {k: v for k, v in plan.settings.identity().items() if k not in _SUPERNET_ONLY},
             "steps": plan.steps,
             "inherit": plan.inherit,
             "teacher_share": plan.teacher_share,

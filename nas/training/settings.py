@@ -1,7 +1,7 @@
 """How a supernet is trained; everything that changes its weights is in here."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, get_args
 
@@ -134,3 +134,33 @@ class TrainingSettings:
         for name in ("evaluate_every_epochs", "checkpoint_every_s"):
             del values[name]
         return values
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Settings written as ``NAME=VALUE``, such as ``ema_decay=0.98`` or ``flip=true``, by name.
+
+    Raises:
+        UsageError: for an unknown name, or a value of another kind; ranges are checked by the settings.
+    """
+    kinds: dict[str, type[Any]] = {field.name: type(field.default) for field in fields(TrainingSettings)}
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in kinds:
+            raise UsageError(f"unknown training setting {name!r}; known are {', '.join(kinds)}.")
+        kind = kinds[name]
+        try:
+            given[name] = _TRUTH[value.lower()] if kind is bool else kind(value)
+        except (ValueError, KeyError) as error:
+            raise UsageError(
+                f"the training setting {name} is {value!r}; give {_KINDS[kind]}, such as {name}={_example(name)}."
+            ) from error
+    return given
+
+
+_TRUTH: Final = {"true": True, "false": False}
+_KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
+
+
+def _example(name: str) -> str:
+    return str(TrainingSettings.__dataclass_fields__[name].default).lower()

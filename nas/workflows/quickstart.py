@@ -32,7 +32,7 @@ class QuickstartSettings:
     """Budgets of each stage."""
 
     training: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=7, flip=True, evaluate_every_epochs=2)
+        default_factory=lambda: TrainingSettings(epochs=6, flip=True, evaluate_every_epochs=3)
     )
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(default_factory=lambda: SearchRequest(evaluations=30, random_baseline=True))

@@ -103,6 +103,7 @@ def test_what_changes_the_weights_changes_the_folder(tmp_path):
     }
     assert len(folders) == 6
     assert context.plan_folder(plan) == replace(context, supernet_id="b").plan_folder(plan)
+    assert context.plan_folder(plan) == context.plan_folder(replace(plan, settings=replace(SETTINGS, random_subnets=5)))
     inherits = replace(plan, inherit=True)
     assert context.plan_folder(inherits) != replace(context, supernet_id="b").plan_folder(inherits)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from nas.training.settings import TrainingSettings
+from nas.training.settings import TrainingSettings, parse_settings
 from search_spaces.errors import UsageError
 
 
@@ -50,3 +50,22 @@ def test_an_optimizer_brings_its_own_learning_rate_unless_one_is_given():
     assert TrainingSettings.with_defaults({"optimizer": "muon", "learning_rate": 0.01}).learning_rate == 0.01
     with pytest.raises(UsageError, match="optimizer is 'lion'"):
         TrainingSettings.with_defaults({"optimizer": "lion"})
+
+
+def test_settings_are_parsed_by_their_kind():
+    found = parse_settings(["ema_decay=0.98", "flip=true", "random_subnets=1", "optimizer=adamw"])
+    assert found == {"ema_decay": 0.98, "flip": True, "random_subnets": 1, "optimizer": "adamw"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ema=1", "unknown training setting 'ema'; known are epochs"),
+        ("ema_decay", "ema_decay is ''; give a number, such as ema_decay=0.0"),
+        ("flip=yes", "flip is 'yes'; give true or false"),
+        ("random_subnets=1.5", "random_subnets is '1.5'; give a whole number, such as random_subnets=2"),
+    ],
+)
+def test_texts_that_are_no_settings_are_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_settings([text])

@@ -1,0 +1,116 @@
+"""``hwnas bench supernet``: inherited weights against networks trained alone."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.home import write_bytes
+from search_spaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from nas.workflows.supernet_benchmark import SupernetBenchmark
+
+
+def supernet(
+    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
+    space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
+    networks: Annotated[int, typer.Option(help="Sampled networks to train alone, at least 3.")] = 20,
+    epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 6,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")
+    ] = None,
+    rate_factors: Annotated[
+        str,
+        typer.Option(
+            help="Learning rates tried for each network alone, relative to the supernet's; the best on validation"
+            " images counts."
+        ),
+    ] = "0.5,1,2",
+    finish_epochs: Annotated[float, typer.Option(help="Epochs that finish each network; 0 for none.", min=0)] = 1.0,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Mirror training images. Default: on for fashion-mini alone."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON document to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document instead of a table.")] = False,
+) -> None:
+    """Train sampled networks alone and compare them with the weights they inherit from the supernet.
+
+    All networks train for as many steps as the supernet, on the same images. The table shows test
+    accuracies; test images choose nothing. Interrupt it with Ctrl-C and run the same command again to
+    resume where it stopped.
+    """
+    from nas.data.sources import flips_by_default  # noqa: PLC0415
+    from nas.training.finishing import FinishSettings  # noqa: PLC0415
+    from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
+    from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
+    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+
+    given = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate, "seed": seed}
+    given["flip"] = flips_by_default(data) if flip is None else flip
+    chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
+    request = SupernetBenchmarkRequest(
+        data=data,
+        space=space,
+        settings=TrainingSettings.with_defaults(chosen),
+        networks=networks,
+        rate_factors=_factors(rate_factors),
+        finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
+        threads=threads,
+    )
+    with open_workspace() as workspace, TerminalProgress() as progress:
+        found = benchmark_supernet(workspace, request, progress)
+    if out is not None:
+        write_bytes(out, (json.dumps(found.as_json(), indent=1) + "\n").encode())
+    if as_json:
+        print_json(found.as_json())
+        return
+    _print(found)
+
+
+def _factors(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--rate-factors is {text!r}; give numbers separated by commas, such as 0.5,1,2.") from error
+
+
+def _print(found: "SupernetBenchmark") -> None:
+    def percent(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    print_table(
+        f"{found.space} on {found.data}: test accuracy after {found.steps} steps",
+        ("network", "inherited", "finished", "alone", "learning rate"),
+        [
+            [
+                one.summary if one.sampled else f"{one.summary} (largest)",
+                percent(one.inherited_test),
+                percent(one.finished_test),
+                percent(one.alone_test),
+                f"x {one.alone_rate_factor:g}",
+            ]
+            for one in found.networks
+        ],
+    )
+    low, high = found.on_test.kendall_tau_interval_90
+    finished = found.finished_gap_test
+    print_lines(
+        f"alone minus inherited: {found.gap_test * 100:.1f} points on average,"
+        f" {found.worst_gap_test * 100:.1f} at worst",
+        *([] if finished is None else [f"finished minus alone: {finished * 100:+.1f} points on average"]),
+        f"Kendall tau {found.on_test.kendall_tau:.2f} (90 % interval {low:.2f} to {high:.2f});"
+        f" {found.on_test.kendall_tau_noise_corrected:.2f} without the noise of {found.images_test} images",
+        f"{found.step_cost.images_per_s:.0f} images/s; a step costs {found.step_cost.ratio:.2f} of its networks trained"
+        " separately",
+    )

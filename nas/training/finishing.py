@@ -1,0 +1,103 @@
+"""Finishing: a short fine-tuning of chosen networks, from inherited weights and with the largest as teacher."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nas.evaluation.accuracy import accuracy, evaluate_subnet
+from nas.supernet.static_network import StaticNetwork
+from nas.training.batches import TrainingBatches
+from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
+from nas.training.settings import TrainingSettings
+from search_spaces.errors import UsageError
+from search_spaces.space import IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishSettings:
+    """How networks are finished.
+
+    Attributes:
+        epochs: Passes over the training images, parts of one allowed.
+        learning_rate_share: Peak learning rate, as a share of the supernet's.
+        teacher_share: Share of the largest network's output in the targets; the rest are the labels.
+    """
+
+    epochs: float = 1.0
+    learning_rate_share: float = 0.3
+    teacher_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("epochs", 0.001, 100_000.0),
+            ("learning_rate_share", 1e-6, 100.0),
+            ("teacher_share", 0.0, 1.0),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"the finishing setting {name} is {value}; it must lie between {low:g} and {high:g}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishedNetwork:
+    """A finished network; accuracies are fractions of the validation images."""
+
+    network: StaticNetwork
+    """In evaluation mode, with recalibrated batch norm that is not folded."""
+    accuracy_inherited_val: float
+    accuracy_val: float
+
+
+def finish_networks(
+    genotypes: Sequence[IntArray],
+    training: TrainingSettings,
+    settings: FinishSettings,
+    context: NetworkTrainingContext,
+) -> list[FinishedNetwork]:
+    """Finishes networks of the context's supernet, beside each other; in order.
+
+    Finished networks are kept in the context's folder and loaded when asked for again. Test images are
+    not used.
+
+    Args:
+        genotypes: Canonical, each of shape ``(genes,)``.
+        training: Of the supernet: batches, augmentation and optimizer are as there.
+        settings: How long, how fast, and how much the teacher counts.
+        context: With the supernet.
+
+    Raises:
+        TrainingInterruptedError: after Ctrl-C; the same call resumes.
+        ValueError: where the context has no supernet.
+    """
+    if context.supernet is None:
+        raise ValueError("networks are finished from a supernet, and the context has none")
+    plans = finish_plans(genotypes, training, settings, context)
+    data = context.data
+    return [
+        FinishedNetwork(
+            network=network,
+            accuracy_inherited_val=evaluate_subnet(
+                context.supernet,
+                genotype,
+                recalibration_images=data.recalibration_images,
+                images=data.validation_images,
+                labels=data.validation_labels,
+            )[1],
+            accuracy_val=accuracy(network.fold_batch_norm(), data.validation_images, data.validation_labels),
+        )
+        for genotype, network in zip(genotypes, train_networks(plans, context), strict=True)
+    ]
+
+
+def finish_plans(
+    genotypes: Sequence[IntArray],
+    training: TrainingSettings,
+    settings: FinishSettings,
+    context: NetworkTrainingContext,
+) -> list[NetworkPlan]:
+    """The plans that :func:`finish_networks` trains by."""
+    steps = max(1, round(settings.epochs * TrainingBatches(context.data, training).steps_per_epoch))
+    fine = replace(training, learning_rate=training.learning_rate * settings.learning_rate_share, label_smoothing=0.0)
+    return [
+        NetworkPlan(genotype=genotype, settings=fine, steps=steps, inherit=True, teacher_share=settings.teacher_share)
+        for genotype in genotypes
+    ]

@@ -1,0 +1,89 @@
+"""Cost of a sandwich step beside the same networks as plain modules."""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nas.supernet.static_network import StaticNetwork
+from nas.supernet.supernet import Supernet
+from nas.training.batches import TrainingBatches
+from nas.training.prepared_data import PreparedData
+from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
+from nas.training.settings import TrainingSettings
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+
+_STEPS: Final = 7
+_WARM_UP: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCost:
+    """Medians over steps that alternate between both ways; forward and backward, without the optimizer."""
+
+    batch_size: int
+    sandwich_s: float
+    separate_s: float
+    """The step's networks as plain torch modules, on as many threads."""
+
+    @property
+    def images_per_s(self) -> float:
+        """Images of a batch per second of sandwich steps."""
+        return self.batch_size / self.sandwich_s
+
+    @property
+    def ratio(self) -> float:
+        """Sandwich step over separate networks."""
+        return self.sandwich_s / self.separate_s
+
+
+def measure_step_cost(
+    space: MobileNetV3Space,
+    data: PreparedData,
+    settings: TrainingSettings,
+    *,
+    threads: int | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> StepCost:
+    """Times steps of a training that train every kind of sub-network."""
+    settings = replace(settings, largest_first_share=0.0)
+    batches = TrainingBatches(data, settings)
+    supernet = Supernet(space, seed=settings.seed)
+    sandwich_s, separate_s = [], []
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as executor:
+            for step in range(_STEPS):
+                images, labels = batches.batch(step % batches.steps_per_epoch)
+                students = step_subnets(space, settings, step, _STEPS)
+                started_s = clock()
+                sandwich_gradients(supernet, images, labels, students, StepLoss(), executor)
+                sandwich_s.append(clock() - started_s)
+                networks = [StaticNetwork(space, genotype).train() for genotype in (space.largest(), *students)]
+                started_s = clock()
+                _separate(networks, images, labels, executor)
+                separate_s.append(clock() - started_s)
+    finally:
+        torch.set_num_threads(before)
+    return StepCost(
+        batch_size=batches.batch_size,
+        sandwich_s=median(sandwich_s[_WARM_UP:]),
+        separate_s=median(separate_s[_WARM_UP:]),
+    )
+
+
+def _separate(networks: list[StaticNetwork], images: Tensor, labels: Tensor, executor: Executor) -> None:
+    last = images.contiguous(memory_format=torch.channels_last)
+
+    def train(network: StaticNetwork) -> None:
+        functional.cross_entropy(network(last), labels).backward()  # type: ignore[no-untyped-call]
+
+    list(executor.map(train, networks))

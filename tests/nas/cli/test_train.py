@@ -1,0 +1,39 @@
+"""``hwnas train``: options become settings, and settings out of range are one sentence."""
+
+import pytest
+
+from nas.data.npz import export_npz
+from nas.training.record import list_supernets
+from tests.nas.training.test_trainer import made_data
+
+
+@pytest.fixture
+def data(tmp_path):
+    export_npz(made_data(), tmp_path / "made.npz")
+    return f"npz:{tmp_path / 'made.npz'}"
+
+
+def test_options_become_settings(hwnas, data):
+    options = ("--optimizer", "muon", "--flip", "--cutout", 4, "--crop", 1, "--setting", "label_share=0.5")
+    for more in ((), options):
+        assert hwnas.json("train", "--data", data, "--epochs", 1, "--batch-size", 24, *more)["space"]
+    plain, asked = sorted((one.settings for one in list_supernets(hwnas.home / "supernets")), key=lambda s: s.flip)
+    # Nobody said that a mirrored image of this data means the same.
+    assert (plain.flip, plain.cutout_px, plain.shift_px, plain.optimizer) == (False, 0, 2, "sgd")
+    assert (asked.flip, asked.cutout_px, asked.shift_px, asked.optimizer) == (True, 4, 1, "muon")
+    assert (plain.label_share, asked.label_share) == (0.0, 0.5)
+    assert asked.learning_rate != plain.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--optimizer", "lion"), "optimizer is 'lion'"),
+        (("--cutout", -1), "cutout_px is -1"),
+        (("--crop", 5000), "shift_px is 5000"),
+        (("--setting", "ema=1"), "unknown training setting 'ema'"),
+        (("--learning-rate", "nan"), "learning_rate is nan"),
+    ],
+)
+def test_settings_out_of_range_are_refused(hwnas, options, message):
+    assert message in hwnas.refused("train", *options)
