@@ -69,6 +69,11 @@ def _pool(has_policy: bool) -> tuple[Form, ...]:
     return (*common, TransferForm(base=plain), TransferForm(base=RidgeForm())) if has_policy else common
 
 
+def accuracy_models() -> dict[str, Form]:
+    """What competes for unquantized networks, by name."""
+    return {form.name: form for form in _pool(has_policy=False)}
+
+
 def _to_scale(values: FloatArray, scale: Scale) -> FloatArray:
     if scale == "fraction":
         return values

@@ -3,7 +3,7 @@
 import typer
 
 from nas.cli.bench_device import device
-from nas.cli.bench_predictors import ablation, accuracy, calibration
+from nas.cli.bench_predictors import ablation, accuracy, calibration, models
 
 app = typer.Typer(
     help="Benchmark the parts, on recorded tables or on this machine; print a table and write JSON rows.",
@@ -12,4 +12,5 @@ app = typer.Typer(
 app.command("calibration")(calibration)
 app.command("accuracy")(accuracy)
 app.command("ablation")(ablation)
+app.command("models")(models)
 app.command("device")(device)
