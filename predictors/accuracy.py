@@ -1,7 +1,7 @@
 """The accuracy predictor of one space and data set.
 
-Accuracy (a fraction) is predicted as it is or as a logit, by a Gaussian process, a
-ridge, boosted trees or trees on the residual of the best of these, whichever
+Accuracy (a fraction) is predicted as it is or as a logit (whichever suits the Gaussian process), by
+a Gaussian process, a ridge, boosted trees or trees on the residual of the best of these, whichever
 cross-validation on the samples speaks for. Where a space has a quantization policy the
 architecture and the policy are separate features, and a base of unquantized networks
 with a correction on top is in the pool.
@@ -12,6 +12,7 @@ than the next reading (see :mod:`predictors.reading_noise`).
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,15 +23,15 @@ from scipy.special import expit, logit
 from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import FeatureExtractor
 from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.intervals import Z90, conformal_quantile, left_out_coverage_pct, true_value_quantile
+from predictors.intervals import Z90, conformal_quantile, held_out_coverage_pct, true_value_quantile
 from predictors.metrics import AccuracyMetrics
 from predictors.prediction import Prediction
 from predictors.reading_noise import SHARED_SHARE, binomial_variance, checked_images
-from predictors.regression import Fitted, Form, Readings
+from predictors.regression import Fitted, Form, LeftOut, Readings
 from predictors.revision import Revision, data_hash, load_revision, save_revision, whole_revision
 from predictors.ridge import RidgeForm
 from predictors.samples import MIN_SAMPLES, checked_samples
-from predictors.selection import Choice, Selected, restore_form, select
+from predictors.selection import Choice, CrossValidation, restore_form, select
 from predictors.threads import single_threaded
 from predictors.trained_range import TrainedRange
 from predictors.transfer import TransferForm, quantized_rows
@@ -38,6 +39,7 @@ from search_spaces.space import BoolArray, IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
 Scale = Literal["fraction", "logit"]
+_SCALES: Final[tuple[Scale, ...]] = ("fraction", "logit")
 
 KIND: Final = "accuracy"
 _TREES: Final = TreeSettings(rounds=120, depth=3, learning_rate=0.06)
@@ -67,6 +69,11 @@ def _pool(has_policy: bool) -> tuple[Form, ...]:
     return (*common, TransferForm(base=plain), TransferForm(base=RidgeForm())) if has_policy else common
 
 
+def accuracy_models() -> dict[str, Form]:
+    """What competes for unquantized networks, by name."""
+    return {form.name: form for form in _pool(has_policy=False)}
+
+
 def _to_scale(values: FloatArray, scale: Scale) -> FloatArray:
     if scale == "fraction":
         return values
@@ -94,6 +101,22 @@ def _own_noise(values: FloatArray, images: IntArray | None, scale: Scale) -> Flo
     smoothed = (values * images + 0.5) / (images + 1.0)
     own: FloatArray = (1.0 - SHARED_SHARE) * binomial_variance(values, images) * _scale_slope(smoothed, scale) ** 2
     return own
+
+
+def _losses(scale: Scale, truth: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Absolute errors as fractions, of values on a scale."""
+    return np.asarray(np.abs(_from_scale(truth, scale) - _from_scale(predicted, scale)))
+
+
+def _error(validation: CrossValidation, form: Form, scale: Scale) -> float:
+    """A form's cross-validated mean absolute error as a fraction."""
+    ran = validation.run(form)
+    assert ran is not None  # nothing ends it early
+    return float(_losses(scale, validation.target.values, ran[0]).mean())
+
+
+def _reading_quantile(left_out: LeftOut) -> float:
+    return conformal_quantile(left_out.residuals / left_out.spread)
 
 
 def _architectures(space: SearchSpace, canonical: IntArray) -> IntArray | None:
@@ -158,42 +181,36 @@ class AccuracyPredictor:
         counts = None if images is None else checked_images(images, len(values))
         extractor = FeatureExtractor(space)
         features = extractor.of_parts(canonical)
-        groups = _architectures(space, canonical)
         pool = _pool(bool(quantized_rows(features).any()))
-        best: tuple[float, Scale, Selected] | None = None
-        for scale in ("fraction", "logit"):
-
-            def losses(truth: FloatArray, predicted: FloatArray, scale: Scale = scale) -> FloatArray:
-                return np.asarray(np.abs(_from_scale(truth, scale) - _from_scale(predicted, scale)))
-
-            target = Readings(values=_to_scale(values, scale), noise=_own_noise(values, counts, scale))
-            selected = select(
-                pool,
-                _TREES,
+        validations = {
+            scale: CrossValidation(
                 features,
-                target,
-                seed=seed,
-                losses=losses,
-                error_unit=f"mean absolute error (fitted as {scale})",
-                groups=groups,
+                Readings(values=_to_scale(values, scale), noise=_own_noise(values, counts, scale)),
+                seed,
+                _architectures(space, canonical),
             )
-            error = selected.choice.error
-            if best is None or error < best[0]:
-                best = (error, scale, selected)
-        assert best is not None  # two scales were tried
-        _, scale, selected = best
+            for scale in _SCALES
+        }
+        scale = min(_SCALES, key=lambda scale: _error(validations[scale], pool[0], scale))
+        selected = select(
+            pool,
+            _TREES,
+            validations[scale],
+            losses=partial(_losses, scale),
+            error_unit=f"mean absolute error (fitted as {scale})",
+        )
         residuals = _to_scale(values, scale) - selected.out_of_fold
-        noise = _own_noise(values, counts, scale)
+        noise = validations[scale].target.noise
         quantile = true_value_quantile(residuals, selected.out_of_fold_spread, noise)
-        scores = residuals / selected.out_of_fold_spread
-        half_width = conformal_quantile(scores) * selected.out_of_fold_spread
+        half_width = conformal_quantile(residuals / selected.out_of_fold_spread) * selected.out_of_fold_spread
+        coverage_pct = held_out_coverage_pct(selected.folds, _reading_quantile)
         held_out = AccuracyMetrics.of(values, _prediction(selected.out_of_fold, half_width, scale))
         plain = selected.predict_out_of_fold(replace(features, policy=np.zeros_like(features.policy)))
         return cls(
             space=space,
             choice=selected.choice,
             scale=scale,
-            held_out=held_out.with_coverage_pct(left_out_coverage_pct(scores)),
+            held_out=held_out.with_coverage_pct(coverage_pct),
             data_sha256=data_hash(canonical, values),
             genotypes=canonical,
             images=0.0 if counts is None else float(1.0 / np.mean(1.0 / counts)),

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
+from scipy.linalg import lapack
 
 from predictors.features import Features
 from predictors.regression import Fitted, LeftOut, ModelState, Readings
@@ -48,6 +49,14 @@ def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
     """Pairwise squared Euclidean distances, shape ``(len(left), len(right))``."""
     squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None] - 2.0 * left @ right.T
     return np.asarray(np.maximum(squares, 0.0))
+
+
+def _inverse(factor: FloatArray) -> FloatArray:
+    """The inverse of the matrix whose lower Cholesky factor this is; LAPACK itself, without SciPy's checks."""
+    lower, _ = lapack.dpotri(factor, lower=True)
+    inverse = np.tril(lower)
+    inverse += np.tril(lower, -1).T
+    return np.asarray(inverse)
 
 
 def _standardized(target: Readings) -> tuple[Readings, float, float]:
@@ -244,11 +253,10 @@ class GaussianProcessForm:
             parameters = np.exp(log_parameters)
             parts = list(self._parts(inner, parameters))
             kernel = self._kernel((share for share, _ in parts), target.noise + parameters[-1])
-            try:
-                factor = linalg.cholesky(kernel, lower=True, check_finite=False)
-            except linalg.LinAlgError:
+            factor, failed = lapack.dpotrf(kernel, lower=True, overwrite_a=True)
+            if failed:
                 return 1e10, np.zeros_like(log_parameters)
-            inverse = linalg.cho_solve((factor, True), np.eye(len(target)), check_finite=False)
+            inverse = _inverse(factor)
             weights = inverse @ target.values
             pull = (log_parameters - centre) / deviation
             value = 0.5 * target.values @ weights + np.log(np.diag(factor)).sum() + 0.5 * pull @ pull

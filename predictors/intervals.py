@@ -10,7 +10,7 @@ quantile of left-out errors speaks for itself (Lei et al. 2018).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from predictors.features import Features, LatencySource
 from predictors.metrics import SMALLEST, typical_error
 from predictors.regression import Form, LeftOut, Readings
 from predictors.samples import MIN_SAMPLES
+from predictors.selection import HeldOutFold
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -90,10 +91,22 @@ def true_value_quantile(residuals: FloatArray, std: FloatArray, noise: FloatArra
     return float(optimize.brentq(excess, floor, most)) * Z90
 
 
-def left_out_coverage_pct(scores: FloatArray, level: float = LEVEL) -> float:
-    """Percentage of scores inside the quantile of all others: an honest estimate of coverage."""
-    inside = [abs(score) <= conformal_quantile(np.delete(scores, row), level) for row, score in enumerate(scores)]
-    return float(np.mean(inside) * 100)
+def held_out_coverage_pct(
+    folds: Sequence[HeldOutFold], quantile: Callable[[LeftOut], float], least: float = 0.0
+) -> float:
+    """Percentage of samples inside intervals that were drawn as if their fold had never been measured.
+
+    Model, choice and quantile come from the other folds alone: nested cross-validation (Varma and
+    Simon 2006). Comparing each score with the quantile of all other scores would not do: the share
+    inside is then the same for every data set.
+
+    Args:
+        folds: All samples, in folds.
+        quantile: The left-out residuals of the samples outside a fold to the spreads of an interval's half.
+        least: Half-width below which no interval is drawn.
+    """
+    inside = [np.abs(fold.residuals) <= np.maximum(quantile(fold.others) * fold.spread, least) for fold in folds]
+    return float(np.mean(np.concatenate(inside)) * 100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,13 @@ class ErrorScale:
     quantile: float
     mean: float
     pseudo_targets: int
+
+    def quantile_from(self, left_out: LeftOut, others: LeftOut) -> float:
+        """What ``quantile`` would be, had it been learned from ``others`` in place of ``left_out``."""
+        scores = others.residuals / others.spread
+        if len(left_out.residuals) >= MANY_SAMPLES:
+            return conformal_quantile(scores)
+        return self.quantile * typical_error(scores) / typical_error(left_out.residuals / left_out.spread)
 
 
 def error_scale(

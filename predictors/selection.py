@@ -9,15 +9,20 @@ from numpy.typing import NDArray
 
 from predictors.boosting import BoostingForm, TreeSettings
 from predictors.features import Features
-from predictors.regression import Fitted, Form, Readings, fit_reusing
+from predictors.metrics import typical_error
+from predictors.regression import Fitted, Form, LeftOut, Readings, fit_reusing
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
 _STANDARD_ERRORS: Final = 2.0
 _EXTRA_WHERE_FEW: Final = 10.0
+_RACED_SAMPLES: Final = 6
+"""Held-out samples after which trees, which cost the most, may be dropped (Maron and Moore 1994)."""
 
 Losses = Callable[[FloatArray, FloatArray], FloatArray]
 """Truth and prediction, both in the target's scale, to each sample's loss."""
+Hopeless = Callable[[FloatArray, IntArray], bool]
+"""Predictions, shape ``(n,)``, and the rows that they are there for, to whether to go no further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +78,40 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selected:
-    """The chosen form fitted to all samples, with its out-of-fold predictions, shape ``(n,)``."""
+    """The chosen form fitted to all samples, with out-of-fold predictions, shape ``(n,)``.
+
+    In each fold that form predicts which the other folds' samples alone choose, so that the
+    choice flatters no error. Spreads of different forms are in units of the chosen one's.
+    """
 
     choice: Choice
     fitted: Fitted
     out_of_fold: FloatArray
     out_of_fold_spread: FloatArray
-    fold_fits: tuple[tuple[IntArray, Fitted], ...]
-    """Each fold's rows and the model that was fitted to all others."""
+    folds: tuple["HeldOutFold", ...]
 
     def predict_out_of_fold(self, features: Features) -> FloatArray:
         """Predictions by models that had not seen a row's sample, of other features of the same samples."""
         values = np.zeros(len(features))
-        for rows, fitted in self.fold_fits:
-            values[rows] = fitted.predict(features.take(rows))
+        for fold in self.folds:
+            values[fold.rows] = fold.fitted.predict(features.take(fold.rows))
         return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOutFold:
+    """One fold as models saw it that knew nothing of it: neither their fit, nor their choice.
+
+    ``rows`` are the fold's, ``fitted`` the model of all other samples, ``residuals`` what it errs on the
+    fold and ``spread`` how uncertain it was, shape ``(rows,)``; ``others`` are the other samples'
+    residuals, each left out of that model in turn, to draw an interval from.
+    """
+
+    rows: IntArray
+    fitted: Fitted
+    residuals: FloatArray
+    spread: FloatArray
+    others: LeftOut
 
 
 def fold_rows(groups: IntArray, seed: int) -> list[IntArray]:
@@ -105,54 +129,62 @@ def fold_rows(groups: IntArray, seed: int) -> list[IntArray]:
     return [np.flatnonzero(np.isin(member, part)).astype(np.int64) for part in np.array_split(order, folds)]
 
 
-class _CrossValidation:
+class CrossValidation:
     """Fits forms on the folds' complements; keeps the fits for residuals on top."""
 
-    def __init__(self, features: Features, target: Readings, groups: IntArray, seed: int) -> None:
+    def __init__(self, features: Features, target: Readings, seed: int, groups: IntArray | None = None) -> None:
+        """Rows of one of the ``groups`` (shape ``(n,)``; default: each row its own) share a fold."""
         self.features = features
         self.target = target
         self.seed = seed
-        self.folds = fold_rows(groups, seed)
+        self.folds = fold_rows(np.arange(len(target)) if groups is None else groups, seed)
         self._fits: list[dict[str, Fitted]] = [{} for _ in self.folds]
 
     def _complement(self, fold: IntArray) -> IntArray:
         return np.setdiff1d(np.arange(len(self.target)), fold)
 
-    def run(self, form: Form) -> tuple[FloatArray, FloatArray]:
-        """Out-of-fold predictions and spreads, shape ``(n,)``."""
+    def run(self, form: Form, hopeless: "Hopeless | None" = None) -> tuple[FloatArray, FloatArray] | None:
+        """Out-of-fold predictions and spreads, shape ``(n,)``; None once the first folds' are ``hopeless``."""
         values, spreads = np.zeros(len(self.target)), np.ones(len(self.target))
-        for fold, known in zip(self.folds, self._fits, strict=True):
+        for number, (fold, known) in enumerate(zip(self.folds, self._fits, strict=True)):
+            if hopeless is not None and number and hopeless(values, np.concatenate(self.folds[:number])):
+                return None
             rows = self._complement(fold)
             fitted = fit_reusing(form, known, self.features.take(rows), self.target.take(rows), self.seed)
             held_out = self.features.take(fold)
             values[fold], spreads[fold] = fitted.predict_with_spread(held_out)
         return values, spreads
 
-    def fits(self, form: Form) -> tuple[tuple[IntArray, Fitted], ...]:
-        """Each fold's rows and the fit of a form that ran on its complement."""
-        return tuple((fold, known[form.name]) for fold, known in zip(self.folds, self._fits, strict=True))
+    def held_out(self, number: int, tried: "_Tried", scale: float) -> HeldOutFold:
+        """A fold as a form that ran sees it, its spreads multiplied by ``scale``."""
+        rows, complement = self.folds[number], self._complement(self.folds[number])
+        fitted = self._fits[number][tried.form.name]
+        residuals = self.target.values - tried.values
+        if isinstance(tried.form, BoostingForm):  # trees have no left-out residuals of their own
+            others = LeftOut(residuals=residuals[complement], spread=tried.spreads[complement] * scale)
+        else:
+            others = LeftOut(residuals=fitted.left_out.residuals, spread=fitted.left_out.spread * scale)
+        return HeldOutFold(
+            rows=rows, fitted=fitted, residuals=residuals[rows], spread=tried.spreads[rows] * scale, others=others
+        )
 
 
 def select(
     bases: Sequence[Form],
     trees: TreeSettings,
-    features: Features,
-    target: Readings,
+    validation: CrossValidation,
     *,
-    seed: int,
     losses: Losses,
     error_unit: str,
-    groups: IntArray | None = None,
 ) -> Selected:
     """Compares the bases, then trees on the best base's residual, and fits the winner to all.
 
     The first base is the one known to do well; another form is chosen where its mean loss
     is lower by more than two standard errors of the samples' paired differences (three at
     ten samples), so that chance does not choose where samples are few. A form that asks for more samples than
-    there are is skipped, and that is recorded. Rows of one of the ``groups`` (shape ``(n,)``;
-    default: each row its own) are left out together.
+    there are is skipped, and so are trees that are far behind on the first folds; both are recorded.
     """
-    validation = _CrossValidation(features, target, np.arange(len(target)) if groups is None else groups, seed)
+    target = validation.target
     smallest_fold_fit = len(target) - max(len(fold) for fold in validation.folds)
     tried: dict[str, _Tried] = {}
     skipped: list[FormScore] = []
@@ -162,15 +194,38 @@ def select(
             reason = f"it needs {form.min_samples} samples a fit, and a fold leaves {smallest_fold_fit}"
             skipped.append(FormScore(form=form.name, error=None, skipped=reason))
             return
-        values, spreads = validation.run(form)
-        tried[form.name] = _Tried(form, values, spreads, losses(target.values, values))
+        ran = validation.run(form, hopeless if isinstance(form, BoostingForm) and tried else None)
+        if ran is None:
+            reason = "it was far behind on the first folds"
+            skipped.append(FormScore(form=form.name, error=None, skipped=reason))
+            return
+        tried[form.name] = _Tried(form, *ran, losses(target.values, ran[0]))
+
+    def hopeless(values: FloatArray, rows: IntArray) -> bool:
+        best = min(tried.values(), key=lambda entry: entry.error).losses[rows]
+        behind = losses(target.values, values)[rows] - best
+        sure = _STANDARD_ERRORS + _EXTRA_WHERE_FEW / len(rows)
+        return len(rows) >= _RACED_SAMPLES and behind.mean() > sure * behind.std() / np.sqrt(len(rows))
 
     for form in bases:
         consider(form)
     smooth = [entry for entry in tried.values() if not isinstance(entry.form, BoostingForm)]
     base = min(smooth, key=lambda entry: entry.error).form
-    consider(BoostingForm(name=f"{base.name}+trees", base=base, trees=trees))
-    chosen = _choose(list(tried.values()))
+    on_best = BoostingForm(name=f"{base.name}+trees", base=base, trees=trees)
+    if all(form.name != on_best.name for form in bases):
+        consider(on_best)
+    entries = list(tried.values())
+    chosen = _choose(entries, np.arange(len(target)))
+    folds = []
+    for number, rows in enumerate(validation.folds):
+        entry = _choose(entries, np.setdiff1d(np.arange(len(target)), rows))
+        folds.append(
+            validation.held_out(number, entry, entry.spreads_off(target.values) / chosen.spreads_off(target.values))
+        )
+    values, spreads = target.values.copy(), np.ones(len(target))
+    for fold in folds:
+        values[fold.rows] -= fold.residuals
+        spreads[fold.rows] = fold.spread
     return Selected(
         choice=Choice(
             form=chosen.form.name,
@@ -179,10 +234,10 @@ def select(
             samples=len(target),
             error_unit=error_unit,
         ),
-        fitted=chosen.form.fit(features, target, seed),
-        out_of_fold=chosen.values,
-        out_of_fold_spread=chosen.spreads,
-        fold_fits=validation.fits(chosen.form),
+        fitted=chosen.form.fit(validation.features, target, validation.seed),
+        out_of_fold=values,
+        out_of_fold_spread=spreads,
+        folds=tuple(folds),
     )
 
 
@@ -196,11 +251,15 @@ class _Tried(NamedTuple):
     def error(self) -> float:
         return float(self.losses.mean())
 
+    def spreads_off(self, truth: FloatArray) -> float:
+        """How many of its spreads the form typically errs: forms count spreads in units of their own."""
+        return typical_error((truth - self.values) / self.spreads)
 
-def _choose(tried: Sequence[_Tried]) -> _Tried:
-    """The least error, but the first unless it is beaten by clearly more than chance explains."""
-    first, best = tried[0], min(tried, key=lambda entry: entry.error)
-    gains = first.losses - best.losses
+
+def _choose(tried: Sequence[_Tried], rows: IntArray) -> _Tried:
+    """The least error on some rows, but the first unless it is beaten by clearly more than chance explains."""
+    first, best = tried[0], min(tried, key=lambda entry: float(entry.losses[rows].mean()))
+    gains = (first.losses - best.losses)[rows]
     wanted = _STANDARD_ERRORS + _EXTRA_WHERE_FEW / len(gains)
     return best if gains.mean() > wanted * gains.std() / np.sqrt(len(gains)) else first
 

@@ -3,7 +3,7 @@
 import typer
 
 from nas.cli.bench_device import device
-from nas.cli.bench_predictors import ablation, accuracy, calibration
+from nas.cli.bench_predictors import ablation, accuracy, calibration, models
 from nas.cli.bench_results import limits, results
 from nas.cli.bench_search import front, search
 from nas.cli.bench_supernet import supernet
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command("calibration")(calibration)
 app.command("accuracy")(accuracy)
 app.command("ablation")(ablation)
+app.command("models")(models)
 app.command("device")(device)
 app.command("search")(search)
 app.command("front")(front)

@@ -149,6 +149,49 @@ def accuracy(
     _print_medians("Accuracy, medians over the seeds", stated, keys, columns)
 
 
+def models(
+    table: Tables,
+    devices: Annotated[str, typer.Option(help="Devices to learn, separated by commas.")] = "",
+    tasks: Annotated[str, typer.Option(help="Accuracy columns to learn, separated by commas.")] = "",
+    samples: Annotated[str, typer.Option(help="Numbers of samples to fit to.")] = "10,20,50,100,300,1000",
+    seeds: Seeds = 3,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Compare models by their error against the number of samples: trees, Gaussian process, ridge, and the chosen.
+
+    A seeded split holds out 40 % of the rows; samples are drawn at random from the others, and no known
+    device takes part. The table shows the median error (MAPE in percent) and Kendall's tau per number of samples.
+    """
+    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
+    from predictors.model_benchmark import ModelPlan, ModelRow, run_models  # noqa: PLC0415
+
+    counts = _counts(samples, "--samples")
+    plan = ModelPlan(devices=_names(devices), tasks=_names(tasks), samples=counts, seeds=tuple(range(seeds)))
+    tables = [MeasurementTable.load_in_space(path) for path in table]
+    done: list[dict[str, Any]] = []
+    with TerminalProgress() as progress:
+
+        def report(row: ModelRow) -> None:
+            done.append(row.as_json())
+            progress.update("fits", len(done), len(done), {"target": row.target, "samples": str(row.samples)})
+
+        run_models(tables, plan, report)
+    write_rows(done, out)
+    if as_json:
+        print_json(done)
+        return
+    for column, title in (("mape_pct", "Error in percent"), ("kendall_tau", "Kendall's tau")):
+        cells = []
+        for group, members in _grouped(done, ("space", "target", "model")).items():
+            by_count = _grouped(members, ("samples",))
+            values = (
+                median(row[column] for row in by_count[(count,)]) if (count,) in by_count else None for count in counts
+            )
+            cells.append([*map(str, group), *("" if value is None else f"{value:.3g}" for value in values)])
+        print_table(f"{title}, medians over the seeds", ("space", "target", "model", *map(str, counts)), cells)
+
+
 def _calibration_plan(
     paths: Sequence[Path], targets: str, sources: str, samples: str, seeds: int
 ) -> "tuple[CalibrationPlan, list[MeasurementTable]]":

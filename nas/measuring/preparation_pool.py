@@ -14,6 +14,7 @@ from nas.measuring.preparation import (
     PreparedFiles,
 )
 from nas.measuring.weight_source import WeightSource
+from nas.training.memory import keep_freed_memory
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
@@ -33,8 +34,6 @@ _state = _ProcessState()
 
 
 def _start(source: WeightSource) -> None:
-    from nas.training.memory import keep_freed_memory  # noqa: PLC0415 - needs torch, which only these processes import
-
     keep_freed_memory()
     try:
         _state.preparer = NetworkPreparer(source)
