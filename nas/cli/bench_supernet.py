@@ -54,7 +54,7 @@ def supernet(
     from nas.training.finishing import FinishSettings  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
-    from nas.workflows.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
 
     given = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate, "seed": seed}
     given["flip"] = flips_by_default(data) if flip is None else flip

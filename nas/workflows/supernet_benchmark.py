@@ -26,7 +26,7 @@ from nas.training.record import SupernetRecord, load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.step_cost import StepCost, measure_step_cost
 from nas.workflows.training import train
-from nas.workflows.workspace import Workspace, space_of
+from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.space import IntArray
