@@ -1,5 +1,6 @@
 """``hwnas search``: the best networks for a device within limits, measured there; and the searches so far."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from nas.cli.limit_options import (
     MinAccuracy,
     Objective,
 )
-from nas.cli.measure import MAX_SEED, Device, Json, Supernet
+from nas.cli.measure import MAX_SEED, Json, Supernet
 from nas.output_paths import check_output_file
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 
@@ -34,12 +35,21 @@ Method = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
 State = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 SearchId = Annotated[str, typer.Argument(help="First digits of a search's id; `hwnas search list` shows them.")]
 _LISTED = 50
+_DEFAULT_DEVICE = "local-cpu/onnxruntime"
 
 
 @app.callback()
 def search(
     context: typer.Context,
-    device: Device = "local-cpu/onnxruntime",
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            help="Device profile to search for; `hwnas devices` lists them. Repeat it to search for several devices and"
+            " compare each one's front on the others. Default: local-cpu/onnxruntime.",
+        ),
+    ] = None,
     evaluations: Annotated[
         int,
         typer.Option(
@@ -110,8 +120,12 @@ def search(
             "random_baseline": random_baseline,
         }
     )
+    devices = tuple(device or (_DEFAULT_DEVICE,))
     with open_workspace() as workspace:
-        _run(workspace, workspace.supernet(supernet), device, request, None, as_json=as_json)
+        if len(devices) > 1:
+            _run_devices(workspace, workspace.supernet(supernet), devices, request, as_json=as_json)
+        else:
+            _run(workspace, workspace.supernet(supernet), devices[0], request, None, as_json=as_json)
 
 
 @app.command("list")
@@ -270,6 +284,42 @@ def _run(
         return
     print_front(front)
     print_lines(f"front {front_id[:12]}; export it: hwnas export {front_id[:12]} --out DIR")
+
+
+def _run_devices(
+    workspace: "Workspace",
+    supernet: "StoredSupernet",
+    devices: Sequence[str],
+    request: "SearchRequest",
+    *,
+    as_json: bool,
+) -> None:
+    """Searches for several devices in this process; prints each front and what it is worth on the others."""
+    from nas.cli.front_table import print_front  # noqa: PLC0415
+    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
+    from nas.measuring.context import SearchContext  # noqa: PLC0415
+    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
+    from nas.workflows.several_devices import search_devices  # noqa: PLC0415
+
+    profiles = [workspace.profile(device) for device in devices]
+    with TerminalProgress() as terminal, holding_searches(workspace.store) as held:
+        progress = CancellableProgress(terminal, held)
+        with preparation_pool(workspace, supernet) as pool:
+            where = SearchContext(
+                workspace=workspace, supernet=supernet, profile=profiles[0], pool=pool, progress=progress
+            )
+            matrix = search_devices(where, profiles, request)
+    if as_json:
+        print_json(matrix.as_json() | {"documents": [front.as_json() for front in matrix.fronts]})
+        return
+    for front in matrix.fronts:
+        print_front(front)
+    print_table(
+        "Hypervolume of each front on each device, relative to the device's own front",
+        ("front searched for", *(f"run on {name}" for name in matrix.devices)),
+        [(name, *(f"{value:.2f}" for value in row)) for name, row in zip(matrix.devices, matrix.relative, strict=True)],
+    )
+    print_lines(*(f"front {front_id[:12]}: {name}" for front_id, name in zip(matrix.front_ids, devices, strict=True)))
 
 
 def _find(workspace: "Workspace", start: str) -> "SearchStatus":

@@ -100,3 +100,17 @@ def test_limits_are_measured_again(hwnas):
     rows = hwnas.json("bench", "limits", "--searches", 2, "--evaluations", 8)
     assert len(rows) == 2
     assert all(row["latency_held"] <= row["members"] for row in rows)
+
+
+@pytest.mark.usefixtures("supernet")
+def test_one_search_for_two_devices(hwnas):
+    found = hwnas.json(
+        "search", "--device", "local-cpu/onnxruntime", "--device", "local-cpu/tvm", "--evaluations", 6, "--survey", 8
+    )
+    assert found["devices"] == [front["device"] for front in found["documents"]]
+    assert np.diag(found["relative"]).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("supernet")
+def test_naming_a_device_twice_is_refused(hwnas):
+    assert "two or more different" in hwnas.refused("search", "--device", "local-cpu/tvm", "--device", "local-cpu/tvm")
