@@ -33,6 +33,9 @@ _state = _ProcessState()
 
 
 def _start(source: WeightSource) -> None:
+    from nas.training.memory import keep_freed_memory  # noqa: PLC0415
+
+    keep_freed_memory()
     try:
         _state.preparer = NetworkPreparer(source)
     except NasError as error:
