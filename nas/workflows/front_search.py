@@ -122,7 +122,10 @@ def _search_front(
     )
     beside = _baseline_rows(supernet, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
-    verified = verify(workspace, supernet, profile, list(asked), pool, progress, lease)
+    context = SearchContext(
+        workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress, lease=lease
+    )
+    verified = verify(context, list(asked))
     known = _members(workspace, supernet, profile, verified, lease)
     space = space_of(supernet)
 

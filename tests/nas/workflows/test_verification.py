@@ -5,6 +5,7 @@ import pytest
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import MeasuringError
 from nas.home import Home
+from nas.measuring.context import SearchContext
 from nas.progress import SilentProgress
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.verification import verify
@@ -31,7 +32,10 @@ def verified_smallest(home, device, messages):
         profile = resolve_profile(device)
         workspace.store.devices.put(profile)
         with preparation_pool(workspace, supernet) as pool:
-            return verify(workspace, supernet, profile, [genotype], pool, Messages(messages))
+            context = SearchContext(
+                workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=Messages(messages)
+            )
+            return verify(context, [genotype])
 
 
 @pytest.mark.usefixtures("supernet")
