@@ -87,17 +87,17 @@ class DeviceProfile:
         if "fp32" not in self.precisions:
             raise ProfileError(f"device profile {self.id!r} does not execute fp32; every profile must.")
         for precision, bits in self.weight_bits.items():
-            if precision not in self.precisions or isinstance(bits, bool) or bits not in (4, 8, 16, 32):
+            if precision not in get_args(Precision) or isinstance(bits, bool) or bits not in (4, 8, 16, 32):
                 raise ProfileError(
                     f"device profile {self.id!r} stores {precision} weights in {bits!r} bits; give 4, 8, 16 or 32 for "
-                    f"a precision that it executes: {', '.join(self.precisions)}."
+                    f"{' or '.join(get_args(Precision))}."
                 )
         stored = {
-            precision: _NATIVE_BITS[precision] if execution == "native" else 32
+            precision: self.weight_bits.get(precision, _NATIVE_BITS[precision] if execution == "native" else 32)
             for precision, execution in self.precisions.items()
         }
         object.__setattr__(self, "precisions", MappingProxyType(dict(self.precisions)))
-        object.__setattr__(self, "weight_bits", MappingProxyType(stored | dict(self.weight_bits)))
+        object.__setattr__(self, "weight_bits", MappingProxyType(stored))
 
     @property
     def fingerprint(self) -> str:

@@ -20,7 +20,6 @@ ALLOWED: dict[str, int] = {
     "nas.workflows.front_search.random_front": 7,
     "nas.workflows.front_search.search_front": 9,
     "nas.workflows.searching.search": 9,
-    "nas.workflows.verification.verify": 7,
     "predictors.calibration.calibrate": 10,
     "predictors.intervals.error_scale": 9,
     "predictors.latency.LatencyPredictor.fit": 8,

@@ -27,11 +27,13 @@ class LocalBench:
         folder: Path,
         references: AnchorReferences,
         on_compiled: Callable[[int, int], None] = lambda _done, _total: None,
+        on_warning: Callable[[str, str], None] = lambda _name, _message: None,
     ) -> None:
         self._profile = profile
         self._folder = folder
         self._references = references
         self._on_compiled = on_compiled
+        self._on_warning = on_warning
         self._open = ExitStack()
         self._compilers: CompilePool | None = None
         self._session: MeasuringSession | None = None
@@ -48,7 +50,8 @@ class LocalBench:
     def compile(self, batch: Sequence[NetworkFiles]) -> list[CompileOutcome]:
         """The artifact of each candidate, or why there is none; ``on_compiled`` is called with (done, total)."""
         if self._compilers is None:
-            self._compilers = self._open.enter_context(CompilePool(self._profile, self._folder))
+            pool = CompilePool(self._profile, self._folder, on_warning=self._on_warning)
+            self._compilers = self._open.enter_context(pool)
         return self._compilers.compile(batch, lambda done: self._on_compiled(done, len(batch)))
 
     def open(self, anchor: NetworkFiles) -> None:

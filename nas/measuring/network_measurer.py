@@ -128,6 +128,7 @@ def local_bench(context: DeviceContext, supernet_id: str | None) -> LocalBench:
         folder / (_RANDOM if supernet_id is None else supernet_id[:16]),
         context.store.anchor_references,
         lambda done, total: context.progress.update(task, done, total),
+        lambda name, message: context.progress.say(f"candidate {name[:12]}: {message}"),
     )
 
 

@@ -25,7 +25,9 @@ from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
+from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
+from nas.workspace import Workspace
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
@@ -49,41 +51,26 @@ class Verified:
 
 
 def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, Verified]:
-    """Verified candidates by id; one that fails is reported and left out.
+    """Verified candidates by id; one that fails is reported as progress and left out.
 
     The device's own runtime decides: a candidate whose artifact it compiles, checks and times
     is verified, whatever other runtimes there are.
 
     Args:
-        context: the supernet and the device that the candidates were searched for.
+        context: the supernet whose weights they share, and the device that they were searched for.
         genotypes: canonical, distinct, evaluated before.
     """
-    progress, profile = context.progress, context.profile
     ready: list[Prepared] = []
     for outcome in context.pool.prepare(genotypes):
         if isinstance(outcome, PreparationFailure):
-            progress.say(f"candidate {outcome.candidate_id[:12]} left out: {outcome.message}")
+            context.progress.say(f"candidate {outcome.candidate_id[:12]} left out: {outcome.message}")
         else:
             ready.append(outcome)
-    timed: dict[str, Measurement] = {}
-    with local_bench(context.device, context.supernet.id) as bench:
-        shipped = _artifacts(context, ready, bench)
-        bench.open(prepare_anchor(context.device, context.pool))
-        for number, one in enumerate(ready, start=1):
-            compiled = shipped[one.candidate_id]
-            verdict = (
-                compiled if isinstance(compiled, MeasurementFailure) else bench.measure(one.network_files, compiled)
-            )
-            context.store.measurements.add(verdict, supernet_id=context.supernet.id, lease=context.lease)
-            if isinstance(verdict, Measurement):
-                timed[one.candidate_id] = verdict
-            else:
-                progress.say(f"candidate {one.candidate_id[:12]} left out ({verdict.stage}): {verdict.message}")
-            progress.update(f"verifying on {profile.id}", number, len(genotypes))
+    timed = _timed(context, ready)
     proven = [one for one in ready if one.candidate_id in timed]
-    accuracy_test = _test_accuracies(context, proven)
+    accuracy_test = _test_accuracies(context.workspace, context.supernet, proven)
     extras = _extra_artifacts(context, proven)
-    kind = get_runtime(profile.runtime).artifact_kind
+    kind = get_runtime(context.profile.runtime).artifact_kind
     rows = {context.space.candidate(genotype).id: genotype for genotype in genotypes}
     store = ArtifactStore(context.workspace.home, context.store)
 
@@ -106,6 +93,26 @@ def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, V
     }
 
 
+def _timed(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, Measurement]:
+    """Measurements of the artifacts that ship, by candidate; all outcomes are stored."""
+    timed: dict[str, Measurement] = {}
+    with local_bench(context.device, context.supernet.id) as bench:
+        shipped = _artifacts(context, ready, bench)
+        bench.open(prepare_anchor(context.device, context.pool))
+        for number, one in enumerate(ready, start=1):
+            compiled = shipped[one.candidate_id]
+            outcome = (
+                compiled if isinstance(compiled, MeasurementFailure) else bench.measure(one.network_files, compiled)
+            )
+            context.store.measurements.add(outcome, supernet_id=context.supernet.id, lease=context.lease)
+            if isinstance(outcome, Measurement):
+                timed[one.candidate_id] = outcome
+            else:
+                context.progress.say(f"candidate {one.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}")
+            context.progress.update(f"verifying on {context.profile.id}", number, len(ready))
+    return timed
+
+
 def _artifacts(context: SearchContext, ready: Sequence[Prepared], bench: LocalBench) -> dict[str, CompileOutcome]:
     """The artifact of each candidate that ships to the device; compiled again if the cache lost it."""
     if get_runtime(context.profile.runtime).artifact_kind == "onnx":
@@ -117,7 +124,7 @@ def _artifacts(context: SearchContext, ready: Sequence[Prepared], bench: LocalBe
 
 
 def _compiled_before(context: SearchContext, profile: DeviceProfile, ready: Sequence[Prepared]) -> dict[str, Path]:
-    """The artifacts that were measured and are still in the cache, by candidate."""
+    """The artifacts that were measured under a profile and are still in the cache, by candidate."""
     folder = context.workspace.compiled_folder(context.supernet, profile)
     known = DeviceMeasurements(context.store, profile, context.space).artifacts(context.supernet.id)
     measured = {one.candidate_id: known[one.candidate_id] for one in ready if one.candidate_id in known}
@@ -131,40 +138,42 @@ def _compiled_before(context: SearchContext, profile: DeviceProfile, ready: Sequ
 
 def _extra_artifacts(context: SearchContext, proven: Sequence[Prepared]) -> dict[str, dict[str, Path]]:
     """Artifacts of this machine's other runtimes, by candidate and kind; a failure is a message and no more."""
-    progress, profile = context.progress, context.profile
     extras: dict[str, dict[str, Path]] = {one.candidate_id: {} for one in proven}
     for other in detect_profiles():
-        runtime = get_runtime(other.runtime)
-        if other.id == profile.id or other.device != profile.device or runtime.artifact_kind == "onnx":
+        kind = get_runtime(other.runtime).artifact_kind
+        if other.id == context.profile.id or other.device != context.profile.device or kind == "onnx":
             continue
-        found = _compiled_before(context, other, proven)
-        lost = [one for one in proven if one.candidate_id not in found]
-        try:
-            with CompilePool(other, context.workspace.compiled_folder(context.supernet, other)) as compilers:
-                outcomes = compilers.compile([one.network_files for one in lost], check=True)
-        except NasError as error:
-            progress.say(f"no {runtime.artifact_kind} files are exported beside the others: {error}")
-            outcomes = []
-        for one, outcome in zip(lost, outcomes, strict=False):
-            if isinstance(outcome, MeasurementFailure):
-                progress.say(
-                    f"candidate {one.candidate_id[:12]} has no {runtime.artifact_kind} file ({outcome.stage}): "
-                    f"{outcome.message}"
-                )
-            else:
-                found[one.candidate_id] = outcome
-        for candidate_id, path in found.items():
-            extras[candidate_id][runtime.artifact_kind] = path
+        for candidate_id, path in _artifacts_for(context, other, proven).items():
+            extras[candidate_id][kind] = path
     return extras
+
+
+def _artifacts_for(context: SearchContext, other: DeviceProfile, proven: Sequence[Prepared]) -> dict[str, Path]:
+    """The candidates' artifacts for another runtime, as far as they compile and agree."""
+    say, kind = context.progress.say, get_runtime(other.runtime).artifact_kind
+    found = _compiled_before(context, other, proven)
+    lost = [one for one in proven if one.candidate_id not in found]
+    folder = context.workspace.compiled_folder(context.supernet, other)
+    try:
+        with CompilePool(other, folder, on_warning=lambda name, what: say(f"candidate {name[:12]}: {what}")) as pool:
+            outcomes = pool.compile([one.network_files for one in lost], check=True)
+    except NasError as error:
+        say(f"no {kind} files are exported beside the others: {error}")
+        return found
+    for one, outcome in zip(lost, outcomes, strict=True):
+        if isinstance(outcome, MeasurementFailure):
+            say(f"candidate {one.candidate_id[:12]} has no {kind} file ({outcome.stage}): {outcome.message}")
+        else:
+            found[one.candidate_id] = outcome
+    return found
 
 
 def _is_file(path: Path, sha256: str) -> bool:
     return path.exists() and sha256_of(path) == sha256
 
 
-def _test_accuracies(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, float]:
+def _test_accuracies(workspace: Workspace, supernet: StoredSupernet, ready: Sequence[Prepared]) -> dict[str, float]:
     """Fractions of the test images by candidate; each is counted once in a supernet's life."""
-    workspace, supernet = context.workspace, context.supernet
     known = {i: one.accuracy for i, one in workspace.store.evaluations.of(supernet.id, "test").items()}
     missing = [one for one in ready if one.candidate_id not in known]
     if missing:

@@ -26,14 +26,14 @@ def plugin(tmp_path):
 @pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("supernet", "plugin")
 def test_a_users_runtime_measures_searches_verifies_and_exports(hwnas, tmp_path):
-    measured = hwnas.json("measure", "--device", DEVICE, "--count", 4)
-    assert [row["failure"] for row in measured["measurements"]] == [None] * 4
+    measured = hwnas.json("measure", "--device", DEVICE, "--count", 6)
+    assert [row["failure"] for row in measured["measurements"]] == [None] * 6
     with open_workspace(Home(hwnas.home)) as workspace:
         stored = [one.outcome for one in workspace.store.measurements.of(DEVICE)]
     assert {one.artifact.name.partition(".")[2] for one in stored} == {"reference.onnx.z"}
     assert all(one.load_time_ms > 0 for one in stored)
 
-    front = hwnas.json("search", "--device", DEVICE, "--evaluations", 4, "--survey", 0, "--screen", 0)
+    front = hwnas.json("search", "--device", DEVICE, "--evaluations", 6, "--survey", 0, "--screen", 0)
     assert front["members"]
     for member in front["members"]:
         assert {"onnx", "weights", "manifest", "reference"} <= set(member["artifacts"])
