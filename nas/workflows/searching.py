@@ -75,7 +75,7 @@ class SearchRequest:
 
     def as_settings(self) -> dict[str, Any]:
         """The inverse of :meth:`from_settings`, as JSON values: what is stored with a search."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "constraints"}
         return plain | {"objectives": list(self.objectives.names), "limits": self.constraints.as_limits()}
 
     def settings(self) -> SearchSettings:
