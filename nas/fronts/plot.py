@@ -23,7 +23,7 @@ _TICKS_MS: Final = [digit * 10.0**power for power in range(-4, 5) for digit in (
 
 
 def plot_png(front: Front, path: Path) -> None:
-    """Draws validation accuracy against measured p50 latency (log) with the baselines."""
+    """Draws expected accuracy with its 90 % interval against measured p50 latency (log), with the baselines."""
     # matplotlib takes half a second to import and belongs to this function alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -38,7 +38,7 @@ def plot_png(front: Front, path: Path) -> None:
         time_ms = member.latency_p50_ms.best_known
         axes.plot(
             time_ms,
-            member.accuracy_val,
+            member.expected_accuracy,
             "o",
             color=_FRONT_COLOR,
             markersize=8,
@@ -46,10 +46,19 @@ def plot_png(front: Front, path: Path) -> None:
         )
         if member.latency_p50_ms.interval_90:
             low, high = member.latency_p50_ms.interval_90
-            axes.plot((low, high), (member.accuracy_val,) * 2, color=_FRONT_COLOR, alpha=0.35, linewidth=3)
+            axes.plot((low, high), (member.expected_accuracy,) * 2, color=_FRONT_COLOR, alpha=0.35, linewidth=3)
+        if member.accuracy is not None:
+            axes.plot((time_ms,) * 2, member.accuracy.interval_90, color=_FRONT_COLOR, alpha=0.35, linewidth=1.5)
     axes.plot([], [], "o-", color=_FRONT_COLOR, markerfacecolor="white", label="hwnas front, fp32")
     axes.plot([], [], "o", color=_FRONT_COLOR, label="hwnas front, mixed or int8")
-    axes.plot([], [], color=_FRONT_COLOR, alpha=0.35, linewidth=3, label="predicted 90 % interval")
+    axes.plot(
+        [],
+        [],
+        color=_FRONT_COLOR,
+        alpha=0.35,
+        linewidth=3,
+        label="90 % intervals: predicted latency, expected accuracy",
+    )
     for label, (color, marker, _) in _STYLES.items():
         beside = _baseline(front, label)
         if beside:
@@ -60,7 +69,7 @@ def plot_png(front: Front, path: Path) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.set_xlabel("latency p50, ms (one image, measured on the exported file)")
-    axes.set_ylabel("validation accuracy")
+    axes.set_ylabel("expected accuracy on new images")
     axes.set_title(f"{front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations")
     axes.grid(visible=True, alpha=0.2)
     axes.legend(loc="lower right", fontsize=8)
@@ -79,7 +88,7 @@ def plot_html(front: Front, path: Path) -> None:
     figure.update_layout(
         title=f"{front.space} on {front.device}, {front.data}: {front.evaluations} real evaluations",
         xaxis={"title": "latency p50, ms", "type": "log", "tickvals": _TICKS_MS, "tickformat": "~r"},
-        yaxis={"title": "validation accuracy", "tickformat": ".0%"},
+        yaxis={"title": "expected accuracy on new images", "tickformat": ".0%"},
         template="plotly_white",
         hovermode="closest",
     )
@@ -108,7 +117,7 @@ def _trace(
             f"{m.summary}<br>{m.precision}, {m.size_bytes / 1024:.0f} KiB<br>candidate {m.candidate[:12]}"
             for m in members
         ],
-        hovertemplate="%{text}<br>p50 %{x:.3f} ms, validation %{y:.1%}",
+        hovertemplate="%{text}<br>p50 %{x:.3f} ms, expected accuracy %{y:.1%}",
     )
 
 
@@ -123,4 +132,4 @@ def _baseline(front: Front, label: str) -> tuple[Member, ...]:
 
 
 def _points(members: Sequence[Member]) -> tuple[list[float], list[float]]:
-    return [m.latency_p50_ms.best_known for m in members], [m.accuracy_val for m in members]
+    return [m.latency_p50_ms.best_known for m in members], [m.expected_accuracy for m in members]

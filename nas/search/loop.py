@@ -183,7 +183,7 @@ def _ask(
     for _ in range(count * _MAX_REDRAWS):
         trial = study.ask(distributions(space))
         row: IntArray | None = genotype_from_params(space, trial.params)
-        if settings.candidates is not None and settings.method in ("nsga2", "tpe") and row is not None:
+        if settings.candidates is not None and row is not None:
             row = nearest_candidate(space, settings.candidates, row, tried)
         if row is None or row.tobytes() in tried:
             study.tell(trial, state=TrialState.FAIL)
