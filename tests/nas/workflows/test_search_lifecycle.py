@@ -20,6 +20,12 @@ from tests.databases import SteppedClock
 SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--batch", 3, "--survey", 8)
 
 
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory):
+    """A home of these tests alone: they change what other tests look at."""
+    return tmp_path_factory.mktemp("lifecycle")
+
+
 def generations(home, search_id):
     with open_workspace(Home(home)) as workspace:
         return workspace.store.searches.generations(search_id)
