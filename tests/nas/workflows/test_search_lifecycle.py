@@ -1,5 +1,6 @@
 """A search of the command line: extended, resumed, killed, cancelled; seen over HTTP all the while."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,12 @@ from nas.workspace import open_workspace
 from tests.databases import SteppedClock
 
 SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--batch", 3, "--survey", 8)
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory):
+    """A home of these tests alone: they change what other tests look at."""
+    return tmp_path_factory.mktemp("lifecycle")
 
 
 def generations(home, search_id):
@@ -60,7 +67,9 @@ def test_a_killed_search_is_interrupted_cancelled_and_resumed(hwnas):
             with open_workspace(Home(hwnas.home)) as workspace:
                 found = [one for one in workspace.store.searches.all() if one.seed == 11]
                 search_id = found[0].id if found else None
-            assert process.poll() is None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+            assert process.returncode is None
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()

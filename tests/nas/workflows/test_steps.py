@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from nas.cli.service_query import ask_front, running_service
+from nas.fronts.device_fronts import DeviceFronts
 from nas.fronts.front import Front
 from nas.fronts.manifest import ManifestError, feed
 from nas.home import Home, sha256_of
@@ -152,7 +153,9 @@ def test_http_answers_are_the_stored_front(hwnas, searched):
         limit_ms = searched["members"][0]["latency_p95_ms"]["measured"] * 1.001
         _, within = ask_front(address, "local-cpu/onnxruntime", searched["space"], limit_ms)
     with open_workspace(Home(hwnas.home)) as workspace:
-        assert whole.content == workspace.store.fronts.body(searched["front"])
+        merged = DeviceFronts(workspace.store).merged("local-cpu/onnxruntime", space=searched["space"])
+    assert whole.content == merged.body
+    assert searched["front"] in merged.fronts
     assert all(member["latency_p95_ms"]["measured"] <= limit_ms for member in within["members"])
     assert within["members"]
 
