@@ -16,7 +16,7 @@ def load_huggingface(name: str) -> ImageDataset:
     """An image classification data set by its hub name or the path of a local one.
 
     Takes the splits ``train`` and ``test`` (or ``validation``), the first image column
-    and the first class-label column; images are brought to the most common size.
+    and the first class-label column; images are resized to the most common size.
 
     Raises:
         DataError: where the extra is missing, nothing has this name, or it holds no

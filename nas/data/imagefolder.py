@@ -24,7 +24,7 @@ _SIZE_AT_END: Final = re.compile(r"^(?P<path>.+)@(?P<height>\d+)x(?P<width>\d+)$
 def load_imagefolder(location: str) -> ImageDataset:
     """A data set from ``PATH`` or ``PATH@HxW``.
 
-    Classes are the folder names of ``train``, sorted. All images are brought to the
+    Classes are the folder names of ``train``, sorted. All images are resized to the
     given size or the most common one of the training images (bilinear), grayscale
     where every file is, else RGB. ``test`` is used as test part, ``val`` where there
     is no ``test``.

@@ -25,7 +25,7 @@ def load_npz(path: Path, *, name: str) -> ImageDataset:
     other arrays in the file are not read.
 
     Raises:
-        DataError: where the file is not such a file; one sentence says why.
+        DataError: if the file is not such a file; the message is one sentence.
     """
     arrays = _read(path)
     names = _class_names(path, arrays.pop("classes", None))

@@ -20,7 +20,7 @@ class DataSource:
     Attributes:
         form: What a user types.
         description: What it is.
-        flip: Whether training mirrors its images unless told otherwise: only where a mirrored
+        flip: Whether training mirrors its images by default: only where a mirrored
             image is known to mean the same, never for digits, text or images of unknown content.
     """
 
@@ -75,7 +75,7 @@ def load_dataset(spec: str) -> ImageDataset:
 
 
 def flips_by_default(spec: str) -> bool:
-    """Whether training on this data mirrors images unless told otherwise; see :class:`DataSource`."""
+    """Whether training on this data mirrors images by default; see :class:`DataSource`."""
     return any(source.form == spec and source.flip for source in SOURCES)
 
 

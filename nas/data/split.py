@@ -54,7 +54,7 @@ def _split_images(labels: LabelArray, fraction: float, rng: np.random.Generator)
 def _split_groups(
     labels: LabelArray, groups: LabelArray, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Takes groups, large ones first, as long as each brings the classes nearer to their share."""
+    """Takes groups, large ones first, as long as each moves the classes closer to their share."""
     _, group_of = np.unique(groups, return_inverse=True)
     _, class_of = np.unique(labels, return_inverse=True)
     counts = np.zeros((group_of.max() + 1, class_of.max() + 1))
@@ -63,7 +63,7 @@ def _split_groups(
     if spread.min() < 2:
         label = int(np.unique(labels)[int(spread.argmin())])
         raise DataError(
-            f"all training images of class {label} are in one group; training and validation need a group each."
+            f"all training images of class {label} are in one group; training and validation need one group each."
         )
     total = counts.sum(axis=0)
     target = fraction * total

@@ -34,7 +34,7 @@ def checked_dataset(
     if x_train.shape[1:] != x_test.shape[1:]:
         raise DataError(
             f"{name}: x_train holds images of {_shape(x_train)} and x_test of {_shape(x_test)};"
-            " bring both to one shape."
+            " give both the same shape."
         )
     if bool((x_train.min(axis=(0, 1, 2)) == x_train.max(axis=(0, 1, 2))).all()):
         raise DataError(

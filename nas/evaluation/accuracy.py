@@ -18,7 +18,7 @@ def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT
     Args:
         network: Maps ``(n, c, h, w)`` to logits ``(n, classes)``.
         images: Normalized float32 images ``(n, c, h, w)``.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
     """
     training = network.training
     network.eval()
@@ -36,7 +36,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: 
     """Share of images whose class is right, 0 to 1.
 
     Raises:
-        UsageError: where there are no images, or not one label an image.
+        UsageError: where there are no images, or not one label per image.
     """
     if len(images) == 0 or len(images) != len(labels):
         raise UsageError(f"accuracy needs one label an image; got {len(images)} images and {len(labels)} labels.")

@@ -18,7 +18,7 @@ def recalibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: in
     Args:
         network: Changed in place.
         images: Normalized float32 images ``(n, c, h, w)``, a fixed set of training images.
-        batch_size: Images a forward pass; batches differ by one image at most.
+        batch_size: Images per forward pass; batches differ by one image at most.
 
     Raises:
         UsageError: for fewer than two images.

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 class ElasticConvolution(nn.Module):
-    """A bias-free convolution at its largest size; 1x1 unless told otherwise."""
+    """A bias-free convolution at its largest size; 1x1 by default."""
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1) -> None:
         super().__init__()

@@ -98,7 +98,7 @@ class ElasticHead(nn.Module):
 class Supernet(nn.Module):
     """Every network of a space in one set of weights.
 
-    One parameter a layer at its largest size; a sub-network uses the first channels
+    One parameter per layer at its largest size; a sub-network uses the first channels
     of each and the first blocks of each stage. Starts as the largest sub-network;
     :meth:`use` chooses another. Weights are drawn from ``seed`` alone.
     """

@@ -48,7 +48,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Writes a checkpoint atomically.
 
     Raises:
-        DiskFullError: where the disk has no space; an earlier checkpoint stays whole.
+        DiskFullError: where the disk has no space; an earlier checkpoint is kept.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     metadata = {"state": json.dumps(checkpoint.state, sort_keys=True), "sha256": tensors_sha256(tensors)}

@@ -124,10 +124,13 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        teacher = _largest(context) if any(plans[i].teacher_share for i in waiting) else None
         with ThreadPoolExecutor(threads, thread_name_prefix="network") as executor:
             size = threads * _GROUP_PER_THREAD
             for start in range(0, len(waiting), size):
-                group = [_NetworkTraining(plans[i], folders[i], context) for i in waiting[start : start + size]]
+                group = [
+                    _NetworkTraining(plans[i], folders[i], context, teacher) for i in waiting[start : start + size]
+                ]
                 _run_group(group, executor, context, done, total)
                 done += sum(training.plan.steps for training in group)
     finally:
@@ -168,11 +171,13 @@ def _run_group(
 class _NetworkTraining:
     """One network's training, from its start or its last checkpoint."""
 
-    def __init__(self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext) -> None:
+    def __init__(
+        self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext, teacher: StaticNetwork | None
+    ) -> None:
         self.plan, self.folder, self._context = plan, folder, context
         self._batches = TrainingBatches(context.data, plan.settings)
         self._network = _start_network(plan, context)
-        self._teacher = _largest(context) if plan.teacher_share else None
+        self._teacher = teacher if plan.teacher_share else None
         self._optimizer = make_optimizer(self._network, plan.settings)
         decay = plan.settings.ema_decay
         self._average = WeightAverage(self._network, decay) if decay else None
@@ -257,7 +262,7 @@ def _initialize(module: nn.Module) -> None:
 
 
 def _largest(context: NetworkTrainingContext) -> StaticNetwork:
-    """The supernet's largest network, which teaches."""
+    """The supernet's largest network, which teaches; only read, by all threads."""
     if context.supernet is None:
         raise ValueError("a plan asks for a teacher, and the context has no supernet")
     network = extract(context.supernet, context.space.largest())

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What random numbers are for; each purpose has a stream of its own."""
+    """What random numbers are for; each purpose has its own stream."""
 
     ORDER = 0
     AUGMENTATION = 1

@@ -1,4 +1,4 @@
-"""Trains a supernet; stops and resumes exactly, bit for bit on the same machine."""
+"""Trains a supernet; an interrupted training resumes to the same bits on the same machine."""
 
 import math
 import os
@@ -41,7 +41,7 @@ class TrainingDivergedError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingProgress:
-    """Where a training stands after a step; accuracies are the latest known, on validation images."""
+    """Progress of a training after a step; accuracies are the latest known, on validation images."""
 
     step: int
     total_steps: int
@@ -62,20 +62,18 @@ def train_supernet(
     folder: Path,
     *,
     on_progress: ProgressCallback | None = None,
-    clock: Callable[[], float] = time.monotonic,
     threads: int | None = None,
 ) -> SupernetRecord:
-    """Trains a supernet into a folder, continues one, or returns the record of a finished one.
+    """Trains a supernet into a folder, resumes one, or returns the record of a finished one.
 
     Args:
         space: Bound to the data set's task.
-        dataset: Its test images are not looked at.
+        dataset: Its test images are not used.
         settings: Equal settings and data give equal weights.
         folder: ``Home.supernets / supernet_id(space, dataset, settings)``.
         on_progress: Called after each step, between steps.
-        clock: Seconds, for the time left.
-        threads: Threads while training; None takes one a core. The weights do not depend on it as long as
-            torch's own threads inside an operator stay one, which holds up to the sub-networks of a step.
+        threads: Threads while training; None takes one per core. The weights do not depend on it as long as
+            torch uses one thread per operator, which holds for up to as many threads as a step has sub-networks.
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint.
@@ -92,12 +90,12 @@ def train_supernet(
         return record
     keep_freed_memory()
     with _threads(threads or os.cpu_count() or 1, subnets=2 + settings.random_subnets) as executor:
-        return _Training(space, dataset, settings, folder, on_progress, clock, executor).run()
+        return _Training(space, dataset, settings, folder, on_progress, executor).run()
 
 
 @contextmanager
 def _threads(count: int, *, subnets: int) -> Iterator[Executor]:
-    """Threads for a step's sub-networks; what is left over goes to torch's own inside each.
+    """Threads for a step's sub-networks; any further threads are torch's own, inside each.
 
     Whole sub-networks side by side beat torch's threads inside each of their small
     operators, and do not wait for each other at every operator where the machine is busy.
@@ -122,8 +120,8 @@ class _Training:
         settings: TrainingSettings,
         folder: Path,
         on_progress: ProgressCallback | None,
-        clock: Callable[[], float],
         threads: Executor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.threads = threads
         self.space, self.dataset, self.settings, self.folder = space, dataset, settings, folder

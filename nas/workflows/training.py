@@ -24,20 +24,20 @@ def train(
     *,
     threads: int | None = None,
 ) -> StoredSupernet:
-    """Trains, continues or finds the supernet of these settings.
+    """Trains, resumes or finds the supernet of these settings.
 
     Args:
         workspace: home and store.
         data: as ``--data`` takes it.
         space_name: a MobileNetV3 space.
         settings: equal settings and data give equal weights.
-        progress: told each step.
+        progress: updated after each step.
         threads: torch's threads; None takes its default.
 
     Raises:
         DataError: where the data cannot be trained on.
         UsageError: where the space has no supernet.
-        TrainingInterruptedError: after Ctrl-C; the same call continues.
+        TrainingInterruptedError: after Ctrl-C; the same call resumes.
     """
     dataset = load_dataset(data)
     space = get_space(space_name, dataset.task)
