@@ -51,7 +51,7 @@ class LatencyAnswer:
     predictor: StoredPredictor
     space: SearchSpace
     expected_mape_pct: float
-    """The error stated for new networks."""
+    """Expected error on new networks, in percent."""
     stale: bool
     """Whether the device has changed (its runtime, its processor) since the measurements."""
     genotypes: IntArray
