@@ -53,9 +53,9 @@ def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
 
 def _inverse(factor: FloatArray) -> FloatArray:
     """The inverse of the matrix whose lower Cholesky factor this is; LAPACK itself, without SciPy's checks."""
-    lower, _ = lapack.dpotri(factor, lower=True)
-    inverse = np.tril(lower)
-    inverse += np.tril(lower, -1).T
+    lower, _ = lapack.dpotri(factor, lower=True)  # zero above the diagonal, as the factor is
+    inverse = lower + lower.T
+    inverse[np.diag_indices(len(inverse))] *= 0.5
     return np.asarray(inverse)
 
 
