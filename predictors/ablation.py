@@ -1,4 +1,4 @@
-"""What each part of calibration is worth: the same targets with one part left out."""
+"""Ablation of calibration: the same targets with one part left out at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from predictors.benchmark_tables import RecordedSpace, split_rows
 from predictors.calibration import choose_samples
 from predictors.calibration_benchmark import CalibrationPlan, Source, fit_sources, joined_records, measured_rows
 from predictors.features import FeatureExtractor
-from predictors.latency import latency_forms
+from predictors.latency import latency_estimators
 from predictors.metrics import mape_pct, spearman, within_pct
 from predictors.regression import Readings
 from predictors.samples import MIN_SAMPLES
@@ -29,7 +29,7 @@ class _Parts(TypedDict, total=False):
 VARIANTS: Final[dict[str, _Parts]] = {
     "all": {},
     "without base": {"base": False},
-    "without residual": {"residual": False},
+    "without residual process": {"residual": False},
     "without physical features": {"physical": False},
     "without sources": {},
     "without active choice": {},
@@ -99,8 +99,8 @@ def _ablate(
     for variant, parts in VARIANTS.items():
         known = () if variant == "without sources" else sources
         extractor = FeatureExtractor(record.space, known, record.genotypes[pool])
-        form, _ = latency_forms(bool(known), **parts)
-        features, held_out = extractor.of(record.genotypes[pool]), extractor.of(record.genotypes[test])
+        form, _ = latency_estimators(bool(known), **parts)
+        features, held_out = extractor.encode(record.genotypes[pool]), extractor.encode(record.genotypes[test])
         for count in counts:
             wanted = min(count, len(pool))
             if variant == "without active choice":

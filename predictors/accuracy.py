@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from predictors.boosting import BoostingForm, TreeSettings
+from predictors.boosting import BoostingEstimator, TreeSettings
 from predictors.features import FeatureExtractor
-from predictors.gaussian_process import GaussianProcessForm, Term
+from predictors.gaussian_process import GaussianProcessEstimator, Term
 from predictors.intervals import Z90, conformal_quantile, held_out_coverage_pct, true_value_quantile
 from predictors.metrics import AccuracyMetrics
 from predictors.prediction import Prediction
 from predictors.reading_noise import SHARED_SHARE, binomial_variance, checked_images
-from predictors.regression import Fitted, Form, LeftOut, Readings
+from predictors.regression import Estimator, FittedModel, LooResiduals, Readings
 from predictors.revision import Revision, data_hash, load_revision, save_revision, whole_revision
-from predictors.ridge import RidgeForm
+from predictors.ridge import RidgeEstimator
 from predictors.samples import MIN_SAMPLES, checked_samples
-from predictors.selection import Choice, CrossValidation, restore_form, select
+from predictors.selection import Choice, CrossValidation, restore_estimator, select
 from predictors.threads import single_threaded
 from predictors.trained_range import TrainedRange
-from predictors.transfer import TransferForm, quantized_rows
+from predictors.transfer import TransferEstimator, quantized_rows
 from search_spaces.space import BoolArray, IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
@@ -58,18 +58,18 @@ _POLICY: Final = (
 )
 
 
-def _pool(has_policy: bool) -> tuple[Form, ...]:
+def _pool(has_policy: bool) -> tuple[Estimator, ...]:
     terms = (*_ARCHITECTURE, *_POLICY) if has_policy else _ARCHITECTURE
-    common: tuple[Form, ...] = (
-        GaussianProcessForm(name="gaussian_process", terms=terms),
-        RidgeForm(),
-        BoostingForm(name="trees", trees=_ALONE),
+    common: tuple[Estimator, ...] = (
+        GaussianProcessEstimator(name="gaussian_process", terms=terms),
+        RidgeEstimator(),
+        BoostingEstimator(name="trees", trees=_ALONE),
     )
-    plain = GaussianProcessForm(name="gaussian_process", terms=_ARCHITECTURE)
-    return (*common, TransferForm(base=plain), TransferForm(base=RidgeForm())) if has_policy else common
+    plain = GaussianProcessEstimator(name="gaussian_process", terms=_ARCHITECTURE)
+    return (*common, TransferEstimator(base=plain), TransferEstimator(base=RidgeEstimator())) if has_policy else common
 
 
-def accuracy_models() -> dict[str, Form]:
+def accuracy_models() -> dict[str, Estimator]:
     """What competes for unquantized networks, by name."""
     return {form.name: form for form in _pool(has_policy=False)}
 
@@ -108,15 +108,15 @@ def _losses(scale: Scale, truth: FloatArray, predicted: FloatArray) -> FloatArra
     return np.asarray(np.abs(_from_scale(truth, scale) - _from_scale(predicted, scale)))
 
 
-def _error(validation: CrossValidation, form: Form, scale: Scale) -> float:
+def _error(validation: CrossValidation, form: Estimator, scale: Scale) -> float:
     """A form's cross-validated mean absolute error as a fraction."""
     ran = validation.run(form)
     assert ran is not None  # nothing ends it early
     return float(_losses(scale, validation.target.values, ran[0]).mean())
 
 
-def _reading_quantile(left_out: LeftOut) -> float:
-    return conformal_quantile(left_out.residuals / left_out.spread)
+def _reading_quantile(left_out: LooResiduals) -> float:
+    return conformal_quantile(left_out.residuals / left_out.std)
 
 
 def _architectures(space: SearchSpace, canonical: IntArray) -> IntArray | None:
@@ -148,7 +148,7 @@ class AccuracyPredictor:
     out_of_fold_std: FloatArray
     out_of_fold_change: FloatArray
     _extractor: FeatureExtractor
-    _model: Fitted
+    _model: FittedModel
     _quantile: float
     _range: TrainedRange
 
@@ -180,7 +180,7 @@ class AccuracyPredictor:
         canonical, values = checked_samples(space, genotypes, accuracy, what="accuracy", low=0.0, high=1.0)
         counts = None if images is None else checked_images(images, len(values))
         extractor = FeatureExtractor(space)
-        features = extractor.of_parts(canonical)
+        features = extractor.encode_parts(canonical)
         pool = _pool(bool(quantized_rows(features).any()))
         validations = {
             scale: CrossValidation(
@@ -201,8 +201,8 @@ class AccuracyPredictor:
         )
         residuals = _to_scale(values, scale) - selected.out_of_fold
         noise = validations[scale].target.noise
-        quantile = true_value_quantile(residuals, selected.out_of_fold_spread, noise)
-        half_width = conformal_quantile(residuals / selected.out_of_fold_spread) * selected.out_of_fold_spread
+        quantile = true_value_quantile(residuals, selected.out_of_fold_std, noise)
+        half_width = conformal_quantile(residuals / selected.out_of_fold_std) * selected.out_of_fold_std
         coverage_pct = held_out_coverage_pct(selected.folds, _reading_quantile)
         held_out = AccuracyMetrics.of(values, _prediction(selected.out_of_fold, half_width, scale))
         plain = selected.predict_out_of_fold(replace(features, policy=np.zeros_like(features.policy)))
@@ -215,12 +215,12 @@ class AccuracyPredictor:
             genotypes=canonical,
             images=0.0 if counts is None else float(1.0 / np.mean(1.0 / counts)),
             out_of_fold=selected.out_of_fold,
-            out_of_fold_std=selected.out_of_fold_spread,
+            out_of_fold_std=selected.out_of_fold_std,
             out_of_fold_change=_from_scale(selected.out_of_fold, scale) - _from_scale(plain, scale),
             _extractor=extractor,
             _model=selected.fitted,
             _quantile=quantile,
-            _range=TrainedRange.of(extractor.facts(canonical)),
+            _range=TrainedRange.from_facts(extractor.facts(canonical)),
         )
 
     @single_threaded
@@ -233,9 +233,9 @@ class AccuracyPredictor:
             InvalidGenotypeError: where the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
-        features = self._extractor.of_parts(canonical)
-        value, spread = self._model.predict_with_spread(features)
-        return self._with_interval(value, spread)
+        features = self._extractor.encode_parts(canonical)
+        value, std = self._model.predict_with_std(features)
+        return self._with_interval(value, std)
 
     def cross_validated(self) -> Prediction:
         """What was predicted of each training sample by a model that had seen no form of its architecture.
@@ -327,7 +327,7 @@ class AccuracyPredictor:
                 out_of_fold_std=revision.arrays["out_of_fold_std"],
                 out_of_fold_change=revision.arrays["out_of_fold_change"],
                 _extractor=FeatureExtractor(space),
-                _model=restore_form(choice.form, _pool(has_policy), _TREES).restore(revision.model),
+                _model=restore_estimator(choice.form, _pool(has_policy), _TREES).restore(revision.model),
                 _quantile=float(document["quantile"]),
                 _range=TrainedRange.from_arrays(revision.arrays),
             )

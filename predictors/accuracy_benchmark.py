@@ -1,4 +1,4 @@
-"""How well accuracy is predicted from some of a recorded table's rows."""
+"""Benchmark: predicting accuracy from some of a recorded table's rows."""
 
 import time
 from collections.abc import Callable, Sequence

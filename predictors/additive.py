@@ -15,7 +15,7 @@ from scipy import optimize
 
 from predictors.features import Features
 from predictors.metrics import typical_error
-from predictors.regression import Fitted, LeftOut, ModelState, Readings, Setting
+from predictors.regression import FittedModel, LooResiduals, ModelState, Readings, Setting
 
 FloatArray = NDArray[np.float64]
 
@@ -30,32 +30,32 @@ _NORMAL_MAD: Final = 1.4826
 class FittedAdditive:
     """Costs in milliseconds of one mean load each: loads, sources' times, then the fixed cost."""
 
-    form: "AdditiveForm"
+    estimator: "AdditiveEstimator"
     costs_ms: FloatArray
     deviation: float
     """Typical size of a left-out residual, log milliseconds."""
-    left_out: LeftOut
+    loo: LooResiduals
 
     def predict(self, features: Features) -> FloatArray:
         """Log milliseconds, shape ``(n,)``."""
-        return np.asarray(np.log(np.maximum(self.form.columns(features) @ self.costs_ms, 1e-9)))
+        return np.asarray(np.log(np.maximum(self.estimator.columns(features) @ self.costs_ms, 1e-9)))
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The same everywhere: relative error is taken to be even."""
         return np.full(len(features), self.deviation)
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """:meth:`predict` and :meth:`spread`."""
-        return self.predict(features), self.spread(features)
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`std`."""
+        return self.predict(features), self.std(features)
 
     def state(self) -> ModelState:
         """The costs and the deviation."""
         settings: dict[str, Setting] = {"deviation": self.deviation}
-        return ModelState(form=self.form.name, settings=settings, arrays={"costs_ms": self.costs_ms})
+        return ModelState(form=self.estimator.name, settings=settings, arrays={"costs_ms": self.costs_ms})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdditiveForm:
+class AdditiveEstimator:
     """Fits a :class:`FittedAdditive`; the target is log milliseconds.
 
     Of several ``shrinkages`` of the loads the one with the least left-out error is taken.
@@ -73,7 +73,7 @@ class AdditiveForm:
         sources = features.source_loads if self.with_sources else features.source_loads[:, :0]
         return np.hstack([loads, sources, np.ones((len(features), 1))])
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:  # noqa: ARG002 - the fit is exact
         """Non-negative least squares with the shrinkage of least left-out error."""
         relative = self.columns(features) / np.exp(target.values)[:, None]
         typical_ms = float(np.exp(target.values).mean())
@@ -85,8 +85,8 @@ class AdditiveForm:
             fits.append(self._robust(relative, penalty))
         costs, residuals = min(fits, key=lambda fit: float(np.abs(fit[1]).sum()))
         deviation = typical_error(residuals)
-        left_out = LeftOut.even(residuals, deviation)
-        return FittedAdditive(form=self, costs_ms=costs, deviation=deviation, left_out=left_out)
+        left_out = LooResiduals.even(residuals, deviation)
+        return FittedAdditive(estimator=self, costs_ms=costs, deviation=deviation, loo=left_out)
 
     def _robust(self, relative: FloatArray, penalty: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Costs and left-out residuals by iteratively reweighted least squares."""
@@ -112,11 +112,11 @@ class AdditiveForm:
         left_out = (1.0 - rows @ costs[support]) / np.maximum(1.0 - leverage, 0.05)
         return np.asarray(-np.log(np.clip(1.0 - left_out, 0.1, 10.0)))
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """The costs of a saved state."""
         return FittedAdditive(
-            form=self,
+            estimator=self,
             costs_ms=state.arrays["costs_ms"],
             deviation=float(state.settings["deviation"]),
-            left_out=LeftOut.forgotten(),
+            loo=LooResiduals.forgotten(),
         )

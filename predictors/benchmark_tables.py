@@ -27,7 +27,7 @@ class RecordedSpace:
 
 
 def join_tables(tables: Sequence[MeasurementTable]) -> tuple[RecordedSpace, ...]:
-    """One record a space; a string's n-th rows in each table are one row.
+    """One record per space; a string's n-th rows in each table are one row.
 
     Raises:
         UsageError: where two tables hold different measurements of one device or task for the same row.

@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings
+from predictors.regression import Estimator, FittedModel, LooResiduals, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -86,11 +86,11 @@ def load_booster(content: bytes) -> xgboost.Booster:
 class FittedBoosting:
     """Trees on the residual of a base model, or on the centred target."""
 
-    form: "BoostingForm"
-    base: Fitted | None
+    estimator: "BoostingEstimator"
+    base: FittedModel | None
     booster: xgboost.Booster
     mean: float
-    left_out: LeftOut
+    loo: LooResiduals
 
     def predict(self, features: Features) -> FloatArray:
         """Base plus trees, shape ``(n,)``."""
@@ -98,16 +98,16 @@ class FittedBoosting:
             return self.mean + booster_predict(self.booster, features.columns)
         return self._on_top(features, self.base.predict(features))
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The base's; ones without a base."""
-        return self.base.spread(features) if self.base is not None else np.ones(len(features))
+        return self.base.std(features) if self.base is not None else np.ones(len(features))
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """Base plus trees, and the base's spread."""
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Base plus trees, and the base's standard deviation."""
         if self.base is None:
-            return self.predict(features), self.spread(features)
-        start, spread = self.base.predict_with_spread(features)
-        return self._on_top(features, start), spread
+            return self.predict(features), self.std(features)
+        start, std = self.base.predict_with_std(features)
+        return self._on_top(features, start), std
 
     def _on_top(self, features: Features, start: FloatArray) -> FloatArray:
         columns = np.column_stack([features.columns, start])
@@ -116,7 +116,7 @@ class FittedBoosting:
     def state(self) -> ModelState:
         """The base's state and the trees."""
         return ModelState(
-            form=self.form.name,
+            form=self.estimator.name,
             settings={"mean": self.mean},
             boosters={"trees": bytes(self.booster.save_raw("ubj"))},
             parts={"base": self.base.state()} if self.base is not None else {},
@@ -124,7 +124,7 @@ class FittedBoosting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoostingForm:
+class BoostingEstimator:
     """Fits a :class:`FittedBoosting`.
 
     The trees learn the base's left-out residuals: those of samples that it was fitted
@@ -133,42 +133,42 @@ class BoostingForm:
     """
 
     name: str
-    base: Form | None = None
+    base: Estimator | None = None
     trees: TreeSettings = TreeSettings()
     min_samples: int = 40
     monotone: bool = False
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits the base, then the trees."""
         if self.base is None:
             mean = float(target.values.mean())
             centred = target.values - mean
             booster = train(features.columns, centred, self.trees, seed)
-            return FittedBoosting(form=self, base=None, booster=booster, mean=mean, left_out=LeftOut.even(centred))
+            return FittedBoosting(estimator=self, base=None, booster=booster, mean=mean, loo=LooResiduals.even(centred))
         return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
     @property
-    def parts(self) -> tuple[Form, ...]:
+    def parts(self) -> tuple[Estimator, ...]:
         """The base, if there is one."""
         return (self.base,) if self.base is not None else ()
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
+    def fit_on(self, parts: Sequence[FittedModel], features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits the trees to what a base that was fitted to the same samples leaves over."""
         base = parts[0]
-        residuals = base.left_out.residuals
+        residuals = base.loo.residuals
         columns = np.column_stack([features.columns, target.values - residuals])
         first = features.encoding.shape[1]
         facts = range(first, first + features.facts.shape[1]) if self.monotone else ()
         booster = train(columns, residuals, self.trees, seed, facts)
-        return FittedBoosting(form=self, base=base, booster=booster, mean=0.0, left_out=base.left_out)
+        return FittedBoosting(estimator=self, base=base, booster=booster, mean=0.0, loo=base.loo)
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """Base and trees of a saved state."""
         base = self.base.restore(state.parts["base"]) if self.base is not None else None
         return FittedBoosting(
-            form=self,
+            estimator=self,
             base=base,
             booster=load_booster(state.boosters["trees"]),
             mean=float(state.settings["mean"]),
-            left_out=LeftOut.forgotten(),
+            loo=LooResiduals.forgotten(),
         )

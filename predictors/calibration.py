@@ -84,7 +84,7 @@ def choose_samples(features: Features, count: int, *, seed: int, measured: Seque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationStep:
-    """What the predictor stated after so many samples."""
+    """The predictor's expected and held-out error after so many samples."""
 
     samples: int
     expected_mape_pct: float
@@ -95,7 +95,7 @@ class CalibrationStep:
 class Calibration:
     """A calibrated predictor, what was measured for it, and why no more was.
 
-    ``stopped``: the stated error met the ``target``, the ``budget`` was spent, or the
+    ``stopped``: the expected error met the ``target``, the ``budget`` was spent, or the
     population was ``exhausted``.
     """
 
@@ -119,7 +119,7 @@ def calibrate(
     repeatability: Callable[[], float] = lambda: 0.0,
     on_step: Callable[[CalibrationStep], None] = lambda _: None,
 ) -> Calibration:
-    """Measures chosen networks of a population until the stated error is met or the budget spent.
+    """Measures chosen networks of a population until the expected error meets the target or the budget is spent.
 
     A failed measurement (NaN) costs its place in the budget and is left out. What is ``known``
     of the device already (genotypes and milliseconds) joins every fit and costs nothing; it does
@@ -135,7 +135,7 @@ def calibrate(
     check_sources(space, sources)
     pool = np.unique(space.canonicalize(space.validate(population)), axis=0)
     extractor = FeatureExtractor(space, sources, pool)
-    features = extractor.of(pool)
+    features = extractor.encode(pool)
     known_rows, known_ms = known or (pool[:0], np.zeros(0))
     known_rows = space.canonicalize(space.validate(known_rows))
     tried: list[int] = []

@@ -1,4 +1,4 @@
-"""How well a new device is predicted from few of its measurements, on recorded tables."""
+"""Benchmark: predicting a new device from few of its measurements, on recorded tables."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +94,7 @@ def run_calibrations(
     """All rows of a plan, over every space that has a target.
 
     A seeded split holds out 40 % of the rows; sources are fitted to and samples chosen
-    from the others alone. ``say`` hears a sentence a space whose targets have no source.
+    from the others alone. ``say`` is called with a sentence for each space whose targets have no source.
 
     Raises:
         UnknownNameError: for a device that no table has.
@@ -116,7 +116,7 @@ def joined_records(
 ) -> tuple[RecordedSpace, ...]:
     """The tables by space, once every device of the plan is seen to be in them.
 
-    ``say`` hears a sentence a space that has targets and none of the sources.
+    ``say`` is called with a sentence for each space that has targets but none of the sources.
 
     Raises:
         UnknownNameError: for a device that no table has.
@@ -217,7 +217,7 @@ def _calibrate(
     pool, test = split
     column = record.table.latencies(target)
     started_s = time.perf_counter()
-    chosen = pool[choose_samples(extractor.of(record.genotypes[pool]), min(count, len(pool)), seed=seed)]
+    chosen = pool[choose_samples(extractor.encode(record.genotypes[pool]), min(count, len(pool)), seed=seed)]
     try:
         predictor = LatencyPredictor.fit(
             record.space,
@@ -241,7 +241,7 @@ def _calibrate(
         form=predictor.choice.form,
         metrics=LatencyMetrics.of(truth, prediction),
         oracle_width_pct=oracle_width_pct(truth, prediction.value),
-        limits=LimitAnswers.of(truth, prediction),
+        limits=LimitAnswers.compute(truth, prediction),
         expected_mape_pct=predictor.expected_mape_pct,
         seconds=seconds,
     )

@@ -1,4 +1,4 @@
-"""Forms made of forms: a second model on what a first leaves over, and the mean of several."""
+"""Composite estimators: a model of another model's residuals, and the mean of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings, fit_reusing
+from predictors.regression import Estimator, FittedModel, LooResiduals, ModelState, Readings, fit_reusing
 
 FloatArray = NDArray[np.float64]
 
@@ -18,60 +18,62 @@ _SMALLEST = 1e-4
 class FittedResidual:
     """A base and a model of its left-out residuals."""
 
-    form: "ResidualForm"
-    base: Fitted
-    residual: Fitted
+    estimator: "ResidualEstimator"
+    base: FittedModel
+    residual: FittedModel
 
     @property
-    def left_out(self) -> LeftOut:
+    def loo(self) -> LooResiduals:
         """The residual model's, since it was fitted to the base's."""
-        return self.residual.left_out
+        return self.residual.loo
 
     def predict(self, features: Features) -> FloatArray:
         """Both models' sum, shape ``(n,)``."""
         return self.base.predict(features) + self.residual.predict(features)
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The residual model's."""
-        return self.residual.spread(features)
+        return self.residual.std(features)
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """Both models' sum and the residual model's spread."""
-        residual, spread = self.residual.predict_with_spread(features)
-        return self.base.predict(features) + residual, spread
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """Both models' sum and the residual model's standard deviation."""
+        residual, std = self.residual.predict_with_std(features)
+        return self.base.predict(features) + residual, std
 
     def state(self) -> ModelState:
         """Both models' states."""
-        return ModelState(form=self.form.name, parts={"base": self.base.state(), "residual": self.residual.state()})
+        return ModelState(
+            form=self.estimator.name, parts={"base": self.base.state(), "residual": self.residual.state()}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualForm:
+class ResidualEstimator:
     """Fits a :class:`FittedResidual`."""
 
     name: str
-    base: Form
-    residual: Form
+    base: Estimator
+    residual: Estimator
     min_samples: int = 4
 
     @property
-    def parts(self) -> tuple[Form, ...]:
+    def parts(self) -> tuple[Estimator, ...]:
         """The base."""
         return (self.base,)
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits the base, then the residual."""
         return self.fit_on((self.base.fit(features, target, seed),), features, target, seed)
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
+    def fit_on(self, parts: Sequence[FittedModel], features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits the residual of a base that was fitted to the same samples."""
-        residual = self.residual.fit(features, target.replaced(parts[0].left_out.residuals), seed)
-        return FittedResidual(form=self, base=parts[0], residual=residual)
+        residual = self.residual.fit(features, target.replaced(parts[0].loo.residuals), seed)
+        return FittedResidual(estimator=self, base=parts[0], residual=residual)
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """Both models of a saved state."""
         return FittedResidual(
-            form=self,
+            estimator=self,
             base=self.base.restore(state.parts["base"]),
             residual=self.residual.restore(state.parts["residual"]),
         )
@@ -81,42 +83,42 @@ class ResidualForm:
 class FittedBlend:
     """The weighted mean of several models."""
 
-    form: "BlendForm"
-    members: tuple[Fitted, ...]
+    estimator: "BlendEstimator"
+    members: tuple[FittedModel, ...]
     weights: FloatArray
 
     @property
-    def left_out(self) -> LeftOut:
+    def loo(self) -> LooResiduals:
         """The members' weighted means."""
-        return LeftOut(
-            residuals=self.weights @ np.stack([member.left_out.residuals for member in self.members]),
-            spread=self.weights @ np.stack([member.left_out.spread for member in self.members]),
+        return LooResiduals(
+            residuals=self.weights @ np.stack([member.loo.residuals for member in self.members]),
+            std=self.weights @ np.stack([member.loo.std for member in self.members]),
         )
 
     def predict(self, features: Features) -> FloatArray:
         """The members' weighted mean, shape ``(n,)``."""
         return self.weights @ np.stack([member.predict(features) for member in self.members])
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The members' weighted mean."""
-        return self.weights @ np.stack([member.spread(features) for member in self.members])
+        return self.weights @ np.stack([member.std(features) for member in self.members])
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
         """The members' weighted means."""
-        values, spreads = zip(*(member.predict_with_spread(features) for member in self.members), strict=True)
-        return self.weights @ np.stack(values), self.weights @ np.stack(spreads)
+        values, stds = zip(*(member.predict_with_std(features) for member in self.members), strict=True)
+        return self.weights @ np.stack(values), self.weights @ np.stack(stds)
 
     def state(self) -> ModelState:
         """The members' states."""
         return ModelState(
-            form=self.form.name,
+            form=self.estimator.name,
             arrays={"weights": self.weights},
             parts={f"member_{n}": member.state() for n, member in enumerate(self.members)},
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlendForm:
+class BlendEstimator:
     """Fits a :class:`FittedBlend`: models that err differently err less together.
 
     A member weighs as a power of its mean absolute left-out residual; ``sharpness`` 0
@@ -124,21 +126,21 @@ class BlendForm:
     """
 
     name: str
-    parts: tuple[Form, ...]
+    parts: tuple[Estimator, ...]
     sharpness: float = 0.0
     min_samples: int = 4
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits every member."""
         return fit_reusing(self, {}, features, target, seed)
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - nothing is left to fit
+    def fit_on(self, parts: Sequence[FittedModel], features: Features, target: Readings, seed: int) -> FittedModel:  # noqa: ARG002 - nothing is left to fit
         """Joins members that were fitted to the same samples."""
-        errors = np.array([float(np.mean(np.abs(part.left_out.residuals))) for part in parts]) + _SMALLEST
+        errors = np.array([float(np.mean(np.abs(part.loo.residuals))) for part in parts]) + _SMALLEST
         weights = (errors.min() / errors) ** self.sharpness
-        return FittedBlend(form=self, members=tuple(parts), weights=weights / weights.sum())
+        return FittedBlend(estimator=self, members=tuple(parts), weights=weights / weights.sum())
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """The members of a saved state."""
         members = (part.restore(state.parts[f"member_{number}"]) for number, part in enumerate(self.parts))
-        return FittedBlend(form=self, members=tuple(members), weights=state.arrays["weights"])
+        return FittedBlend(estimator=self, members=tuple(members), weights=state.arrays["weights"])

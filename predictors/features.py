@@ -1,4 +1,4 @@
-"""What a predictor sees of a network: masked encoding, cost facts, known devices' predictions.
+"""The features of a network: masked encoding, cost facts, known devices' predictions.
 
 Every block is centred and scaled by a reference population of the space, never by the
 samples at hand: a scale estimated from a dozen of them would be noise. A block's rows
@@ -32,7 +32,7 @@ class LatencySource(Protocol):
 
     @property
     def space(self) -> SearchSpace:
-        """The space that the model speaks of."""
+        """The space that the model predicts for."""
         ...
 
     def log_latency(self, genotypes: IntArray) -> FloatArray:
@@ -51,7 +51,7 @@ class Features:
 
     ``encoding``, ``facts`` (logarithms) and ``sources`` are centred and scaled, shapes
     ``(n, ...)``; ``loads`` are the facts themselves, non-negative, each divided by its
-    mean over the reference population. ``policy`` has a column a policy gene, zero where
+    mean over the reference population. ``policy`` has one column per policy gene, zero where
     the unit is absent or in the policy's first precision; it is not centred, so that an
     unquantized network has a row of zeros. ``source_loads`` are the sources' predicted
     milliseconds, each divided by its geometric mean over the reference population.
@@ -108,7 +108,7 @@ class _Scaling:
     scale: FloatArray
 
     @classmethod
-    def of(cls, values: FloatArray) -> "_Scaling":
+    def from_values(cls, values: FloatArray) -> "_Scaling":
         deviation = values.std(axis=0)
         columns = np.flatnonzero(deviation > 1e-9).astype(np.int64)
         return cls(
@@ -146,10 +146,10 @@ class FeatureExtractor:
         self._encoding = Encoding(space)
         self._facts = CostFacts(space)
         facts = self._facts.of(reference)
-        self._encoding_scaling = _Scaling.of(self._encoding.of(reference).astype(np.float64))
-        self._facts_scaling = _Scaling.of(np.log1p(facts))
+        self._encoding_scaling = _Scaling.from_values(self._encoding.of(reference).astype(np.float64))
+        self._facts_scaling = _Scaling.from_values(np.log1p(facts))
         logs = self.source_values(reference)
-        self._sources_scaling = _Scaling.of(logs)
+        self._sources_scaling = _Scaling.from_values(logs)
         self._mean_logs = logs.mean(axis=0)
         self._mean_loads = np.maximum(facts.mean(axis=0), 1.0)
         self._kept_loads = self._distinct_loads(facts)
@@ -168,7 +168,7 @@ class FeatureExtractor:
             return np.zeros((len(genotypes), 0))
         return np.stack([source.log_latency(genotypes) for source in self.sources], axis=1)
 
-    def of(self, genotypes: IntArray) -> Features:
+    def encode(self, genotypes: IntArray) -> Features:
         """Features of canonical genotypes; the latest are kept, since several models often ask for the same."""
         key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
         latest = self._latest  # another thread may replace it
@@ -188,7 +188,7 @@ class FeatureExtractor:
             source_loads=np.exp(logs - self._mean_logs),
         )
 
-    def of_parts(self, genotypes: IntArray) -> Features:
+    def encode_parts(self, genotypes: IntArray) -> Features:
         """Features of the unquantized architectures, with the policy in a block of its own.
 
         This is how accuracy is seen: the architecture decides most of it, and precision
@@ -198,7 +198,7 @@ class FeatureExtractor:
         plain = genotypes.copy()
         plain[:, columns] = 0
         policy = (genotypes[:, columns] / np.maximum(self.space.cardinalities[columns] - 1, 1)).astype(np.float64)
-        return replace(self.of(plain), policy=policy / np.sqrt(max(len(columns), 1)))
+        return replace(self.encode(plain), policy=policy / np.sqrt(max(len(columns), 1)))
 
     def facts(self, genotypes: IntArray) -> FloatArray:
         """The raw cost facts, shape ``(n, len(FACTS))``."""

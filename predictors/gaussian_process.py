@@ -17,7 +17,7 @@ from scipy import linalg, optimize
 from scipy.linalg import lapack
 
 from predictors.features import Features
-from predictors.regression import Fitted, LeftOut, ModelState, Readings
+from predictors.regression import FittedModel, LooResiduals, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ _NOISE = 0.1
 _LOG_NOISE_SD = 2.0
 _CONSTANT = 1.0
 _JITTER = 1e-8
-_SPREAD_ROWS = 1000
+_STD_ROWS = 1000
 """Samples up to which the inverse is kept: beyond, error bars hardly differ between candidates."""
 
 
@@ -53,9 +53,9 @@ def squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
 
 def _inverse(factor: FloatArray) -> FloatArray:
     """The inverse of the matrix whose lower Cholesky factor this is; LAPACK itself, without SciPy's checks."""
-    lower, _ = lapack.dpotri(factor, lower=True)
-    inverse = np.tril(lower)
-    inverse += np.tril(lower, -1).T
+    lower, _ = lapack.dpotri(factor, lower=True)  # zero above the diagonal, as the factor is
+    inverse = lower + lower.T
+    inverse[np.diag_indices(len(inverse))] *= 0.5
     return np.asarray(inverse)
 
 
@@ -70,20 +70,20 @@ def _standardized(target: Readings) -> tuple[Readings, float, float]:
 class FittedGaussianProcess:
     """A Gaussian process conditioned on its training samples."""
 
-    form: "GaussianProcessForm"
+    estimator: "GaussianProcessEstimator"
     training: tuple[FloatArray, ...]
     log_parameters: FloatArray
     weights: FloatArray
     inverse: FloatArray
     mean: float
     scale: float
-    left_out: LeftOut
+    loo: LooResiduals
 
     def _cross(self, features: Features) -> FloatArray:
         parameters = np.exp(self.log_parameters)
         total = np.full((len(features), len(self.weights)), _CONSTANT)
         position = 0
-        for term, rows in zip(self.form.terms, self.training, strict=True):
+        for term, rows in zip(self.estimator.terms, self.training, strict=True):
             block = features.block(term.block)
             if term.kind == "linear":
                 total += parameters[position] * (block @ rows.T)
@@ -98,11 +98,11 @@ class FittedGaussianProcess:
         """The posterior mean, shape ``(n,)``."""
         return self._mean(self._cross(features))
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The posterior standard deviation with noise, shape ``(n,)``; ones for very large models."""
         return self._deviation(features, self._cross(features))
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
         """Both, of covariances that are computed once."""
         cross = self._cross(features)
         return self._mean(cross), self._deviation(features, cross)
@@ -118,7 +118,7 @@ class FittedGaussianProcess:
         parameters = np.exp(self.log_parameters)
         prior = np.full(len(features), _CONSTANT)
         position = 0
-        for term in self.form.terms:
+        for term in self.estimator.terms:
             if term.kind == "linear":
                 prior += parameters[position] * (features.block(term.block) ** 2).sum(axis=1)
                 position += 1
@@ -131,7 +131,7 @@ class FittedGaussianProcess:
     def state(self) -> ModelState:
         """Training rows, kernel parameters and the solved weights."""
         return ModelState(
-            form=self.form.name,
+            form=self.estimator.name,
             settings={"mean": self.mean, "scale": self.scale},
             arrays={
                 "log_parameters": self.log_parameters,
@@ -143,7 +143,7 @@ class FittedGaussianProcess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaussianProcessForm:
+class GaussianProcessEstimator:
     """Fits a :class:`FittedGaussianProcess`.
 
     Above ``search_rows`` samples the kernel parameters are sought on a seeded subset.
@@ -155,7 +155,7 @@ class GaussianProcessForm:
     search_rows: int = 400
     iterations: int = 40
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Finds kernel parameters and conditions on all samples."""
         scaled, _, _ = _standardized(target)
         subset = np.arange(len(target))
@@ -173,32 +173,32 @@ class GaussianProcessForm:
         inverse = linalg.inv(kernel, check_finite=False)
         weights = inverse @ scaled.values
         precision = np.diag(inverse)
-        keeps_spread = len(target) <= _SPREAD_ROWS
+        keeps_inverse = len(target) <= _STD_ROWS
         residuals = scale * weights / precision
         return FittedGaussianProcess(
-            form=self,
+            estimator=self,
             training=tuple(features.block(term.block) for term in self.terms),
             log_parameters=log_parameters,
             weights=weights,
-            inverse=inverse if keeps_spread else np.zeros((0, 0)),
+            inverse=inverse if keeps_inverse else np.zeros((0, 0)),
             mean=mean,
             scale=scale,
-            left_out=LeftOut(residuals=residuals, spread=scale * np.sqrt(1.0 / precision - scaled.noise))
-            if keeps_spread
-            else LeftOut.even(residuals),
+            loo=LooResiduals(residuals=residuals, std=scale * np.sqrt(1.0 / precision - scaled.noise))
+            if keeps_inverse
+            else LooResiduals.even(residuals),
         )
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """The process of a saved state."""
         return FittedGaussianProcess(
-            form=self,
+            estimator=self,
             training=tuple(state.arrays[f"rows_{number}"] for number in range(len(self.terms))),
             log_parameters=state.arrays["log_parameters"],
             weights=state.arrays["weights"],
             inverse=state.arrays["inverse"],
             mean=float(state.settings["mean"]),
             scale=float(state.settings["scale"]),
-            left_out=LeftOut.forgotten(),
+            loo=LooResiduals.forgotten(),
         )
 
     # --- kernel parameters ---------------------------------------------------------

@@ -1,11 +1,11 @@
-"""How wide an interval must be to hold what it promises.
+"""Calibration of interval widths.
 
 A device's own left-out errors say how far predictions are off, but a dozen of them,
 from samples chosen to differ, say it badly. Known devices tell how left-out errors
 relate to true ones: each plays the new device in turn, with the others as its sources
 and the same samples, and its true errors are known (cross-fitted, as in Vovk 2015).
-Without some known devices, and from few samples, left-out errors are mistrusted: a model
-that explains six samples may owe it to chance. With many samples the conformal
+Without some known devices, and from few samples, left-out errors are shrunk towards a cautious
+guess: a model may explain six samples by chance. With many samples the conformal
 quantile of left-out errors speaks for itself (Lei et al. 2018).
 """
 
@@ -20,7 +20,7 @@ from scipy import optimize
 
 from predictors.features import Features, LatencySource
 from predictors.metrics import SMALLEST, typical_error
-from predictors.regression import Form, LeftOut, Readings
+from predictors.regression import Estimator, LooResiduals, Readings
 from predictors.samples import MIN_SAMPLES
 from predictors.selection import HeldOutFold
 from search_spaces.space import IntArray
@@ -42,13 +42,13 @@ _VOUCHING_DEVICES: Final = 4
 """Pseudo-targets from which on they say what left-out errors are worth."""
 _TRUSTED_SAMPLES: Final = 20
 """From here on left-out errors are believed even without them."""
-_MISTRUST_ERROR: Final = 0.1
+_GUESS_ERROR: Final = 0.1
 """Log milliseconds: what errors are taken to be before anything is known."""
-_MISTRUST_SAMPLES: Final = 5.0
+_GUESS_SAMPLES: Final = 5.0
 """Samples that it counts for at the fewest samples, falling to none at the trusted ones."""
 _CAUTION: Final = 0.25
 """Standard deviations of the known devices' ratios by which intervals are wider than the mean asks."""
-_SOURCES_A_RELATIVE: Final = 8
+_SOURCES_PER_RELATIVE: Final = 8
 """Sources for each that is hidden with a pseudo-target as its relative."""
 
 
@@ -92,7 +92,7 @@ def true_value_quantile(residuals: FloatArray, std: FloatArray, noise: FloatArra
 
 
 def held_out_coverage_pct(
-    folds: Sequence[HeldOutFold], quantile: Callable[[LeftOut], float], least: float = 0.0
+    folds: Sequence[HeldOutFold], quantile: Callable[[LooResiduals], float], least: float = 0.0
 ) -> float:
     """Percentage of samples inside intervals that were drawn as if their fold had never been measured.
 
@@ -102,10 +102,10 @@ def held_out_coverage_pct(
 
     Args:
         folds: All samples, in folds.
-        quantile: The left-out residuals of the samples outside a fold to the spreads of an interval's half.
+        quantile: Left-out residuals of the samples outside a fold to a half-width in standard deviations.
         least: Half-width below which no interval is drawn.
     """
-    inside = [np.abs(fold.residuals) <= np.maximum(quantile(fold.others) * fold.spread, least) for fold in folds]
+    inside = [np.abs(fold.residuals) <= np.maximum(quantile(fold.others) * fold.std, least) for fold in folds]
     return float(np.mean(np.concatenate(inside)) * 100)
 
 
@@ -113,7 +113,7 @@ def held_out_coverage_pct(
 class ErrorScale:
     """What true errors are expected to be.
 
-    ``quantile`` holds 90 % of them, in spreads of a prediction; ``mean`` is their mean size in log
+    ``quantile`` holds 90 % of them, in standard deviations of a prediction; ``mean`` is their mean size in log
     milliseconds; ``pseudo_targets`` are the known devices that both were learned from.
     """
 
@@ -121,20 +121,20 @@ class ErrorScale:
     mean: float
     pseudo_targets: int
 
-    def quantile_from(self, left_out: LeftOut, others: LeftOut) -> float:
+    def quantile_from(self, left_out: LooResiduals, others: LooResiduals) -> float:
         """What ``quantile`` would be, had it been learned from ``others`` in place of ``left_out``."""
-        scores = others.residuals / others.spread
+        scores = others.residuals / others.std
         if len(left_out.residuals) >= MANY_SAMPLES:
             return conformal_quantile(scores)
-        return self.quantile * typical_error(scores) / typical_error(left_out.residuals / left_out.spread)
+        return self.quantile * typical_error(scores) / typical_error(left_out.residuals / left_out.std)
 
 
 def error_scale(
-    form: Form,
+    form: Estimator,
     features: Features,
     population: Features,
-    population_spread: FloatArray,
-    left_out: LeftOut,
+    population_std: FloatArray,
+    left_out: LooResiduals,
     out_of_fold: FloatArray,
     sources: Sequence[LatencySource],
     source_logs: tuple[FloatArray, FloatArray],
@@ -142,22 +142,22 @@ def error_scale(
 ) -> ErrorScale:
     """Scales left-out errors by what they have meant on known devices.
 
-    Errors are counted in spreads: samples that were chosen to differ are harder to predict
-    when left out than what is like them once they are known, and spreads say how much.
+    Errors are counted in standard deviations: samples that were chosen to differ are harder to predict
+    when left out than what is like them once they are known, and standard deviations say how much.
 
     Args:
-        form: The form that is fitted to the device and to each pseudo-target.
+        form: The estimator that is fitted to the device and to each pseudo-target.
         features: The samples' features.
         population: Features of networks of the kind that will be predicted.
-        population_spread: The device's predictions' spreads over the population.
+        population_std: Standard deviations of the device's predictions over the population.
         left_out: The device's samples, each left out.
         out_of_fold: Their residuals by models that were fitted anew without them, log milliseconds.
         sources: The known devices.
         source_logs: Their log milliseconds for the samples and for the population.
         seed: Of the pseudo-targets' measurement noise.
     """
-    scores = left_out.residuals / left_out.spread
-    scale = typical_error(scores) * float(population_spread.mean())
+    scores = left_out.residuals / left_out.std
+    scale = typical_error(scores) * float(population_std.mean())
     if len(scores) >= MANY_SAMPLES:
         return ErrorScale(
             quantile=conformal_quantile(scores), mean=float(np.mean(np.abs(left_out.residuals))), pseudo_targets=0
@@ -175,31 +175,31 @@ def error_scale(
             hidden = _family(source_logs[1], number)
             fitted = form.fit(features.without_sources(hidden), Readings.exact(measured), seed)
             seen = population.without_sources(hidden)
-            predicted, spread = fitted.predict_with_spread(seen)
+            predicted, std = fitted.predict_with_std(seen)
             errors = np.abs(true - predicted)
-            stated = typical_error(fitted.left_out.residuals / fitted.left_out.spread)
-            quantiles.append(math.log((float(np.quantile(errors / spread, LEVEL)) + SMALLEST) / stated))
-            means.append(math.log((float(errors.mean() / spread.mean()) + SMALLEST) / stated))
+            stated = typical_error(fitted.loo.residuals / fitted.loo.std)
+            quantiles.append(math.log((float(np.quantile(errors / std, LEVEL)) + SMALLEST) / stated))
+            means.append(math.log((float(errors.mean() / std.mean()) + SMALLEST) / stated))
     if len(quantiles) < _VOUCHING_DEVICES:
-        scale = _mistrusted(scale, out_of_fold)
-    widened = _shrunk(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles))
+        scale = _shrink_scale(scale, out_of_fold)
+    widened = _shrunk_ratio(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles))
     return ErrorScale(
-        quantile=scale * widened / float(population_spread.mean()),
-        mean=scale * _shrunk(means, _PRIOR_ERROR),
+        quantile=scale * widened / float(population_std.mean()),
+        mean=scale * _shrunk_ratio(means, _PRIOR_ERROR),
         pseudo_targets=len(quantiles),
     )
 
 
-def _mistrusted(scale: float, out_of_fold: FloatArray) -> float:
-    """A typical error for which no known devices vouch: the fewer the samples, the less it is believed.
+def _shrink_scale(scale: float, out_of_fold: FloatArray) -> float:
+    """A typical error that too few known devices confirm, shrunk towards a guess: the more, the fewer the samples.
 
     Fits that saw fewer samples replace the closed form, and both give way to a cautious guess.
     """
     count = len(out_of_fold)
     trust = float(np.clip((count - MIN_SAMPLES) / (_TRUSTED_SAMPLES - MIN_SAMPLES), 0.0, 1.0))
     seen = trust * math.log(scale) + (1.0 - trust) * math.log(typical_error(out_of_fold))
-    guesses = _MISTRUST_SAMPLES * (1.0 - trust)
-    return math.exp((count * seen + guesses * math.log(_MISTRUST_ERROR)) / (count + guesses))
+    guesses = _GUESS_SAMPLES * (1.0 - trust)
+    return math.exp((count * seen + guesses * math.log(_GUESS_ERROR)) / (count + guesses))
 
 
 def _family(logs: FloatArray, number: int) -> IntArray:
@@ -207,14 +207,14 @@ def _family(logs: FloatArray, number: int) -> IntArray:
     count = logs.shape[1]
     likeness = np.nan_to_num(np.atleast_2d(np.corrcoef(logs.T))[number], nan=-1.0)
     likeness[number] = np.inf
-    return np.argsort(-likeness, kind="stable")[: 1 + round(count / _SOURCES_A_RELATIVE)].astype(np.int64)
+    return np.argsort(-likeness, kind="stable")[: 1 + round(count / _SOURCES_PER_RELATIVE)].astype(np.int64)
 
 
 def _deviation(log_ratios: Sequence[float]) -> float:
     return float(np.std(log_ratios)) if len(log_ratios) > 1 else 0.0
 
 
-def _shrunk(log_ratios: Sequence[float], prior: float) -> float:
+def _shrunk_ratio(log_ratios: Sequence[float], prior: float) -> float:
     """The geometric mean of ratios, the prior counted among them."""
     total = sum(log_ratios) + _PRIOR_WEIGHT * math.log(prior)
     return math.exp(total / (len(log_ratios) + _PRIOR_WEIGHT))

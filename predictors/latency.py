@@ -16,20 +16,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.additive import AdditiveForm
-from predictors.boosting import BoostingForm, TreeSettings
-from predictors.composite import BlendForm, ResidualForm
+from predictors.additive import AdditiveEstimator
+from predictors.boosting import BoostingEstimator, TreeSettings
+from predictors.composite import BlendEstimator, ResidualEstimator
 from predictors.errors import RevisionError, UnfitDataError
 from predictors.features import FeatureExtractor, LatencySource
-from predictors.gaussian_process import GaussianProcessForm, Term
+from predictors.gaussian_process import GaussianProcessEstimator, Term
 from predictors.intervals import Z90, ErrorScale, error_scale, evaluation_rows, held_out_coverage_pct
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
-from predictors.regression import Fitted, Form, LeftOut, Readings
+from predictors.regression import Estimator, FittedModel, LooResiduals, Readings
 from predictors.revision import Revision, data_hash, load_revision, revision_kind, save_revision, whole_revision
-from predictors.ridge import RidgeForm
+from predictors.ridge import RidgeEstimator
 from predictors.samples import checked_latencies
-from predictors.selection import Choice, CrossValidation, restore_form, select
+from predictors.selection import Choice, CrossValidation, restore_estimator, select
 from predictors.sources import KIND as SOURCE_KIND
 from predictors.sources import SourceFeatures, SourceModel
 from predictors.threads import single_threaded
@@ -42,7 +42,7 @@ KIND: Final = "latency"
 _TREES: Final = TreeSettings(rounds=120, depth=3, learning_rate=0.06)
 _TREE_SAMPLES: Final = 18
 """From 20 samples on: a fold of them leaves 18."""
-_NORMAL_MEAN: Final = 0.8
+_NORMAL_MEAN_ABS: Final = 0.8
 """Mean size of a standard normal."""
 _EVALUATED: Final = 512
 """Population rows on which pseudo-targets' errors are taken."""
@@ -58,40 +58,42 @@ _SHARPNESS: Final = 4.0
 _SHRINKAGE_WITH_SOURCES: Final = 0.02
 
 
-def latency_forms(
+def latency_estimators(
     sources: bool, *, base: bool = True, residual: bool = True, physical: bool = True
-) -> tuple[BlendForm, tuple[Form, ...]]:
+) -> tuple[BlendEstimator, tuple[Estimator, ...]]:
     """The blend that is preferred, and its members; what is not wanted of it is left out (for ablations)."""
     own_terms = _TERMS if physical else _TERMS_WITHOUT_FACTS
-    own_base = AdditiveForm(name="own_additive", with_sources=False, with_loads=physical)
+    own_base = AdditiveEstimator(name="own_additive", with_sources=False, with_loads=physical)
     own_residual = _process("own_residual", own_terms)
-    own: list[Form] = [own_base] if base else []
+    own: list[Estimator] = [own_base] if base else []
     if base and residual:
-        own.append(ResidualForm(name="own_additive+gaussian_process", base=own_base, residual=own_residual))
+        own.append(ResidualEstimator(name="own_additive+gaussian_process", base=own_base, residual=own_residual))
     if not sources:
         members = (_process("own_gaussian_process", own_terms), *own)
-        return BlendForm(name="blend", parts=members), members
+        return BlendEstimator(name="blend", parts=members), members
     terms = (_SOURCE_TERM, *own_terms)
-    informed_base = AdditiveForm(name="additive", shrinkages=(_SHRINKAGE_WITH_SOURCES,), with_loads=physical)
-    informed: list[Form] = [_process("gaussian_process", terms)]
+    informed_base = AdditiveEstimator(name="additive", shrinkages=(_SHRINKAGE_WITH_SOURCES,), with_loads=physical)
+    informed: list[Estimator] = [_process("gaussian_process", terms)]
     if base:
         informed.append(informed_base)
     if base and residual:
         correction = _process("residual", terms)
-        informed.append(ResidualForm(name="additive+gaussian_process", base=informed_base, residual=correction))
+        informed.append(ResidualEstimator(name="additive+gaussian_process", base=informed_base, residual=correction))
     members = (*informed, *own)
-    return BlendForm(name="blend", parts=members, sharpness=_SHARPNESS), members
+    return BlendEstimator(name="blend", parts=members, sharpness=_SHARPNESS), members
 
 
-def _pool(sources: int) -> tuple[Form, ...]:
-    """The forms compared; the first is preferred."""
-    blend, members = latency_forms(sources > 0)
-    base = next(form for form in members if isinstance(form, AdditiveForm))
-    trees = BoostingForm(name=f"{base.name}+trees", base=base, trees=_TREES, min_samples=_TREE_SAMPLES, monotone=True)
-    return (blend, *members, RidgeForm(), trees)
+def _pool(sources: int) -> tuple[Estimator, ...]:
+    """The estimators compared; the first is preferred."""
+    blend, members = latency_estimators(sources > 0)
+    base = next(form for form in members if isinstance(form, AdditiveEstimator))
+    trees = BoostingEstimator(
+        name=f"{base.name}+trees", base=base, trees=_TREES, min_samples=_TREE_SAMPLES, monotone=True
+    )
+    return (blend, *members, RidgeEstimator(), trees)
 
 
-def latency_models() -> dict[str, Form]:
+def latency_models() -> dict[str, Estimator]:
     """What competes where no device is known, by the names that benchmarks give it."""
     names = {
         "own_additive": "additive",
@@ -103,8 +105,8 @@ def latency_models() -> dict[str, Form]:
     return {names[form.name]: form for form in _pool(0) if form.name in names}
 
 
-def _process(name: str, terms: tuple[Term, ...]) -> GaussianProcessForm:
-    return GaussianProcessForm(name=name, terms=terms)
+def _process(name: str, terms: tuple[Term, ...]) -> GaussianProcessEstimator:
+    return GaussianProcessEstimator(name=name, terms=terms)
 
 
 def _log_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
@@ -115,9 +117,9 @@ def _log_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
 class LatencyPredictor:
     """An immutable fitted predictor; build one with :meth:`fit` or :meth:`load`.
 
-    ``repeatability`` is the device's own relative spread between measurements of one
+    ``repeatability`` is the device's own relative standard deviation between measurements of one
     network: the error below which no predictor can get. ``held_out`` comes from
-    cross-validation, as are ``residuals`` (log milliseconds) and their ``residual_spread``;
+    cross-validation, as are ``residuals`` (log milliseconds) and their ``residual_std``;
     ``expected`` is what errors on new networks are expected to be.
     """
 
@@ -128,10 +130,10 @@ class LatencyPredictor:
     repeatability: float
     data_sha256: str
     residuals: FloatArray
-    residual_spread: FloatArray
+    residual_std: FloatArray
     sources: tuple["LatencyPredictor | SourceModel", ...]
     _extractor: FeatureExtractor
-    _model: Fitted
+    _model: FittedModel
     _range: TrainedRange
 
     @classmethod
@@ -164,7 +166,7 @@ class LatencyPredictor:
         if extractor is None:
             pool = None if population is None else space.canonicalize(space.validate(population))
             extractor = FeatureExtractor(space, sources, pool)
-        features, target = extractor.of(canonical), Readings.exact(np.log(values))
+        features, target = extractor.encode(canonical), Readings.exact(np.log(values))
         selected = select(
             _pool(len(sources)),
             _TREES,
@@ -172,23 +174,23 @@ class LatencyPredictor:
             losses=_log_errors,
             error_unit="mean absolute log error",
         )
-        out_of_fold = LeftOut(residuals=target.values - selected.out_of_fold, spread=selected.out_of_fold_spread)
+        out_of_fold = LooResiduals(residuals=target.values - selected.out_of_fold, std=selected.out_of_fold_std)
         reference = extractor.reference[evaluation_rows(len(extractor.reference), _EVALUATED, seed)]
-        around = extractor.of(reference)
+        around = extractor.encode(reference)
         blended = selected.choice.form == _pool(len(sources))[0].name
-        left_out = selected.fitted.left_out if blended else out_of_fold
+        left_out = selected.fitted.loo if blended else out_of_fold
         expected = error_scale(
-            restore_form(selected.choice.form, _pool(len(sources)), _TREES),
+            restore_estimator(selected.choice.form, _pool(len(sources)), _TREES),
             features,
             around,
-            selected.fitted.spread(around),
+            selected.fitted.std(around),
             left_out,
             out_of_fold.residuals,
             sources if blended else (),
             (extractor.source_values(canonical), extractor.source_values(reference)),
             seed,
         )
-        held_out = _prediction(selected.out_of_fold, expected.quantile * out_of_fold.spread, repeatability)
+        held_out = _prediction(selected.out_of_fold, expected.quantile * out_of_fold.std, repeatability)
         coverage_pct = held_out_coverage_pct(
             selected.folds, partial(expected.quantile_from, left_out), Z90 * repeatability
         )
@@ -201,17 +203,17 @@ class LatencyPredictor:
             repeatability=repeatability,
             data_sha256=data_hash(canonical, values),
             residuals=out_of_fold.residuals,
-            residual_spread=out_of_fold.spread,
+            residual_std=out_of_fold.std,
             sources=tuple(sources),
             _extractor=extractor,
             _model=selected.fitted,
-            _range=TrainedRange.of(extractor.facts(canonical)),
+            _range=TrainedRange.from_facts(extractor.facts(canonical)),
         )
 
     @property
     def expected_mape_pct(self) -> float:
-        """The stated error: what the mean absolute relative error on new networks is expected to be."""
-        return float(np.expm1(max(self.expected.mean, self.repeatability * _NORMAL_MEAN)) * 100)
+        """Expected error: the mean absolute relative error expected on new networks, in percent."""
+        return float(np.expm1(max(self.expected.mean, self.repeatability * _NORMAL_MEAN_ABS)) * 100)
 
     @single_threaded
     def predict(self, genotypes: IntArray) -> Prediction:
@@ -224,9 +226,9 @@ class LatencyPredictor:
             InvalidGenotypeError: where the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
-        features = self._extractor.of(canonical)
-        log_ms, spread = self._model.predict_with_spread(features)
-        return _prediction(log_ms, self.expected.quantile * spread, self.repeatability)
+        features = self._extractor.encode(canonical)
+        log_ms, std = self._model.predict_with_std(features)
+        return _prediction(log_ms, self.expected.quantile * std, self.repeatability)
 
     def cross_validated(self, latency_ms: FloatArray) -> Prediction:
         """What was predicted of each training sample by a model that had not seen it, with 90 % intervals.
@@ -234,13 +236,13 @@ class LatencyPredictor:
         Args:
             latency_ms: the samples' milliseconds, as they were fitted to, shape ``(n,)``.
         """
-        half_width = self.expected.quantile * self.residual_spread
+        half_width = self.expected.quantile * self.residual_std
         return _prediction(np.log(latency_ms) - self.residuals, half_width, self.repeatability)
 
     @single_threaded
     def log_latency(self, genotypes: IntArray) -> FloatArray:
         """Log milliseconds of canonical genotypes, shape ``(n,)``: this predictor as a source."""
-        return self._model.predict(self._extractor.of(genotypes))
+        return self._model.predict(self._extractor.encode(genotypes))
 
     def outside(self, genotypes: IntArray) -> BoolArray:
         """Which candidates lie outside what the predictor was trained on, or cannot be built; shape ``(n,)``."""
@@ -267,7 +269,7 @@ class LatencyPredictor:
             arrays={
                 **self._range.arrays(),
                 "residuals": self.residuals,
-                "residual_spread": self.residual_spread,
+                "residual_std": self.residual_std,
                 "reference": self._extractor.reference.astype(np.float64),
             },
         )
@@ -297,16 +299,16 @@ class LatencyPredictor:
                 repeatability=float(document["repeatability"]),
                 data_sha256=document["data_sha256"],
                 residuals=revision.arrays["residuals"],
-                residual_spread=revision.arrays["residual_spread"],
+                residual_std=revision.arrays["residual_std"],
                 sources=sources,
                 _extractor=FeatureExtractor(space, sources, reference),
-                _model=restore_form(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
+                _model=restore_estimator(choice.form, _pool(len(sources)), _TREES).restore(revision.model),
                 _range=TrainedRange.from_arrays(revision.arrays),
             )
 
 
 def check_sources(space: SearchSpace, sources: Sequence[LatencySource]) -> None:
-    """Sources must speak of the same space.
+    """Sources must predict for the same space.
 
     Raises:
         UnfitDataError: where one does not.

@@ -76,7 +76,7 @@ class LimitAnswers:
     """Median of what answers leave of T, in percent of T."""
 
     @classmethod
-    def of(cls, truth: FloatArray, prediction: Prediction) -> "LimitAnswers":
+    def compute(cls, truth: FloatArray, prediction: Prediction) -> "LimitAnswers":
         """Asks for each of the true latencies' percentiles from 5 to 95.
 
         Answered is the slowest network by prediction among those whose interval ends below T; a

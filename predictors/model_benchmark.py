@@ -18,7 +18,7 @@ from predictors.errors import UnfitDataError
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor, latency_models
 from predictors.metrics import kendall_tau, mape_pct, spearman
-from predictors.regression import Form, Readings
+from predictors.regression import Estimator, Readings
 from predictors.samples import MIN_SAMPLES
 from predictors.threads import single_threaded
 from search_spaces.errors import UnknownNameError, UsageError
@@ -146,9 +146,9 @@ def _fits(record: RecordedSpace, quantity: Quantity, seed: int) -> list[tuple[st
     extractor = FeatureExtractor(record.space)
     genotypes = record.genotypes
     latency = quantity == "latency"
-    features = extractor.of if latency else extractor.of_parts
+    features = extractor.encode if latency else extractor.encode_parts
 
-    def alone(form: Form) -> Fit:
+    def alone(form: Estimator) -> Fit:
         def fit(rows: IntArray, values: FloatArray, held_out: IntArray) -> tuple[FloatArray, str]:
             target = Readings.exact(np.log(values) if latency else values)
             fitted = form.fit(features(genotypes[rows]), target, seed)

@@ -1,4 +1,4 @@
-"""What a predictor answers: a value and the interval it vouches for."""
+"""A prediction: values with 90 % intervals."""
 
 from dataclasses import dataclass
 from typing import Final

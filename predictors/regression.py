@@ -1,4 +1,4 @@
-"""The contract of every model form, and a fitted model as plain data."""
+"""The interface of all estimators, and a fitted model as plain data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Readings:
     """What a model is fitted to, in its own scale (log milliseconds, logit); arrays of shape ``(n,)``.
 
     ``noise`` is the known variance of each reading around the true value, zero where it is not
-    known: a model that can use it predicts the true value, and a spread without that noise.
+    known: a model that can use it predicts the true value, and a standard deviation without that noise.
     """
 
     values: FloatArray
@@ -54,31 +54,31 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LeftOut:
-    """What is known of a fit's training samples, each when it alone is left out; arrays of shape ``(n,)``.
+class LooResiduals:
+    """Leave-one-out residuals of a fit's training samples; arrays of shape ``(n,)``.
 
-    ``spread`` is that of :meth:`Fitted.spread`; both are empty for a restored model.
+    ``std`` is that of :meth:`FittedModel.std`; both are empty for a restored model.
     """
 
     residuals: FloatArray
-    spread: FloatArray
+    std: FloatArray
 
     @classmethod
-    def even(cls, residuals: FloatArray, spread: float = 1.0) -> "LeftOut":
-        """All samples with the same spread."""
-        return cls(residuals=residuals, spread=np.full(len(residuals), spread))
+    def even(cls, residuals: FloatArray, std: float = 1.0) -> "LooResiduals":
+        """All samples with the same standard deviation."""
+        return cls(residuals=residuals, std=np.full(len(residuals), std))
 
     @classmethod
-    def forgotten(cls) -> "LeftOut":
-        """Of a restored model."""
-        return cls(residuals=np.zeros(0), spread=np.zeros(0))
+    def forgotten(cls) -> "LooResiduals":
+        """Those of a restored model: none."""
+        return cls(residuals=np.zeros(0), std=np.zeros(0))
 
 
-class Fitted(Protocol):
+class FittedModel(Protocol):
     """A fitted model of a target in its own scale (log milliseconds, logit)."""
 
     @property
-    def left_out(self) -> LeftOut:
+    def loo(self) -> LooResiduals:
         """The training samples, each left out of the fit."""
         ...
 
@@ -86,12 +86,12 @@ class Fitted(Protocol):
         """The expected target, shape ``(n,)``."""
         ...
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """How uncertain each prediction is relative to the others, positive, shape ``(n,)``."""
         ...
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """:meth:`predict` and :meth:`spread`, at less than the cost of both where they share work."""
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`std`, at less than the cost of both where they share work."""
         ...
 
     def state(self) -> ModelState:
@@ -99,46 +99,48 @@ class Fitted(Protocol):
         ...
 
 
-class Form(Protocol):
+class Estimator(Protocol):
     """A way to fit; stateless."""
 
     @property
     def name(self) -> str:
-        """Unique among the forms of a pool."""
+        """Unique within a pool."""
         ...
 
     @property
     def min_samples(self) -> int:
-        """The fewest samples that this form is worth trying with."""
+        """The fewest samples worth trying this estimator with."""
         ...
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits to ``n`` readings; the same arguments give the same model."""
         ...
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """The fitted model that ``state`` was taken from; its left-out samples are not kept."""
         ...
 
 
 @runtime_checkable
-class CompositeForm(Form, Protocol):
-    """A form that builds on others fitted to the same samples."""
+class CompositeEstimator(Estimator, Protocol):
+    """An estimator that builds on others fitted to the same samples."""
 
     @property
-    def parts(self) -> tuple[Form, ...]:
-        """The forms that are fitted first."""
+    def parts(self) -> tuple[Estimator, ...]:
+        """The estimators that are fitted first."""
         ...
 
-    def fit_on(self, parts: Sequence[Fitted], features: Features, target: Readings, seed: int) -> Fitted:
+    def fit_on(self, parts: Sequence[FittedModel], features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits on top of the fitted parts."""
         ...
 
 
-def fit_reusing(form: Form, known: dict[str, Fitted], features: Features, target: Readings, seed: int) -> Fitted:
-    """Fits a form, taking its parts from ``known`` by name where they are there, and adding what it fits."""
+def fit_reusing(
+    form: Estimator, known: dict[str, FittedModel], features: Features, target: Readings, seed: int
+) -> FittedModel:
+    """Fits an estimator, taking its parts from ``known`` by name where they are there, and adding what it fits."""
     if form.name not in known:
-        if isinstance(form, CompositeForm) and form.parts:
+        if isinstance(form, CompositeEstimator) and form.parts:
             parts = [fit_reusing(part, known, features, target, seed) for part in form.parts]
             known[form.name] = form.fit_on(parts, features, target, seed)
         else:

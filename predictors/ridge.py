@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.regression import Fitted, LeftOut, ModelState, Readings
+from predictors.regression import FittedModel, LooResiduals, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
@@ -18,42 +18,42 @@ _PENALTIES: Final = np.geomspace(1e-4, 1e2, 25)
 class FittedRidge:
     """A linear model of all scaled columns."""
 
-    form: "RidgeForm"
+    estimator: "RidgeEstimator"
     coefficients: FloatArray
     intercept: float
     mean: FloatArray
-    left_out: LeftOut
+    loo: LooResiduals
 
     def predict(self, features: Features) -> FloatArray:
         """The linear prediction, shape ``(n,)``."""
         values: FloatArray = self.intercept + (features.columns - self.mean) @ self.coefficients
         return values
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """Ones: a ridge's own error bars say little where it is misspecified."""
         return np.ones(len(features))
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
-        """:meth:`predict` and :meth:`spread`."""
-        return self.predict(features), self.spread(features)
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
+        """:meth:`predict` and :meth:`std`."""
+        return self.predict(features), self.std(features)
 
     def state(self) -> ModelState:
         """Coefficients and centre."""
         return ModelState(
-            form=self.form.name,
+            form=self.estimator.name,
             settings={"intercept": self.intercept},
             arrays={"coefficients": self.coefficients, "mean": self.mean},
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RidgeForm:
+class RidgeEstimator:
     """Fits a :class:`FittedRidge`."""
 
     name: str = "ridge"
     min_samples: int = 4
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:  # noqa: ARG002 - the fit is exact
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:  # noqa: ARG002 - the fit is exact
         """Ridge with the penalty of least leave-one-out squared error."""
         columns = features.columns
         mean, intercept = columns.mean(axis=0), float(target.values.mean())
@@ -72,15 +72,15 @@ class RidgeForm:
         assert best is not None  # the grid is not empty
         coefficients = right.T @ (singular / (squares + best[1]) * rotated)
         return FittedRidge(
-            form=self, coefficients=coefficients, intercept=intercept, mean=mean, left_out=LeftOut.even(best[2])
+            estimator=self, coefficients=coefficients, intercept=intercept, mean=mean, loo=LooResiduals.even(best[2])
         )
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """The linear model of a saved state."""
         return FittedRidge(
-            form=self,
+            estimator=self,
             coefficients=state.arrays["coefficients"],
             intercept=float(state.settings["intercept"]),
             mean=state.arrays["mean"],
-            left_out=LeftOut.forgotten(),
+            loo=LooResiduals.forgotten(),
         )

@@ -1,4 +1,4 @@
-"""Which model form the data at hand speaks for, by cross-validation, with the reasons."""
+"""Selection of an estimator by cross-validation, with the reasons."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.boosting import BoostingForm, TreeSettings
+from predictors.boosting import BoostingEstimator, TreeSettings
 from predictors.features import Features
 from predictors.metrics import typical_error
-from predictors.regression import Fitted, Form, LeftOut, Readings, fit_reusing
+from predictors.regression import Estimator, FittedModel, LooResiduals, Readings, fit_reusing
 from search_spaces.space import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -27,7 +27,7 @@ Hopeless = Callable[[FloatArray, IntArray], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormScore:
-    """One form's cross-validated error, or why it was not tried."""
+    """One estimator's cross-validated error, or why it was not tried."""
 
     form: str
     error: float | None
@@ -36,7 +36,7 @@ class FormScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The chosen form and what it was compared with.
+    """The chosen estimator and what it was compared with.
 
     ``error_unit`` says what the scores' ``error`` is.
     """
@@ -49,12 +49,12 @@ class Choice:
 
     @property
     def error(self) -> float:
-        """The chosen form's cross-validated error."""
+        """The chosen estimator's cross-validated error."""
         return next(score.error for score in self.scores if score.form == self.form and score.error is not None)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """One sentence a form that was considered."""
+        """One sentence per estimator that was considered."""
         lines = []
         for score in sorted(self.scores, key=lambda s: np.inf if s.error is None else s.error):
             if score.error is None:
@@ -78,16 +78,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selected:
-    """The chosen form fitted to all samples, with out-of-fold predictions, shape ``(n,)``.
+    """The chosen estimator fitted to all samples, with out-of-fold predictions, shape ``(n,)``.
 
-    In each fold that form predicts which the other folds' samples alone choose, so that the
-    choice flatters no error. Spreads of different forms are in units of the chosen one's.
+    Each fold is predicted by the estimator that the other folds' samples choose, so that the
+    choice does not flatter the error. Standard deviations of different estimators are in units of the chosen one's.
     """
 
     choice: Choice
-    fitted: Fitted
+    fitted: FittedModel
     out_of_fold: FloatArray
-    out_of_fold_spread: FloatArray
+    out_of_fold_std: FloatArray
     folds: tuple["HeldOutFold", ...]
 
     def predict_out_of_fold(self, features: Features) -> FloatArray:
@@ -100,18 +100,18 @@ class Selected:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOutFold:
-    """One fold as models saw it that knew nothing of it: neither their fit, nor their choice.
+    """One fold, predicted by a model that was fitted and chosen without it.
 
-    ``rows`` are the fold's, ``fitted`` the model of all other samples, ``residuals`` what it errs on the
-    fold and ``spread`` how uncertain it was, shape ``(rows,)``; ``others`` are the other samples'
+    ``rows`` are the fold's, ``fitted`` the model of all other samples, ``residuals`` its errors on the
+    fold and ``std`` how uncertain it was, shape ``(rows,)``; ``others`` are the other samples'
     residuals, each left out of that model in turn, to draw an interval from.
     """
 
     rows: IntArray
-    fitted: Fitted
+    fitted: FittedModel
     residuals: FloatArray
-    spread: FloatArray
-    others: LeftOut
+    std: FloatArray
+    others: LooResiduals
 
 
 def fold_rows(groups: IntArray, seed: int) -> list[IntArray]:
@@ -130,7 +130,7 @@ def fold_rows(groups: IntArray, seed: int) -> list[IntArray]:
 
 
 class CrossValidation:
-    """Fits forms on the folds' complements; keeps the fits for residuals on top."""
+    """Fits estimators on the folds' complements; keeps the fits for residuals on top."""
 
     def __init__(self, features: Features, target: Readings, seed: int, groups: IntArray | None = None) -> None:
         """Rows of one of the ``groups`` (shape ``(n,)``; default: each row its own) share a fold."""
@@ -138,39 +138,39 @@ class CrossValidation:
         self.target = target
         self.seed = seed
         self.folds = fold_rows(np.arange(len(target)) if groups is None else groups, seed)
-        self._fits: list[dict[str, Fitted]] = [{} for _ in self.folds]
+        self._fits: list[dict[str, FittedModel]] = [{} for _ in self.folds]
 
     def _complement(self, fold: IntArray) -> IntArray:
         return np.setdiff1d(np.arange(len(self.target)), fold)
 
-    def run(self, form: Form, hopeless: "Hopeless | None" = None) -> tuple[FloatArray, FloatArray] | None:
-        """Out-of-fold predictions and spreads, shape ``(n,)``; None once the first folds' are ``hopeless``."""
-        values, spreads = np.zeros(len(self.target)), np.ones(len(self.target))
+    def run(self, form: Estimator, hopeless: "Hopeless | None" = None) -> tuple[FloatArray, FloatArray] | None:
+        """Out-of-fold predictions and their std, shape ``(n,)``; None once the first folds' are ``hopeless``."""
+        values, stds = np.zeros(len(self.target)), np.ones(len(self.target))
         for number, (fold, known) in enumerate(zip(self.folds, self._fits, strict=True)):
             if hopeless is not None and number and hopeless(values, np.concatenate(self.folds[:number])):
                 return None
             rows = self._complement(fold)
             fitted = fit_reusing(form, known, self.features.take(rows), self.target.take(rows), self.seed)
             held_out = self.features.take(fold)
-            values[fold], spreads[fold] = fitted.predict_with_spread(held_out)
-        return values, spreads
+            values[fold], stds[fold] = fitted.predict_with_std(held_out)
+        return values, stds
 
     def held_out(self, number: int, tried: "_Tried", scale: float) -> HeldOutFold:
-        """A fold as a form that ran sees it, its spreads multiplied by ``scale``."""
+        """A fold as an estimator that ran sees it, its standard deviations multiplied by ``scale``."""
         rows, complement = self.folds[number], self._complement(self.folds[number])
         fitted = self._fits[number][tried.form.name]
         residuals = self.target.values - tried.values
-        if isinstance(tried.form, BoostingForm):  # trees have no left-out residuals of their own
-            others = LeftOut(residuals=residuals[complement], spread=tried.spreads[complement] * scale)
+        if isinstance(tried.form, BoostingEstimator):  # trees have no left-out residuals of their own
+            others = LooResiduals(residuals=residuals[complement], std=tried.stds[complement] * scale)
         else:
-            others = LeftOut(residuals=fitted.left_out.residuals, spread=fitted.left_out.spread * scale)
+            others = LooResiduals(residuals=fitted.loo.residuals, std=fitted.loo.std * scale)
         return HeldOutFold(
-            rows=rows, fitted=fitted, residuals=residuals[rows], spread=tried.spreads[rows] * scale, others=others
+            rows=rows, fitted=fitted, residuals=residuals[rows], std=tried.stds[rows] * scale, others=others
         )
 
 
 def select(
-    bases: Sequence[Form],
+    bases: Sequence[Estimator],
     trees: TreeSettings,
     validation: CrossValidation,
     *,
@@ -179,9 +179,9 @@ def select(
 ) -> Selected:
     """Compares the bases, then trees on the best base's residual, and fits the winner to all.
 
-    The first base is the one known to do well; another form is chosen where its mean loss
+    The first base is preferred; another is chosen where its mean loss
     is lower by more than two standard errors of the samples' paired differences (three at
-    ten samples), so that chance does not choose where samples are few. A form that asks for more samples than
+    ten samples), so that chance does not choose where samples are few. An estimator that needs more samples than
     there are is skipped, and so are trees that are far behind on the first folds; both are recorded.
     """
     target = validation.target
@@ -189,12 +189,12 @@ def select(
     tried: dict[str, _Tried] = {}
     skipped: list[FormScore] = []
 
-    def consider(form: Form) -> None:
+    def consider(form: Estimator) -> None:
         if smallest_fold_fit < form.min_samples and tried:
             reason = f"it needs {form.min_samples} samples a fit, and a fold leaves {smallest_fold_fit}"
             skipped.append(FormScore(form=form.name, error=None, skipped=reason))
             return
-        ran = validation.run(form, hopeless if isinstance(form, BoostingForm) and tried else None)
+        ran = validation.run(form, hopeless if isinstance(form, BoostingEstimator) and tried else None)
         if ran is None:
             reason = "it was far behind on the first folds"
             skipped.append(FormScore(form=form.name, error=None, skipped=reason))
@@ -209,9 +209,9 @@ def select(
 
     for form in bases:
         consider(form)
-    smooth = [entry for entry in tried.values() if not isinstance(entry.form, BoostingForm)]
+    smooth = [entry for entry in tried.values() if not isinstance(entry.form, BoostingEstimator)]
     base = min(smooth, key=lambda entry: entry.error).form
-    on_best = BoostingForm(name=f"{base.name}+trees", base=base, trees=trees)
+    on_best = BoostingEstimator(name=f"{base.name}+trees", base=base, trees=trees)
     if all(form.name != on_best.name for form in bases):
         consider(on_best)
     entries = list(tried.values())
@@ -220,12 +220,12 @@ def select(
     for number, rows in enumerate(validation.folds):
         entry = _choose(entries, np.setdiff1d(np.arange(len(target)), rows))
         folds.append(
-            validation.held_out(number, entry, entry.spreads_off(target.values) / chosen.spreads_off(target.values))
+            validation.held_out(number, entry, entry.errors_in_std(target.values) / chosen.errors_in_std(target.values))
         )
-    values, spreads = target.values.copy(), np.ones(len(target))
+    values, stds = target.values.copy(), np.ones(len(target))
     for fold in folds:
         values[fold.rows] -= fold.residuals
-        spreads[fold.rows] = fold.spread
+        stds[fold.rows] = fold.std
     return Selected(
         choice=Choice(
             form=chosen.form.name,
@@ -236,24 +236,24 @@ def select(
         ),
         fitted=chosen.form.fit(validation.features, target, validation.seed),
         out_of_fold=values,
-        out_of_fold_spread=spreads,
+        out_of_fold_std=stds,
         folds=tuple(folds),
     )
 
 
 class _Tried(NamedTuple):
-    form: Form
+    form: Estimator
     values: FloatArray
-    spreads: FloatArray
+    stds: FloatArray
     losses: FloatArray
 
     @property
     def error(self) -> float:
         return float(self.losses.mean())
 
-    def spreads_off(self, truth: FloatArray) -> float:
-        """How many of its spreads the form typically errs: forms count spreads in units of their own."""
-        return typical_error((truth - self.values) / self.spreads)
+    def errors_in_std(self, truth: FloatArray) -> float:
+        """How many of its standard deviations the estimator typically errs; each has units of its own."""
+        return typical_error((truth - self.values) / self.stds)
 
 
 def _choose(tried: Sequence[_Tried], rows: IntArray) -> _Tried:
@@ -264,11 +264,11 @@ def _choose(tried: Sequence[_Tried], rows: IntArray) -> _Tried:
     return best if gains.mean() > wanted * gains.std() / np.sqrt(len(gains)) else first
 
 
-def restore_form(name: str, bases: Sequence[Form], trees: TreeSettings) -> Form:
-    """The form of a recorded name.
+def restore_estimator(name: str, bases: Sequence[Estimator], trees: TreeSettings) -> Estimator:
+    """The estimator of a recorded name.
 
     Raises:
-        KeyError: where the pool has no such form.
+        KeyError: where the pool has no such estimator.
     """
     forms = {form.name: form for form in bases}
     if name in forms:
@@ -276,4 +276,4 @@ def restore_form(name: str, bases: Sequence[Form], trees: TreeSettings) -> Form:
     base, _, suffix = name.rpartition("+")
     if suffix != "trees":
         raise KeyError(name)
-    return BoostingForm(name=name, base=forms[base], trees=trees)
+    return BoostingEstimator(name=name, base=forms[base], trees=trees)

@@ -67,7 +67,7 @@ class SourceFeatures:
         key = hashlib.sha256(np.ascontiguousarray(genotypes).tobytes()).digest()
         latest = self._latest  # another thread may replace it
         if latest is None or latest[0] != key:
-            features, fold = self._extractor.of(genotypes), fold_of(genotypes)
+            features, fold = self._extractor.encode(genotypes), fold_of(genotypes)
             trees = features.columns.astype(np.float32)
             linear = np.hstack([features.loads, features.columns, np.ones((len(features), 1))])
             rows = [np.flatnonzero(fold == number) for number in range(_FOLDS)]

@@ -1,4 +1,4 @@
-"""What a predictor was trained on: candidates beyond it are predicted, but said to lie outside."""
+"""The range of the training samples: candidates beyond it are predicted, but marked as outside."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +28,7 @@ class TrainedRange:
     high: FloatArray
 
     @classmethod
-    def of(cls, facts: FloatArray) -> "TrainedRange":
+    def from_facts(cls, facts: FloatArray) -> "TrainedRange":
         """The range of raw facts of shape ``(n, len(FACTS))``."""
         logs = np.log1p(facts[:, _WATCHED])
         return cls(low=logs.min(axis=0), high=logs.max(axis=0))

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.features import Features
-from predictors.gaussian_process import GaussianProcessForm, Term
-from predictors.regression import Fitted, Form, LeftOut, ModelState, Readings
+from predictors.gaussian_process import GaussianProcessEstimator, Term
+from predictors.regression import Estimator, FittedModel, LooResiduals, ModelState, Readings
 
 FloatArray = NDArray[np.float64]
 
 _MIN_QUANTIZED: Final = 3
-_CORRECTION: Final = GaussianProcessForm(
+_CORRECTION: Final = GaussianProcessEstimator(
     name="correction",
     terms=(Term(block="policy", kind="linear", variance=0.5), Term(block="policy", kind="radial", variance=0.2)),
     min_samples=_MIN_QUANTIZED,
@@ -34,10 +34,10 @@ def quantized_rows(features: Features) -> NDArray[np.bool_]:
 class FittedTransfer:
     """A base of unquantized networks and a correction for quantized ones."""
 
-    form: "TransferForm"
-    base: Fitted
-    correction: Fitted | None
-    left_out: LeftOut
+    estimator: "TransferEstimator"
+    base: FittedModel
+    correction: FittedModel | None
+    loo: LooResiduals
 
     def predict(self, features: Features) -> FloatArray:
         """Base, plus the correction where a row is quantized."""
@@ -47,37 +47,37 @@ class FittedTransfer:
             values[rows] += self.correction.predict(features.take(rows))
         return values
 
-    def spread(self, features: Features) -> FloatArray:
+    def std(self, features: Features) -> FloatArray:
         """The base's and the correction's in quadrature."""
-        spreads = self.base.spread(features).copy()
+        stds = self.base.std(features).copy()
         rows = np.flatnonzero(quantized_rows(features))
         if self.correction is not None and len(rows):
-            spreads[rows] = np.hypot(spreads[rows], self.correction.spread(features.take(rows)))
-        return spreads
+            stds[rows] = np.hypot(stds[rows], self.correction.std(features.take(rows)))
+        return stds
 
-    def predict_with_spread(self, features: Features) -> tuple[FloatArray, FloatArray]:
+    def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:
         """Both, each as above."""
-        values, spreads = self.base.predict_with_spread(features)
+        values, stds = self.base.predict_with_std(features)
         rows = np.flatnonzero(quantized_rows(features))
         if self.correction is not None and len(rows):
-            shift, spread = self.correction.predict_with_spread(features.take(rows))
+            shift, std = self.correction.predict_with_std(features.take(rows))
             values[rows] += shift
-            spreads[rows] = np.hypot(spreads[rows], spread)
-        return values, spreads
+            stds[rows] = np.hypot(stds[rows], std)
+        return values, stds
 
     def state(self) -> ModelState:
         """Both parts' states."""
         parts = {"base": self.base.state()}
         if self.correction is not None:
             parts["correction"] = self.correction.state()
-        return ModelState(form=self.form.name, parts=parts)
+        return ModelState(form=self.estimator.name, parts=parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferForm:
+class TransferEstimator:
     """Fits a :class:`FittedTransfer`; without unquantized samples enough, the base sees all."""
 
-    base: Form
+    base: Estimator
     min_samples: int = 8
 
     @property
@@ -85,35 +85,35 @@ class TransferForm:
         """Named after its base."""
         return f"{self.base.name}+correction"
 
-    def fit(self, features: Features, target: Readings, seed: int) -> Fitted:
+    def fit(self, features: Features, target: Readings, seed: int) -> FittedModel:
         """Fits the base to the unquantized rows and the correction to what it leaves of the others."""
         quantized = quantized_rows(features)
         plain_rows, quantized_at = np.flatnonzero(~quantized), np.flatnonzero(quantized)
         if len(plain_rows) < self.base.min_samples:
             base = self.base.fit(features, target, seed)
-            return FittedTransfer(form=self, base=base, correction=None, left_out=base.left_out)
+            return FittedTransfer(estimator=self, base=base, correction=None, loo=base.loo)
         base = self.base.fit(features.take(plain_rows), target.take(plain_rows), seed)
-        residuals, spread = np.zeros(len(target)), np.zeros(len(target))
-        residuals[plain_rows], spread[plain_rows] = base.left_out.residuals, base.left_out.spread
-        correction: Fitted | None = None
+        residuals, std = np.zeros(len(target)), np.zeros(len(target))
+        residuals[plain_rows], std[plain_rows] = base.loo.residuals, base.loo.std
+        correction: FittedModel | None = None
         if len(quantized_at):
             held = features.take(quantized_at)
             residuals[quantized_at] = target.values[quantized_at] - base.predict(held)
-            spread[quantized_at] = base.spread(held)
+            std[quantized_at] = base.std(held)
             if len(quantized_at) >= _MIN_QUANTIZED:
                 left = target.take(quantized_at).replaced(residuals[quantized_at])
                 correction = _CORRECTION.fit(held, left, seed)
-                residuals[quantized_at] = correction.left_out.residuals
-                spread[quantized_at] = np.hypot(spread[quantized_at], correction.left_out.spread)
-        left_out = LeftOut(residuals=residuals, spread=spread)
-        return FittedTransfer(form=self, base=base, correction=correction, left_out=left_out)
+                residuals[quantized_at] = correction.loo.residuals
+                std[quantized_at] = np.hypot(std[quantized_at], correction.loo.std)
+        left_out = LooResiduals(residuals=residuals, std=std)
+        return FittedTransfer(estimator=self, base=base, correction=correction, loo=left_out)
 
-    def restore(self, state: ModelState) -> Fitted:
+    def restore(self, state: ModelState) -> FittedModel:
         """Both parts of a saved state."""
         correction = state.parts.get("correction")
         return FittedTransfer(
-            form=self,
+            estimator=self,
             base=self.base.restore(state.parts["base"]),
             correction=_CORRECTION.restore(correction) if correction is not None else None,
-            left_out=LeftOut.forgotten(),
+            loo=LooResiduals.forgotten(),
         )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Tables = Annotated[
     list[Path], typer.Option("--table", help="A measurement table (.csv or .csv.gz); give it again for more.")
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, each with its own split.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Write one JSON row a run to this file.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds, each with its own split.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write one JSON row per run to this file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")]
 
 _CALIBRATION_COLUMNS = (
@@ -49,8 +49,8 @@ def calibration(
 
     A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
     samples chosen from, the others alone. A target is never its own source, and sources of other
-    spaces than its own do not serve it. Where a table has fewer rows than samples asked for, all
-    are used and the row says how many. The table shows medians over the seeds.
+    spaces than its own are not used. If a table has fewer rows than samples asked for, all are
+    used and the row says how many. The table shows medians over the seeds.
     """
     from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
@@ -68,8 +68,10 @@ def calibration(
     if as_json:
         print_json(done)
         return
-    stated = _with_used(done, "samples", "samples_used", ("space", "target", "samples"))
-    _print_medians("Calibration, medians over the seeds", stated, ("space", "target", "samples"), _CALIBRATION_COLUMNS)
+    labelled = _with_used(done, "samples", "samples_used", ("space", "target", "samples"))
+    _print_medians(
+        "Calibration, medians over the seeds", labelled, ("space", "target", "samples"), _CALIBRATION_COLUMNS
+    )
     print_lines(*_worst_lines(done))
 
 
@@ -82,7 +84,7 @@ def ablation(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Calibrate with each part left out in turn: base, residual, sources, physical features, active choice.
+    """Calibrate with one part left out at a time: base, residual process, sources, physical features, active choice.
 
     The table shows means over the targets of medians over the seeds.
     """
@@ -145,8 +147,8 @@ def accuracy(
         return
     columns = ("kendall_tau", "spearman", "r2", "rmse", "top10_kendall_tau", "coverage_90_pct", "seconds")
     keys = ("space", "task", "train_size")
-    stated = _with_used(done, "train_size", "train_rows", keys)
-    _print_medians("Accuracy, medians over the seeds", stated, keys, columns)
+    labelled = _with_used(done, "train_size", "train_rows", keys)
+    _print_medians("Accuracy, medians over the seeds", labelled, keys, columns)
 
 
 def models(
@@ -160,8 +162,8 @@ def models(
 ) -> None:
     """Compare models by their error against the number of samples: trees, Gaussian process, ridge, and the chosen.
 
-    A seeded split holds out 40 % of the rows; samples are drawn at random from the others, and no known
-    device takes part. The table shows the median error (MAPE in percent) and Kendall's tau per number of samples.
+    A seeded split holds out 40 % of the rows; samples are drawn at random from the others, and no source
+    devices are used. The table shows the median error (MAPE in percent) and Kendall's tau per number of samples.
     """
     from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
     from predictors.model_benchmark import ModelPlan, ModelRow, run_models  # noqa: PLC0415
@@ -220,7 +222,7 @@ def _counts(text: str, option: str) -> tuple[int, ...]:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], out: Path | None) -> None:
-    """One JSON row a line, where a file is asked for."""
+    """Writes one JSON row per line if a file is given."""
     if out is not None:
         lines = ",\n".join(json.dumps(row) for row in rows)
         write_bytes(out, f"[\n{lines}\n]\n".encode())

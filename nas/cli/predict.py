@@ -20,15 +20,15 @@ def predict(
         str | None, typer.Option("--space", help="The candidates' space. Default: the only one with a predictor.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A file with one candidate a line; '-' reads standard input.")
+        Path | None, typer.Option("--file", help="A file with one candidate per line; '-' reads standard input.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
-    """Predict the median latency of candidates on a device, with the interval that holds it 90 % of the time.
+    """Predict the p50 latency of candidates on a device in ms, with 90 % intervals.
 
     Candidates are canonical strings of the space, such as `hwnas measurements export` writes, or ids that
-    hwnas printed. Without candidates and --file they are read from standard input, one a line. A candidate
-    that lies outside what the predictor was trained on is predicted all the same, and marked.
+    hwnas printed. Without candidates and --file they are read from standard input, one per line. A candidate
+    outside the range of the training samples is still predicted, and marked.
     """
     from nas.workflows.predicting import predict_latencies  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -75,11 +75,11 @@ def predict(
             for one, genotype in zip(answer.candidates, answer.genotypes, strict=True)
         ],
     )
-    # Calibrations alone note where their samples came from; they choose them.
+    # Only calibrations choose their samples; they record the request.
     chosen = ", which were chosen to differ and are harder" if "request" in metrics.get("provenance", {}) else ""
     print_lines(
         f"predictor {answer.predictor.id[:12]} of {answer.predictor.created_at:%Y-%m-%d %H:%M}:"
-        f" {metrics['n']} measurements; stated error on new networks {answer.expected_mape_pct:.1f} %,"
+        f" {metrics['n']} measurements; expected error on new networks {answer.expected_mape_pct:.1f} %,"
         f" cross-validated error on the measured ones{chosen}, {metrics['mape_pct']:.1f} %."
     )
     if answer.stale:

@@ -1,4 +1,4 @@
-"""What fitted predictors are worth, in lines to read."""
+"""A readable report of fitted predictors."""
 
 from nas.workflows.fitting import FittedPredictors
 
@@ -9,9 +9,9 @@ def report_lines(device: str, fitted: FittedPredictors) -> list[str]:
     return [
         f"latency on {device} ({fitted.latency.choice.form}, {latency.n} measurements, held out by cross-validation): "
         f"error {latency.mape_pct:.1f} %, Spearman {latency.spearman:.3f}, "
-        f"{latency.coverage_90_pct:.0f} % inside the 90 % interval; "
+        f"{latency.coverage_90_pct:.0f} % of them inside their 90 % interval; "
         f"the device itself repeats within {fitted.latency.repeatability:.1%}",
         f"accuracy ({fitted.accuracy.choice.form}, {accuracy.n} evaluations, held out by cross-validation): "
         f"error {accuracy.rmse * 100:.2f} points, Spearman {accuracy.spearman:.3f}, "
-        f"{accuracy.coverage_90_pct:.0f} % inside the 90 % interval",
+        f"{accuracy.coverage_90_pct:.0f} % of them inside their 90 % interval",
     ]

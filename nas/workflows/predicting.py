@@ -52,7 +52,7 @@ class LatencyAnswer:
     predictor: StoredPredictor
     space: SearchSpace
     expected_mape_pct: float
-    """The error stated for new networks."""
+    """Expected error on new networks, in percent."""
     stale: bool
     """Whether the device has changed (its runtime, its processor) or drifted since the measurements."""
     genotypes: IntArray

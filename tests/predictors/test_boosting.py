@@ -1,7 +1,7 @@
 import numpy as np
 
-from predictors.additive import AdditiveForm
-from predictors.boosting import BoostingForm, TreeSettings, train
+from predictors.additive import AdditiveEstimator
+from predictors.boosting import BoostingEstimator, TreeSettings, train
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor, latency_models
 from predictors.regression import Readings
@@ -32,8 +32,8 @@ def test_predictions_never_fall_along_increasing_columns():
 
 def test_what_monotone_trees_add_never_falls_with_the_work():
     genotypes, latency_ms = _samples(120, 0)
-    features = FeatureExtractor(SPACE).of(genotypes)
-    form = BoostingForm(name="trees", base=AdditiveForm(), trees=TreeSettings(), monotone=True)
+    features = FeatureExtractor(SPACE).encode(genotypes)
+    form = BoostingEstimator(name="trees", base=AdditiveEstimator(), trees=TreeSettings(), monotone=True)
     fitted = form.fit(features, Readings.exact(np.log(latency_ms)), 0)
     first = features.encoding.shape[1]
     start = fitted.base.predict(features)

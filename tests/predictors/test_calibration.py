@@ -40,7 +40,7 @@ def sources():
 
 
 def test_the_smallest_and_largest_come_first_and_nothing_twice():
-    features = FeatureExtractor(SPACE).of(POPULATION)
+    features = FeatureExtractor(SPACE).encode(POPULATION)
     chosen = choose_samples(features, 30, seed=1)
     size = network_size(features)
     assert {int(chosen[0]), int(chosen[1])} == {int(size.argmin()), int(size.argmax())}
@@ -50,7 +50,7 @@ def test_the_smallest_and_largest_come_first_and_nothing_twice():
 
 
 def test_no_more_are_chosen_than_there_are():
-    features = FeatureExtractor(SPACE).of(POPULATION[:8])
+    features = FeatureExtractor(SPACE).encode(POPULATION[:8])
     assert sorted(choose_samples(features, 20, seed=1).tolist()) == list(range(8))
 
 

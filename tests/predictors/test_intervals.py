@@ -5,8 +5,8 @@ from predictors.boosting import TreeSettings
 from predictors.features import Features
 from predictors.intervals import conformal_quantile, held_out_coverage_pct, true_value_quantile
 from predictors.metrics import typical_error
-from predictors.regression import LeftOut, Readings
-from predictors.ridge import RidgeForm
+from predictors.regression import LooResiduals, Readings
+from predictors.ridge import RidgeEstimator
 from predictors.selection import CrossValidation, select
 
 
@@ -39,11 +39,11 @@ def _features(columns):
 
 
 def _conformal(left_out):
-    return conformal_quantile(left_out.residuals / left_out.spread)
+    return conformal_quantile(left_out.residuals / left_out.std)
 
 
 def _twice_the_typical(left_out):
-    return 2.0 * typical_error(left_out.residuals / left_out.spread)
+    return 2.0 * typical_error(left_out.residuals / left_out.std)
 
 
 def _held_out_and_true_coverage(law, quantile, seeds=60, count=24):
@@ -54,9 +54,11 @@ def _held_out_and_true_coverage(law, quantile, seeds=60, count=24):
         x = rng.standard_normal((count + 300, 4))
         y = x @ np.array([1.0, 0.5, -0.5, 0.2]) + LAWS[law](x, rng)
         validation = CrossValidation(_features(x[:count]), Readings.exact(y[:count]), seed)
-        found = select([RidgeForm()], TreeSettings(), validation, losses=lambda a, b: np.abs(a - b), error_unit="error")
+        found = select(
+            [RidgeEstimator()], TreeSettings(), validation, losses=lambda a, b: np.abs(a - b), error_unit="error"
+        )
         estimated.append(held_out_coverage_pct(found.folds, quantile))
-        left_out = LeftOut(residuals=y[:count] - found.out_of_fold, spread=found.out_of_fold_spread)
+        left_out = LooResiduals(residuals=y[:count] - found.out_of_fold, std=found.out_of_fold_std)
         errors = np.abs(y[count:] - found.fitted.predict(_features(x[count:])))
         true.append(np.mean(errors <= quantile(left_out)) * 100)
     return np.array(estimated), np.array(true)
@@ -80,7 +82,9 @@ def test_an_interval_is_never_narrower_than_the_least():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((24, 4))
     validation = CrossValidation(_features(x), Readings.exact(x[:, 0] + law(x, rng)), 0)
-    found = select([RidgeForm()], TreeSettings(), validation, losses=lambda a, b: np.abs(a - b), error_unit="error")
+    found = select(
+        [RidgeEstimator()], TreeSettings(), validation, losses=lambda a, b: np.abs(a - b), error_unit="error"
+    )
     assert held_out_coverage_pct(found.folds, lambda _: 0.0) == 0
     assert held_out_coverage_pct(found.folds, lambda _: 0.0, least=10.0) == 100
 

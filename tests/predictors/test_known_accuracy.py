@@ -36,7 +36,7 @@ def quantized_forms(architectures):
 
 @pytest.fixture(scope="module")
 def base(architectures):
-    """Fitted to other architectures than are known."""
+    """FittedModel to other architectures than are known."""
     rows = np.concatenate([architectures[40:], quantized_forms(architectures[40:])])
     return AccuracyPredictor.fit(SPACE, rows, true_accuracy(rows), seed=0)
 

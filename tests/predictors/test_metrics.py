@@ -42,12 +42,12 @@ def test_the_oracle_knows_the_narrowest_interval():
 def test_limits_are_answered_by_the_slowest_network_that_surely_keeps_them():
     truth = np.linspace(1.0, 2.0, 101)
     sure = Prediction(value=truth, low=truth * 0.99, high=truth * 1.01)
-    assert LimitAnswers.of(truth, sure).held_pct == 100
-    assert 0 < LimitAnswers.of(truth, sure).unused_pct < 2
+    assert LimitAnswers.compute(truth, sure).held_pct == 100
+    assert 0 < LimitAnswers.compute(truth, sure).unused_pct < 2
     reckless = Prediction(value=truth * 0.9, low=truth * 0.85, high=truth * 0.9)
-    assert LimitAnswers.of(truth, reckless).held_pct < 10
+    assert LimitAnswers.compute(truth, reckless).held_pct < 10
     useless = Prediction(value=truth, low=truth * 0.1, high=truth * 10)
-    assert LimitAnswers.of(truth, useless) == LimitAnswers(held_pct=100.0, unused_pct=100.0)
+    assert LimitAnswers.compute(truth, useless) == LimitAnswers(held_pct=100.0, unused_pct=100.0)
 
 
 def test_top_tenth_is_ranked_alone():

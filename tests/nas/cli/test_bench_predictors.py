@@ -113,3 +113,30 @@ def test_a_string_that_does_not_parse_names_its_file_and_row(table, tmp_path):
     ):
         with pytest.raises(TableError, match=r"bad\.csv: row 1: "):
             _run(command, "--table", bad, *options)
+
+
+def test_models_prints_a_table_and_writes_rows(table, tmp_path):
+    out = tmp_path / "rows.json"
+    arguments = (
+        "--table",
+        table,
+        "--devices",
+        "a",
+        "--tasks",
+        "top1",
+        "--samples",
+        "10,900",
+        "--seeds",
+        1,
+        "--out",
+        out,
+    )
+    result = _run(bench_predictors.models, *arguments)
+    assert result.exit_code == 0
+    assert "Kendall's tau" in result.stdout
+    assert "chosen" in result.stdout
+    rows = json.loads(out.read_text())
+    assert {(row["quantity"], row["samples"]) for row in rows} == {("latency", 10), ("accuracy", 10)}
+    assert {"trees", "gaussian_process", "ridge", "chosen"} <= {row["model"] for row in rows}
+    with pytest.raises(UsageError, match="at least one device or task"):
+        _run(bench_predictors.models, "--table", table)

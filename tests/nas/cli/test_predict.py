@@ -72,7 +72,7 @@ def test_the_table_names_the_revision(hwnas):
     assert "90 % interval" in out
     with open_workspace(Home(hwnas.home)) as workspace:
         _, predictor = put_latency_predictor(workspace.home, workspace.store, DEVICE)
-    assert f"20 measurements; stated error on new networks {predictor.expected_mape_pct:.1f} %, cross-valid" in out
+    assert f"20 measurements; expected error on new networks {predictor.expected_mape_pct:.1f} %, cross-valid" in out
     assert f"which were chosen to differ and are harder, {predictor.held_out.mape_pct:.1f} %." in out
 
 
