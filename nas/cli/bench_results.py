@@ -77,12 +77,14 @@ def limits(
     as_json: Json = False,
 ) -> None:
     """Search with random limits, measure every member again, and count the limits that hold."""
+    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
     from nas.measuring.context import SearchContext  # noqa: PLC0415
     from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
     from nas.workflows.limits_benchmark import benchmark_limits  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
-    with open_workspace() as workspace, TerminalProgress() as progress:
+    with open_workspace() as workspace, TerminalProgress() as terminal, holding_searches(workspace.store) as held:
+        progress = CancellableProgress(terminal, held)
         chosen, profile = workspace.supernet(supernet), workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
             context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
