@@ -8,7 +8,7 @@ base predictor says only what the policy changes (APQ, Wang et al., CVPR 2020).
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,11 @@ class BasePredictor(Protocol):
     def predict(self, genotypes: IntArray) -> Prediction:
         """Fractions with 90 % intervals, each of shape ``(n,)``."""
         ...
+
+
+@runtime_checkable
+class CrossValidatedPredictor(BasePredictor, Protocol):
+    """A base predictor that can say what it would have predicted without having seen a sample."""
 
     def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
         """What policies change in accuracy, shape ``(n,)``, by models that had not seen the candidates."""
@@ -68,7 +73,7 @@ class KnownAccuracyPredictor:
         self._half_width: float | None = None
         rows = known.genotypes[(known.genotypes[:, known.space.policy_columns] > 0).any(axis=1)]
         rows = rows[np.isfinite(known.of_architecture(rows))]
-        if len(rows) >= _MIN_PAIRS:
+        if len(rows) >= _MIN_PAIRS and isinstance(base, CrossValidatedPredictor):
             # The base was fitted to these rows: its own errors on them would be too small.
             change = base.cross_validated_change(rows)
             self._half_width = conformal_quantile(known.of(rows) - known.of_architecture(rows) - change)

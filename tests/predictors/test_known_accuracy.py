@@ -84,6 +84,19 @@ def test_joining_keeps_what_is_known_first(architectures):
     assert np.array_equal(joined.of_architecture(architectures[:1]), [0.1])
 
 
+class _PredictsOnly:
+    """A base that cannot leave out what it was fitted to."""
+
+    def __init__(self, base):
+        self.predict = base.predict
+
+
+def test_a_base_without_left_out_predictions_keeps_its_own_interval_widths(base, known, architectures):
+    asked = quantized_forms(architectures[10:30])
+    answer, own = KnownAccuracyPredictor(_PredictsOnly(base), known).predict(asked), base.predict(asked)
+    assert np.allclose(answer.high - answer.low, own.high - own.low)
+
+
 def test_nothing_known_is_a_base_predictor(base, architectures):
     nothing = KnownAccuracies(space=SPACE, genotypes=architectures[:0], accuracy=np.empty(0))
     answer = KnownAccuracyPredictor(base, nothing).predict(architectures)
