@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw_profiles.profile import DeviceProfile
+from hw_profiles.sizes import predicted_weight_bytes
 from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraints, Objectives, columns
 from nas.search.metric_predictors import Predictor
 from nas.search.outcome import Outcome
@@ -21,7 +23,7 @@ from predictors.errors import UnfitDataError
 from predictors.known_accuracy import KnownAccuracies
 from predictors.prediction import Prediction
 from search_spaces.errors import UsageError
-from search_spaces.facts import CostFacts, FloatArray
+from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
 
@@ -136,10 +138,10 @@ def nearest_message(constraints: Constraints, values: Mapping[str, FloatArray], 
     )
 
 
-def provably_infeasible(space: SearchSpace, constraints: Constraints) -> str | None:
-    """Why no network of the space can keep the constraints, from cost facts alone; None where that is not proved.
+def provably_infeasible(space: SearchSpace, constraints: Constraints, profile: DeviceProfile) -> str | None:
+    """Why no network of the space can keep the constraints, from cost facts alone; None if that is not proved.
 
-    A deployed file holds its weights at least, and the smallest network in the smallest precision has the fewest.
+    A deployed file holds at least its weights, in the precision that the device's runtime stores.
     """
     limit = constraints.as_limits().get("max_size_bytes")
     if limit is None:
@@ -149,7 +151,7 @@ def provably_infeasible(space: SearchSpace, constraints: Constraints) -> str | N
         corners += [
             space.with_policy(space.smallest(), choice) for choice in space.genes[int(space.policy_columns[0])].choices
         ]
-    least = float(CostFacts(space).column("weight_bytes", np.stack(corners)).min())
+    least = float(predicted_weight_bytes(space, np.stack(corners), profile).min())
     if least <= limit:
         return None
     return (

@@ -79,7 +79,7 @@ def search_front(
         InfeasibleError: where no network keeps the limits.
         NasError: where nothing could be evaluated or verified.
     """
-    impossible = provably_infeasible(context.space, request.constraints)
+    impossible = provably_infeasible(context.space, request.constraints, context.profile)
     if impossible is not None:
         raise InfeasibleError(impossible)
     store, lease = context.store, context.lease

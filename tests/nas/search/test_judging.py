@@ -1,8 +1,11 @@
 """Limits with their margins, and what cost facts prove before anything is evaluated."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from hw_profiles.detect import resolve_profile
 from nas.metrics import Constraints, Objectives
 from nas.search.judging import (
     Evaluated,
@@ -22,12 +25,19 @@ from search_spaces.registry import get_space
 SPACE = get_space("mobilenet_v3:tiny")
 
 
-def test_a_size_below_the_smallest_weights_is_refused_with_the_nearest():
-    least = CostFacts(SPACE).column("weight_bytes", SPACE.with_policy(SPACE.smallest(), "int8")[None])[0]
-    message = provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least - 1}))
+@pytest.mark.parametrize("stored_bits", [8, 32])
+def test_a_size_below_the_smallest_weights_is_refused_with_the_nearest(stored_bits):
+    """A runtime that stores int8 units as float32 has larger files, and its limit lies higher."""
+    profile = dataclasses.replace(resolve_profile("local-cpu/onnxruntime"), weight_bits={"int8": stored_bits})
+    smallest = SPACE.with_policy(SPACE.smallest(), "int8")[None]
+    facts = CostFacts(SPACE)
+    least = (
+        facts.column("weight_bytes", smallest)[0] if stored_bits == 8 else 4 * facts.column("parameters", smallest)[0]
+    )
+    message = provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least - 1}), profile)
     assert f"{least:.0f} bytes" in message
-    assert provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least})) is None
-    assert provably_infeasible(SPACE, Constraints.from_limits({"max_latency_p95_ms": 1e-6})) is None
+    assert provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least}), profile) is None
+    assert provably_infeasible(SPACE, Constraints.from_limits({"max_latency_p95_ms": 1e-6}), profile) is None
 
 
 def test_limits_are_compared_with_what_holds_again():
