@@ -67,7 +67,7 @@ def register_commands() -> typer.Typer:
         return app
     app.command("quickstart")(quickstart.quickstart)
     app.add_typer(data.app, name="data")
-    app.command("devices")(devices.devices)
+    app.add_typer(devices.app, name="devices")
     app.command("train")(train.train)
     app.command("measure")(measure.measure)
     app.command("fit")(measure.fit)

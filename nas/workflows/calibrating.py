@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
 from nas.measuring.context import DeviceContext
@@ -179,7 +178,7 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
     Raises:
         UsageError: for any other device; the message lists those that can be measured.
     """
-    here = {profile.id: profile for profile in detect_profiles()}
+    here = workspace.local_profiles()
     if device not in here:
         raise UsageError(
             f"device {device!r} cannot be measured here, and a calibration measures; devices here:"
