@@ -10,8 +10,6 @@ MOST = 6
 
 ALLOWED: dict[str, int] = {
     "nas.fronts.manifest.build_manifest": 10,
-    "nas.store.searches.Searches.open": 8,
-    "nas.supernet.supernet.ElasticBlock.__init__": 7,
     "predictors.calibration.calibrate": 10,
     "predictors.intervals.error_scale": 9,
     "predictors.latency.LatencyPredictor.fit": 8,
