@@ -22,7 +22,16 @@ from predictors.composite import BlendEstimator, ResidualEstimator
 from predictors.errors import RevisionError, UnfitDataError
 from predictors.features import FeatureExtractor, LatencySource
 from predictors.gaussian_process import GaussianProcessEstimator, Term
-from predictors.intervals import Z90, ErrorScale, error_scale, evaluation_rows, held_out_coverage_pct
+from predictors.intervals import (
+    Z90,
+    ErrorScale,
+    KnownSources,
+    PredictedPopulation,
+    SampleErrors,
+    error_scale,
+    evaluation_rows,
+    held_out_coverage_pct,
+)
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Estimator, FittedModel, LooResiduals, Readings
@@ -180,15 +189,19 @@ class LatencyPredictor:
         blended = selected.choice.form == _pool(len(sources))[0].name
         left_out = selected.fitted.loo if blended else out_of_fold
         expected = error_scale(
-            restore_estimator(selected.choice.form, _pool(len(sources)), _TREES),
-            features,
-            around,
-            selected.fitted.std(around),
-            left_out,
-            out_of_fold.residuals,
-            sources if blended else (),
-            (extractor.source_values(canonical), extractor.source_values(reference)),
-            seed,
+            SampleErrors(
+                estimator=restore_estimator(selected.choice.form, _pool(len(sources)), _TREES),
+                features=features,
+                left_out=left_out,
+                out_of_fold=out_of_fold.residuals,
+            ),
+            PredictedPopulation(features=around, std=selected.fitted.std(around)),
+            KnownSources(
+                residuals=tuple(source.residuals for source in sources) if blended else (),
+                sample_logs=extractor.source_values(canonical),
+                population_logs=extractor.source_values(reference),
+            ),
+            seed=seed,
         )
         held_out = _prediction(selected.out_of_fold, expected.quantile * out_of_fold.std, repeatability)
         coverage_pct = held_out_coverage_pct(
