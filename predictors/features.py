@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -42,6 +43,10 @@ class LatencySource(Protocol):
     @property
     def residuals(self) -> FloatArray:
         """Log errors on networks that the model was not fitted to, shape ``(any,)``."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the model into a new folder."""
         ...
 
 
