@@ -43,8 +43,8 @@ def network_size(features: Features) -> FloatArray:
 def choose_samples(features: Features, count: int, *, seed: int, measured: Sequence[int] = ()) -> IntArray:
     """Row numbers of the ``count`` networks to measure next, in order.
 
-    ``measured`` rows are known already; where there are none, the smallest and the largest
-    come first. Fewer rows are returned where fewer are left.
+    ``measured`` rows are known already; if there are none, the smallest and the largest
+    come first. Fewer rows are returned if fewer are left.
     """
     size = network_size(features)
     ends = [int(np.argmin(size)), int(np.argmax(size))]

@@ -125,7 +125,7 @@ class _Scaling:
     def apply(self, values: NDArray[np.floating]) -> FloatArray:
         whole = len(self.columns) == values.shape[1]
         scaled = (values if whole else values[:, self.columns]).astype(np.float64)
-        # In place: a large population's block is made once, not once a step.
+        # In place: a large population's block is allocated once, not once per step.
         scaled -= self.mean
         scaled /= self.scale
         return scaled

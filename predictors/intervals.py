@@ -244,6 +244,6 @@ def _shrunk_ratio(log_ratios: Sequence[float], prior: float) -> float:
 
 
 def evaluation_rows(count: int, most: int, seed: int) -> IntArray:
-    """Seeded row numbers, all where there are few."""
+    """Seeded row numbers; all rows if there are at most ``most``."""
     rows = np.arange(count) if count <= most else np.random.default_rng(seed).choice(count, most, replace=False)
     return np.sort(rows).astype(np.int64)

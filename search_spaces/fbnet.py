@@ -54,12 +54,12 @@ class FbnetSpace(SearchSpace):
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 16 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 16 pixels.
         """
         self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
         if min(self.task.height, self.task.width) < 16:
             raise UnsupportedTaskError(
-                f"fbnet needs images of at least 16 pixels a side; these are {self.task.height}x{self.task.width}."
+                f"fbnet needs images of at least 16 pixels per side; these are {self.task.height}x{self.task.width}."
             )
         small = min(self.task.height, self.task.width) < _SMALL_SIDE_PX
         self.stem_stride = 1 if small else 2

@@ -51,12 +51,12 @@ class MnasnetSpace(SearchSpace):
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 32 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 32 pixels.
         """
         self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
         if min(self.task.height, self.task.width) < _MIN_SIDE_PX:
             raise UnsupportedTaskError(
-                f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels a side;"
+                f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels per side;"
                 f" these are {self.task.height}x{self.task.width}."
             )
         stages: list[_Stage] = []

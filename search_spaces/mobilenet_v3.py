@@ -86,7 +86,7 @@ class MobileNetV3Space(SearchSpace):
         self.name = config.name
         if min(self.task.height, self.task.width) < config.min_side_px:
             raise UnsupportedTaskError(
-                f"{config.name} needs images of at least {config.min_side_px} pixels a side;"
+                f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
                 f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
             )
         self.resolutions = self._resolutions()

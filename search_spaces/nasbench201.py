@@ -81,12 +81,12 @@ class NasBench201Space(SearchSpace):
         """Binds the space to images and classes (published with CIFAR-10's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 4 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 4 pixels.
         """
         self.task = task or ImageTask(channels=3, height=32, width=32, classes=10)
         if min(self.task.height, self.task.width) < 4:
             raise UnsupportedTaskError(
-                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels a side."
+                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels per side."
             )
         self.genes = tuple(Gene(name=f"edge{s}{t}", choices=OPERATIONS) for s, t in EDGES)
         self.units = ("stem", *(gene.name for gene in self.genes), "head")

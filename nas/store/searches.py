@@ -174,7 +174,7 @@ class Searches:
         """Asks the process of a command-line search to stop; one that no process runs is cancelled at once.
 
         Raises:
-            NotStoredError: if there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         now = self._clock()
         with self._database.write() as session:
@@ -198,7 +198,7 @@ class Searches:
         """The search.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(search_id)
         if found is None:
