@@ -57,7 +57,7 @@ class Workspace:
         try:
             return str(json.loads(path.read_text("utf-8"))["data"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} does not say where the data is ({error}); run `hwnas train` again.") from error
+            raise UsageError(f"{path} does not name its data ({error}); run `hwnas train` again.") from error
 
     def supernet(self, wanted: str | None = None, *, space: str | None = None) -> StoredSupernet:
         """The newest supernet, or the one whose id begins with ``wanted``.

@@ -8,18 +8,6 @@ PACKAGES = ("search_spaces", "hw_profiles", "predictors", "nas", "api")
 ROOT = Path(__file__).parent.parent
 MOST = 6
 
-ALLOWED: dict[str, int] = {
-    "nas.fronts.manifest.build_manifest": 10,
-    "nas.networks.layers.InvertedResidual.__init__": 10,
-    "nas.store.searches.Searches.open": 8,
-    "nas.supernet.supernet.ElasticBlock.__init__": 7,
-    "predictors.calibration.calibrate": 10,
-    "predictors.intervals.error_scale": 9,
-    "predictors.latency.LatencyPredictor.fit": 8,
-    "search_spaces.fused_layers.convolution": 9,
-}
-"""Functions that still take more, and how many; entries are only ever removed or lowered."""
-
 
 def public_functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Public module functions and public methods (``__init__`` too) of public classes, by qualified name."""
@@ -56,7 +44,4 @@ def test_public_functions_take_six_parameters_at_most():
         for name, function in public_functions(path)
         if parameters(function) > MOST and not is_command(function)
     }
-    too_many = {name: count for name, count in found.items() if count > ALLOWED.get(name, MOST)}
-    assert not too_many, "bundle what belongs together in a dataclass"
-    lowered = {name: found.get(name, MOST) for name, count in ALLOWED.items() if found.get(name, MOST) < count}
-    assert not lowered, "these take fewer parameters now: lower or remove their entries"
+    assert not found, "bundle what belongs together in a dataclass"

@@ -2,8 +2,8 @@
 
 A method proposes rows of the table and sees only those that it paid for. ``hwnas`` and
 ``linas`` predict all rows and choose among them; Optuna's samplers propose in the whole
-space, and the nearest row that was not tried is evaluated in place of each proposal (and
-is what the sampler is told). ``random`` draws rows uniformly.
+space; each proposal is replaced by the nearest row that has not been tried, which is
+evaluated and reported to the sampler. ``random`` draws rows uniformly.
 """
 
 from collections.abc import Callable, Sequence
