@@ -7,10 +7,17 @@ already in, among random candidates of every size and share of quantized units.
 
 import numpy as np
 
+from nas.search.pareto import hypervolume_gains
 from search_spaces.facts import CostFacts, FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
 _POOL = 2000
+_BETA = 5.0
+"""Of the Beta distribution of exponents: around a half, seldom near 0 or 1."""
+_REFERENCE = 1.6
+"""Where the candidates span 0 to 1; well outside, so that the ends are chosen early."""
+_RANDOM_SHARE = 4
+"""One in so many is random."""
 
 
 def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
@@ -36,19 +43,37 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
     return rows[chosen]
 
 
-def stratified_candidates(space: SearchSpace, candidates: IntArray, count: int, seed: int) -> IntArray:
-    """A start among given distinct genotypes, shape ``(k, genes)``: both ends of the cost and a draw per stratum.
+def promising_candidates(space: SearchSpace, candidates: IntArray, count: int, seed: int) -> IntArray:
+    """A start among given distinct genotypes, shape ``(k, genes)``: what cost facts alone promise, and random ones.
 
-    The cheapest and the most expensive candidate, then one random candidate from each of as many strata of
-    log MACs as are left, by rising cost. Draws, not extremes, fill the middle: predictors learn most
-    from networks like those that they will predict.
+    Before anything is measured, networks with more work and more bytes moved can be expected to be
+    slower, and those with more work and more parameters more accurate. How much each counts depends on
+    device and task, so each choice draws the exponents of both products anew. It is the candidate
+    that adds the most hypervolume to the front of those chosen before, as the drawn products have it. A
+    quarter of the start is random: predictors trained on a front alone cannot tell what lies behind it.
+
+    Returns:
+        ``count`` rows, or all candidates where there are fewer; deterministic in ``seed``.
     """
-    order = np.argsort(CostFacts(space).column("macs", candidates), kind="stable")
-    if count >= len(order) or count < 3:
-        return candidates[order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).astype(np.int64))]]
     rng = np.random.default_rng(seed)
-    drawn = [int(rng.choice(stratum)) for stratum in np.array_split(order[1:-1], count - 2)]
-    return candidates[[int(order[0]), int(order[-1]), *drawn]]
+    guided = min(count, len(candidates)) - count // _RANDOM_SHARE
+    facts = CostFacts(space)
+    names = ("macs", "activation_bytes", "parameters")
+    macs, moved, parameters = (np.log(np.maximum(facts.column(name, candidates), 1.0)) for name in names)
+    reference = np.full(2, _REFERENCE)
+    chosen: list[int] = []
+    for _ in range(guided):
+        slow, able = rng.beta(_BETA, _BETA, size=2)
+        losses = np.stack([slow * macs + (1.0 - slow) * moved, -able * macs - (1.0 - able) * parameters], axis=1)
+        width = losses.max(axis=0) - losses.min(axis=0)
+        losses = (losses - losses.min(axis=0)) / np.where(width > 0, width, 1.0)
+        gains = hypervolume_gains(losses, losses[chosen], reference)
+        gains[chosen] = 0.0
+        if gains.max() > 0:
+            chosen.append(int(gains.argmax()))
+    rest = np.setdiff1d(np.arange(len(candidates)), chosen)
+    drawn = rng.permutation(rest)[: count - len(chosen)]
+    return candidates[np.r_[np.array(chosen, dtype=np.int64), drawn]]
 
 
 def _corners(space: SearchSpace) -> IntArray:

@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.metrics import ACCURACY, LATENCY_P50_MS, Constraints, Objectives
-from nas.search.design import designed_candidates, stratified_candidates
+from nas.search.design import designed_candidates, promising_candidates
 from nas.search.evolution import EvolutionSettings, Scores, evolve, preference
 from nas.search.metric_predictors import MetricPredictors, needed_metrics
 from nas.search.proposal import History, PredictorFits, Proposal, ProposalSettings, Proposer
@@ -174,9 +174,7 @@ class GuidedSampler(BatchSampler):
         """The designed set: corners and a spread between."""
         del study
         if self.settings.candidates is not None:
-            return stratified_candidates(
-                self.space, self.settings.candidates, self.settings.startup, self.settings.seed
-            )
+            return promising_candidates(self.space, self.settings.candidates, self.settings.startup, self.settings.seed)
         return designed_candidates(self.space, self.settings.startup, self.settings.seed)
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> IntArray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hw_profiles.measurement_table import MeasurementTable
 from nas.metrics import Objectives
-from nas.search.design import stratified_candidates
+from nas.search.design import promising_candidates
 from nas.search.generation import Generation
 from nas.search.loop import METHODS, Method, SearchProblem, SearchSettings, run_search
 from nas.search.outcome import Outcome
@@ -172,7 +172,7 @@ def _search(
 ) -> None:
     problem = SearchProblem(
         space=landscape.space,
-        design=stratified_candidates(landscape.space, landscape.genotypes, plan.batch, seed),
+        design=promising_candidates(landscape.space, landscape.genotypes, plan.batch, seed),
         evaluator=landscape,
         fits=default_fits(landscape.space),
     )
