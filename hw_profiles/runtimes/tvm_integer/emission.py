@@ -1,0 +1,129 @@
+"""Writes kernels as TIR statements: loops, vector loads and stores, values that are used more than once.
+
+Kernels for tiny tiles of registers are written directly, not scheduled: what is unrolled,
+held in registers and shuffled is then exactly what is written.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+Expr = Any
+"""A TIR expression; TVM has no type annotations."""
+
+CHANNEL_MULTIPLE = 16
+"""Integer tensors hold their channels padded to a multiple of this, so that vectors need no remainder."""
+
+
+def padded(channels: int) -> int:
+    """Channels that an integer tensor of so many channels holds in memory."""
+    return -(-channels // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
+
+
+class Emitter:
+    """Collects the statements of one kernel over flat buffers."""
+
+    def __init__(self, name: str, *, parallel: bool = False) -> None:
+        """A kernel called ``name``; ``parallel`` spreads its outermost loops over threads."""
+        self._name = name
+        self._parallel = parallel
+        self._parameters: list[Any] = []
+        self._blocks: list[list[Any]] = [[]]
+        self._names = 0
+
+    def parameter(self, name: str, dtype: str, size: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
+        """The next argument of the kernel, a flat buffer."""
+        buffer = tirx.decl_buffer((size,), dtype, name)
+        self._parameters.append(buffer)
+        return buffer
+
+    def scratch(self, dtype: str, size: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
+        """A buffer that lives in the current block."""
+        buffer = tirx.decl_buffer((size,), dtype, self._unique("scratch"))
+        self._blocks[-1].append(tirx.AllocBuffer(buffer))
+        return buffer
+
+    def registers(self, dtype: str, count: int, lanes: int) -> "Registers":
+        """Vectors of the current block that stay in registers."""
+        buffer = tirx.decl_buffer((count * lanes,), dtype, self._unique("registers"), scope="local")
+        self._blocks[-1].append(tirx.AllocBuffer(buffer))
+        return Registers(self, buffer, lanes)
+
+    @contextmanager
+    def loop(self, extent: int) -> Iterator[Expr]:
+        """A loop over ``range(extent)``; a single iteration becomes none."""
+        if extent == 1:
+            yield 0
+            return
+        index = tirx.Var(self._unique("i"), "int32")
+        outermost = len(self._blocks) == 1
+        self._blocks.append([])
+        yield index
+        body = tirx.stmt_seq(*self._blocks.pop())
+        kind = tirx.ForKind.PARALLEL if self._parallel and outermost else tirx.ForKind.SERIAL
+        self._blocks[-1].append(tirx.For(index, 0, extent, kind, body))
+
+    @contextmanager
+    def when(self, condition: Expr) -> Iterator[None]:
+        """Statements that run only where the condition holds."""
+        self._blocks.append([])
+        yield
+        body = tirx.stmt_seq(*self._blocks.pop())
+        self._blocks[-1].append(tirx.IfThenElse(condition, body, None))
+
+    def let(self, value: Expr, dtype: str) -> Expr:
+        """The value, computed once."""
+        name = tirx.Var(self._unique("v"), dtype)
+        self._blocks[-1].append(tirx.Bind(name, value))
+        return name
+
+    def load(self, buffer: Any, index: Expr, lanes: int, stride: int = 1) -> Expr:  # noqa: ANN401, PLR6301
+        """``lanes`` neighbouring elements from ``index`` on."""
+        return tirx.BufferLoad(buffer, [tirx.Ramp(index, stride, lanes) if lanes > 1 else index])
+
+    def store(self, buffer: Any, index: Expr, value: Expr, lanes: int) -> None:  # noqa: ANN401
+        """Writes ``lanes`` neighbouring elements from ``index`` on."""
+        where = tirx.Ramp(index, 1, lanes) if lanes > 1 else index
+        self._blocks[-1].append(tirx.BufferStore(buffer, value, [where]))
+
+    def function(self) -> Any:  # noqa: ANN401 - TVM has no type annotations
+        """The kernel; schedules and fusion leave it as it is."""
+        (block,) = self._blocks
+        function = tirx.PrimFunc(self._parameters, tirx.stmt_seq(*block))
+        return function.with_attrs(
+            {"global_symbol": self._name, "tirx.noalias": True, "tirx.is_scheduled": True, "op_pattern": 8}
+        )
+
+    def _unique(self, stem: str) -> str:
+        self._names += 1
+        return f"{stem}{self._names}"
+
+
+class Registers:
+    """Numbered vectors; all numbers must be known when the kernel is written."""
+
+    def __init__(self, emitter: Emitter, buffer: Any, lanes: int) -> None:  # noqa: ANN401
+        self._emitter = emitter
+        self._buffer = buffer
+        self._lanes = lanes
+
+    def __getitem__(self, number: int) -> Expr:
+        return self._emitter.load(self._buffer, number * self._lanes, self._lanes)
+
+    def __setitem__(self, number: int, value: Expr) -> None:
+        self._emitter.store(self._buffer, number * self._lanes, value, self._lanes)
+
+
+def constant(value: float, dtype: str, lanes: int) -> Expr:
+    """A vector of one constant."""
+    scalar = tirx.const(value, dtype)
+    return tirx.Broadcast(scalar, lanes) if lanes > 1 else scalar
+
+
+def shuffle(vectors: Sequence[Expr], order: Sequence[int] | NDArray[np.int_]) -> Expr:
+    """Elements of the concatenated vectors in another order."""
+    return tirx.Shuffle(list(vectors), [tirx.const(int(index), "int32") for index in order])

@@ -1,0 +1,58 @@
+"""Compiles and runs single kernels, and what they must compute, in numpy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tvm
+
+from hw_profiles.detect import resolve_profile
+from hw_profiles.runtimes.tvm_integer.emission import padded
+from hw_profiles.runtimes.tvm_integer.instructions import GENERIC, Instructions, _CHOICES
+from hw_profiles.runtimes.tvm_runtime import target_of
+
+LOCAL = resolve_profile("local-cpu/tvm")
+RUNNABLE = [choice for needed, choice in _CHOICES if needed <= set(LOCAL.isa)]
+RUNNABLE += [replace(GENERIC, fuses="fma" in LOCAL.isa)]
+"""Every instruction set that this processor can run."""
+
+every_instruction_set = pytest.mark.parametrize("instructions", RUNNABLE, ids=lambda choice: choice.products)
+
+
+def run(function, arguments, output_size, output_dtype="uint8"):
+    """Calls a kernel with arrays and gives its output, flat."""
+    library = tvm.compile(tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")}), target_of(LOCAL))
+    output = tvm.runtime.tensor(np.full(output_size, 77, output_dtype))
+    library["kernel"](*[tvm.runtime.tensor(np.ascontiguousarray(a).ravel()) for a in arguments], output)
+    return output.numpy()
+
+
+def held(values, fill=99):
+    """(height, width, channels) uint8 with its channels padded as in memory; padding holds anything."""
+    whole = np.full((*values.shape[:-1], padded(values.shape[-1])), fill, values.dtype)
+    whole[..., : values.shape[-1]] = values
+    return whole
+
+
+def requantize(sums, scales, clip):
+    """int sums to integers centred at the zero point: what :class:`Clip` says, by numpy."""
+    scaled = sums.astype(np.float32) * scales
+    return np.clip(np.rint(scaled) + clip.zero_point, clip.low, clip.high).astype(np.int64)
+
+
+def convolve(image, weights, zero_point, stride=(1, 1), groups=1):
+    """Sums (h, w, outputs) of a padded image (H, W, inputs) and weights (outputs, inputs / groups, kh, kw)."""
+    outputs, inputs, high, wide = weights.shape
+    centred = image.astype(np.int64) - zero_point
+    height = (image.shape[0] - high) // stride[0] + 1
+    width = (image.shape[1] - wide) // stride[1] + 1
+    sums = np.zeros((height, width, outputs), np.int64)
+    for y in range(height):
+        for x in range(width):
+            window = centred[y * stride[0] : y * stride[0] + high, x * stride[1] : x * stride[1] + wide]
+            for group in range(groups):
+                mine = slice(group * outputs // groups, (group + 1) * outputs // groups)
+                part = window[..., group * inputs : (group + 1) * inputs]
+                sums[y, x, mine] = np.einsum("hwc,ochw->o", part, weights[mine].astype(np.int64))
+    return sums
+
