@@ -139,12 +139,12 @@ class ConvolutionKernel:
         self._epilogue = epilogue
         self._instructions = instructions
 
-    def function(self, name: str, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    def function(self, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
         """The kernel as a function of TIR."""
         shape, lanes = self._shape, self._instructions.lanes
         held = padded(shape.out_channels)
         height, width = shape.out_size
-        emitter = Emitter(name, parallel=parallel)
+        emitter = Emitter(parallel=parallel)
         self._input = emitter.parameter("input", "uint8", shape.height * shape.width * shape.in_stride)
         size = held * shape.kernel[0] * shape.kernel[1] * shape.words * 4
         self._weights = emitter.parameter("weights", "int8", size)

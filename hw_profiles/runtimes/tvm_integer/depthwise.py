@@ -129,12 +129,12 @@ class DepthwiseKernel:
         """Input columns of a strip, with its padding."""
         return (self._strip - 1) * self._shape.stride[1] + self._shape.kernel[1]
 
-    def function(self, name: str, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    def function(self, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
         """The kernel as a function of TIR."""
         shape, lanes = self._shape, self._instructions.lanes
         held = padded(shape.channels)
         height, width = shape.out_size
-        emitter = Emitter(name, parallel=parallel)
+        emitter = Emitter(parallel=parallel)
         self._input = emitter.parameter("input", "uint8", shape.height * shape.width * held)
         taps = shape.kernel[1] * shape.row_groups * shape.rows_together * 4
         self._weights = emitter.parameter("weights", "int8", held * taps)

@@ -15,6 +15,9 @@ from tvm import tirx
 Expr = Any
 """A TIR expression; TVM has no type annotations."""
 
+_OPAQUE = 8
+"""TVM's number for functions that it must not fuse with others."""
+
 CHANNEL_MULTIPLE = 16
 """Integer tensors hold their channels padded to a multiple of this, so that vectors need no remainder."""
 
@@ -27,17 +30,16 @@ def padded(channels: int) -> int:
 class Emitter:
     """Collects the statements of one kernel over flat buffers."""
 
-    def __init__(self, name: str, *, parallel: bool = False) -> None:
-        """A kernel called ``name``; ``parallel`` spreads its outermost loops over threads."""
-        self._name = name
+    def __init__(self, *, parallel: bool = False) -> None:
+        """An empty kernel; ``parallel`` spreads its outermost loops over threads."""
         self._parallel = parallel
         self._parameters: list[Any] = []
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
 
-    def parameter(self, name: str, dtype: str, size: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        """The next argument of the kernel, a flat buffer."""
-        buffer = tirx.decl_buffer((size,), dtype, name)
+    def parameter(self, name: str, dtype: str, *shape: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
+        """The next argument of the kernel, a compact buffer that is indexed as a flat one."""
+        buffer = tirx.decl_buffer(shape, dtype, name)
         self._parameters.append(buffer)
         return buffer
 
@@ -83,19 +85,22 @@ class Emitter:
 
     def load(self, buffer: Any, index: Expr, lanes: int, stride: int = 1) -> Expr:  # noqa: ANN401, PLR6301
         """``lanes`` neighbouring elements from ``index`` on."""
-        return tirx.BufferLoad(buffer, [tirx.Ramp(index, stride, lanes) if lanes > 1 else index])
+        return tirx.BufferLoad(buffer, _flat(buffer, index, lanes, stride))
 
     def store(self, buffer: Any, index: Expr, value: Expr, lanes: int) -> None:  # noqa: ANN401
         """Writes ``lanes`` neighbouring elements from ``index`` on."""
-        where = tirx.Ramp(index, 1, lanes) if lanes > 1 else index
-        self._blocks[-1].append(tirx.BufferStore(buffer, value, [where]))
+        self.store_strided(buffer, index, value, lanes, 1)
+
+    def store_strided(self, buffer: Any, index: Expr, value: Expr, lanes: int, stride: int) -> None:  # noqa: ANN401
+        """Writes ``lanes`` elements ``stride`` apart."""
+        self._blocks[-1].append(tirx.BufferStore(buffer, value, _flat(buffer, index, lanes, stride)))
 
     def function(self) -> Any:  # noqa: ANN401 - TVM has no type annotations
         """The kernel; schedules and fusion leave it as it is."""
         (block,) = self._blocks
         function = tirx.PrimFunc(self._parameters, tirx.stmt_seq(*block))
         return function.with_attrs(
-            {"global_symbol": self._name, "tirx.noalias": True, "tirx.is_scheduled": True, "op_pattern": 8}
+            {"tirx.noalias": True, "tirx.is_scheduled": True, "op_pattern": _OPAQUE}
         )
 
     def _unique(self, stem: str) -> str:
@@ -116,6 +121,12 @@ class Registers:
 
     def __setitem__(self, number: int, value: Expr) -> None:
         self._emitter.store(self._buffer, number * self._lanes, value, self._lanes)
+
+
+def _flat(buffer: Any, index: Expr, lanes: int, stride: int) -> list[Expr]:  # noqa: ANN401
+    """Indices of a compact buffer that reach its elements as those of a flat one."""
+    last = tirx.Ramp(index, stride, lanes) if lanes > 1 else index
+    return [*([0] * (len(buffer.shape) - 1)), last]
 
 
 def constant(value: float, dtype: str, lanes: int) -> Expr:
