@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 3
+RECIPE: Final = 4
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -36,6 +36,7 @@ _LLVM_FEATURES: Final = {
     "avx512dq": "avx512dq",
     "avx512vl": "avx512vl",
     "avx512_vnni": "avx512vnni",
+    "avx_vnni": "avxvnni",
     "asimd": "neon",
     "asimdhp": "fullfp16",
     "asimddp": "dotprod",
@@ -85,9 +86,11 @@ class TvmRuntime:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
         return f"{version('apache-tvm')}+recipe{RECIPE}"
 
-    def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:  # noqa: ARG002 - the same on all
-        """TVM imports a QDQ graph as dequantize and float kernels: int8 is rounded to, not computed in."""
-        return {"fp32": "native", "int8": "emulated"}
+    def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
+        """int8 is native where integer kernels were seen to be faster than float ones on this processor."""
+        from hw_profiles.runtimes.tvm_integer.probe import local_int8_execution
+
+        return {"fp32": "native", "int8": local_int8_execution(isa, self.version)}
 
     def prepare(self) -> None:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
@@ -97,6 +100,7 @@ class TvmRuntime:
             "tvm.relax.frontend.onnx",
             "tvm.relax.frontend.torch",
             "hw_profiles.runtimes.tvm_constants",
+            "hw_profiles.runtimes.tvm_integer.module",
             "hw_profiles.runtimes.tvm_schedules",
         ):
             import_module(name)
@@ -113,7 +117,7 @@ class TvmRuntime:
         unfinished = artifact.with_name(f"{files.name}.{self.name}.part{self.artifact_suffix}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            executable = _build(_import(files), profile)
+            executable = _build(_import(files, profile), profile)
             executable.export_library(str(unfinished), cc=compiler)
             unfinished.replace(artifact)
         except Exception as error:  # its errors have no common root
@@ -131,12 +135,17 @@ class TvmRuntime:
             raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
 
 
-def _import(files: NetworkFiles) -> "tvm.IRModule":
+def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     if files.quantized:
         import onnx
         from tvm.relax.frontend.onnx import from_onnx
 
-        return from_onnx(onnx.load(files.onnx), keep_params_in_input=False)
+        from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
+        from hw_profiles.runtimes.tvm_integer.module import integer_module
+
+        model = onnx.load(files.onnx)
+        module = integer_module(model, instructions_of(profile), threads=profile.threads)
+        return from_onnx(model, keep_params_in_input=False) if module is None else module
     import torch
     from tvm.relax.frontend.torch import from_exported_program
 

@@ -88,7 +88,7 @@ class _Builder:
                 self._emit(step, number)
             outputs = [self._floats[entry.name] for entry in graph.output]
             self._block.emit_func_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
-        return without_inverse_transposes(relax.transform.InlinePrivateFunctions()(self._block.get()))
+        return relax.transform.InlinePrivateFunctions()(self._block.get())
 
     def _find_padded_inputs(self) -> None:
         readers: dict[str, list[IntegerOperator]] = {}
