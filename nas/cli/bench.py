@@ -3,6 +3,7 @@
 import typer
 
 from nas.cli.bench_device import device
+from nas.cli.bench_kernels import kernels
 from nas.cli.bench_predictors import ablation, accuracy, calibration
 
 app = typer.Typer(
@@ -13,3 +14,4 @@ app.command("calibration")(calibration)
 app.command("accuracy")(accuracy)
 app.command("ablation")(ablation)
 app.command("device")(device)
+app.command("kernels")(kernels)

@@ -58,6 +58,11 @@ class ChannelConstants:
     biases: NDArray[np.int32]
     scales: NDArray[np.float32]
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.float32]]:
+        """Weights, biases, scales: a kernel's operands after its input."""
+        return self.weights, self.biases, self.scales
+
 
 def channel_groups(channels: int, instructions: Instructions) -> list[tuple[int, int, int]]:
     """``(first channel, vectors, repeats)``: whole groups of four vectors, then what is left.
@@ -139,27 +144,25 @@ class ConvolutionKernel:
         self._epilogue = epilogue
         self._instructions = instructions
 
-    def function(self, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        """The kernel as a function of TIR."""
+    def emit(self, emitter: Emitter) -> None:
+        """Adds the kernel's statements."""
         shape, lanes = self._shape, self._instructions.lanes
         held = padded(shape.out_channels)
         height, width = shape.out_size
-        emitter = Emitter(parallel=parallel)
-        self._input = emitter.parameter("input", "uint8", shape.height * shape.width * shape.in_stride)
+        self._input = emitter.operand("input", "uint8", shape.height * shape.width * shape.in_stride)
         size = held * shape.kernel[0] * shape.kernel[1] * shape.words * 4
-        self._weights = emitter.parameter("weights", "int8", size)
-        self._biases = emitter.parameter("biases", "int32", held)
-        self._scales = emitter.parameter("scales", "float32", held)
+        self._weights = emitter.operand("weights", "int8", size)
+        self._biases = emitter.operand("biases", "int32", held)
+        self._scales = emitter.operand("scales", "float32", held)
         residual = self._epilogue.residual is not None
-        self._other = emitter.parameter("other", "uint8", height * width * held) if residual else None
-        self._output = emitter.parameter("output", "uint8", height * width * held)
+        self._other = emitter.operand("other", "uint8", height * width * held) if residual else None
+        self._output = emitter.operand("output", "uint8", height * width * held)
         for first, vectors, repeats in channel_groups(held, self._instructions):
             rows = max(1, min(self._instructions.accumulators // vectors, _MAX_ROWS))
             with emitter.loop(repeats) as group:
                 channel = first + group * (vectors * lanes)
                 for tile in self._tiles(emitter, rows, channel, vectors):
                     self._emit_tile(emitter, tile)
-        return emitter.function()
 
     def _tiles(self, emitter: Emitter, rows: int, channel: Expr, vectors: int) -> Iterator[_Tile]:
         shape = self._shape

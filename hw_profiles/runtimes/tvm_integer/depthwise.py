@@ -129,18 +129,17 @@ class DepthwiseKernel:
         """Input columns of a strip, with its padding."""
         return (self._strip - 1) * self._shape.stride[1] + self._shape.kernel[1]
 
-    def function(self, *, parallel: bool = False) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        """The kernel as a function of TIR."""
+    def emit(self, emitter: Emitter) -> None:
+        """Adds the kernel's statements."""
         shape, lanes = self._shape, self._instructions.lanes
         held = padded(shape.channels)
         height, width = shape.out_size
-        emitter = Emitter(parallel=parallel)
-        self._input = emitter.parameter("input", "uint8", shape.height * shape.width * held)
+        self._input = emitter.operand("input", "uint8", shape.height * shape.width * held)
         taps = shape.kernel[1] * shape.row_groups * shape.rows_together * 4
-        self._weights = emitter.parameter("weights", "int8", held * taps)
-        self._biases = emitter.parameter("biases", "int32", held)
-        self._scales = emitter.parameter("scales", "float32", held)
-        self._output = emitter.parameter("output", "uint8", height * width * held)
+        self._weights = emitter.operand("weights", "int8", held * taps)
+        self._biases = emitter.operand("biases", "int32", held)
+        self._scales = emitter.operand("scales", "float32", held)
+        self._output = emitter.operand("output", "uint8", height * width * held)
         together = shape.rows_together
         for first, vectors, repeats in channel_groups(held, self._instructions):
             with emitter.loop(repeats) as number:
@@ -153,7 +152,6 @@ class DepthwiseKernel:
                     if blocks * rows:
                         with emitter.loop(blocks) as block:
                             self._emit_rows(emitter, group, start + block * together, rows)
-        return emitter.function()
 
     def _emit_rows(self, emitter: Emitter, group: _Group, y: Expr, rows: int) -> None:
         width = self._shape.out_size[1]

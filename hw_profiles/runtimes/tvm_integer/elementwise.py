@@ -40,23 +40,21 @@ def _float_shape(shape: ImageShape, *, channels_first: bool) -> tuple[int, ...]:
     return (1, shape.channels, *sides) if channels_first else (1, *sides, shape.channels)
 
 
-def quantize_kernel(
-    shape: ImageShape, after: Quantization, instructions: Instructions, *, channels_first: bool = False
-) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def emit_quantize(emitter: Emitter, shape: ImageShape, after: Quantization, instructions: Instructions, *, channels_first: bool = False
+) -> None:
     """float32 (height, width, channels) to uint8 with padded channels, by division as ONNX says.
 
     With ``channels_first``, the input is (channels, height, width).
     """
-    emitter = Emitter()
-    source = emitter.parameter("input", "float32", *_float_shape(shape, channels_first=channels_first))
-    output = emitter.parameter("output", "uint8", shape.held)
+    source = emitter.operand("input", "float32", *_float_shape(shape, channels_first=channels_first))
+    output = emitter.operand("output", "uint8", shape.held)
     held = padded(shape.channels)
     if channels_first:
         lanes = instructions.lanes if shape.pixels % instructions.lanes == 0 else 1
         with emitter.loop(shape.channels) as channel, emitter.loop(shape.pixels // lanes) as pixel:
             value = emitter.load(source, channel * shape.pixels + pixel * lanes, lanes)
-            emitter.store_strided(output, pixel * lanes * held + channel, _quantized(value, after, lanes), lanes, held)
-        return emitter.function()
+            emitter.store(output, pixel * lanes * held + channel, _quantized(value, after, lanes), lanes, held)
+        return
     with emitter.loop(shape.pixels) as pixel:
         whole, left = divmod(shape.channels, instructions.lanes)
         for first, count, lanes in (
@@ -67,12 +65,10 @@ def quantize_kernel(
                     at = first + number * lanes
                     value = emitter.load(source, pixel * shape.channels + at, lanes)
                     emitter.store(output, pixel * held + at, _quantized(value, after, lanes), lanes)
-    return emitter.function()
 
 
-def quantize_padded_kernel(
-    shape: ImageShape, pads: tuple[int, int, int, int], after: Quantization
-) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def emit_quantize_padded(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], after: Quantization
+) -> None:
     """float32 (channels, height, width), at most 4 channels, to uint8 with 4 channels, inside its padding.
 
     Args:
@@ -80,11 +76,10 @@ def quantize_padded_kernel(
         pads: top, left, bottom, right, filled with the zero point.
         after: scheme of the output.
     """
-    emitter = Emitter()
     top, left, bottom, right = pads
     wide, high = shape.width + left + right, shape.height + top + bottom
-    source = emitter.parameter("input", "float32", *_float_shape(shape, channels_first=True))
-    output = emitter.parameter("output", "uint8", high * wide * 4)
+    source = emitter.operand("input", "float32", *_float_shape(shape, channels_first=True))
+    output = emitter.operand("output", "uint8", high * wide * 4)
     with emitter.loop(high * wide) as pixel:
         emitter.store(output, pixel * 4, constant(after.zero_point, "uint8", 4), 4)
     lanes = next(lanes for lanes in (16, 8, 4, 2, 1) if shape.width % lanes == 0)
@@ -92,8 +87,7 @@ def quantize_padded_kernel(
         for channel in range(shape.channels):
             value = emitter.load(source, channel * shape.pixels + y * shape.width + x * lanes, lanes)
             at = ((y + top) * wide + left + x * lanes) * 4 + channel
-            emitter.store_strided(output, at, _quantized(value, after, lanes), lanes, 4)
-    return emitter.function()
+            emitter.store(output, at, _quantized(value, after, lanes), lanes, 4)
 
 
 def _quantized(value: Expr, after: Quantization, lanes: int) -> Expr:
@@ -105,11 +99,10 @@ def _quantized(value: Expr, after: Quantization, lanes: int) -> Expr:
     return tirx.Cast(kind.replace("int32", "uint8"), rounded + constant(after.zero_point, "int32", lanes))
 
 
-def dequantize_kernel(shape: ImageShape, before: Quantization, instructions: Instructions) -> Any:  # noqa: ANN401
+def emit_dequantize(emitter: Emitter, shape: ImageShape, before: Quantization, instructions: Instructions) -> None:
     """uint8 with padded channels to float32 (height, width, channels)."""
-    emitter = Emitter()
-    source = emitter.parameter("input", "uint8", shape.held)
-    output = emitter.parameter("output", "float32", *_float_shape(shape, channels_first=False))
+    source = emitter.operand("input", "uint8", shape.held)
+    output = emitter.operand("output", "float32", *_float_shape(shape, channels_first=False))
     whole, left = divmod(shape.channels, instructions.lanes)
     with emitter.loop(shape.pixels) as pixel:
         for first, count, lanes in ((0, whole, instructions.lanes), (whole * instructions.lanes, left, 1)):
@@ -121,47 +114,40 @@ def dequantize_kernel(shape: ImageShape, before: Quantization, instructions: Ins
                     value = tirx.Cast(kind.replace("int", "float"), value - constant(before.zero_point, "int32", lanes))
                     value = value * constant(before.scale, "float32", lanes)
                     emitter.store(output, pixel * shape.channels + at, value, lanes)
-    return emitter.function()
 
 
-def table_kernel(shape: ImageShape) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def emit_table(emitter: Emitter, shape: ImageShape) -> None:
     """Replaces each byte by its entry in the second argument, 256 bytes."""
-    emitter = Emitter()
-    source = emitter.parameter("input", "uint8", shape.held)
-    table = emitter.parameter("table", "uint8", 256)
-    output = emitter.parameter("output", "uint8", shape.held)
+    source = emitter.operand("input", "uint8", shape.held)
+    table = emitter.operand("table", "uint8", 256)
+    output = emitter.operand("output", "uint8", shape.held)
     with emitter.loop(shape.held // CHANNEL_MULTIPLE) as block:
         for number in range(CHANNEL_MULTIPLE):
             at = block * CHANNEL_MULTIPLE + number
             emitter.store(output, at, emitter.load(table, tirx.Cast("int32", emitter.load(source, at, 1)), 1), 1)
-    return emitter.function()
 
 
-def pad_kernel(shape: ImageShape, pads: tuple[int, int, int, int], zero_point: int) -> Any:  # noqa: ANN401
+def emit_pad(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], zero_point: int) -> None:
     """A copy with ``pads`` (top, left, bottom, right) pixels of the zero point around it."""
-    emitter = Emitter()
     top, left, bottom, right = pads
     held, wide = padded(shape.channels), shape.width + left + right
     high = shape.height + top + bottom
-    source = emitter.parameter("input", "uint8", shape.held)
-    output = emitter.parameter("output", "uint8", high * wide * held)
+    source = emitter.operand("input", "uint8", shape.held)
+    output = emitter.operand("output", "uint8", high * wide * held)
     with emitter.loop(high * wide * held // CHANNEL_MULTIPLE) as block:
         emitter.store(output, block * CHANNEL_MULTIPLE, constant(zero_point, "uint8", CHANNEL_MULTIPLE), CHANNEL_MULTIPLE)
     with emitter.loop(shape.height) as y, emitter.loop(shape.width * held // CHANNEL_MULTIPLE) as block:
         value = emitter.load(source, y * shape.width * held + block * CHANNEL_MULTIPLE, CHANNEL_MULTIPLE)
         at = ((y + top) * wide + left) * held + block * CHANNEL_MULTIPLE
         emitter.store(output, at, value, CHANNEL_MULTIPLE)
-    return emitter.function()
 
 
-def add_kernel(
-    shape: ImageShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
-) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def emit_add(emitter: Emitter, shape: ImageShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
+) -> None:
     """The sum of two tensors with scales of their own; ``before`` is the first one's scheme."""
-    emitter = Emitter()
-    source = emitter.parameter("input", "uint8", shape.held)
-    other = emitter.parameter("other", "uint8", shape.held)
-    output = emitter.parameter("output", "uint8", shape.held)
+    source = emitter.operand("input", "uint8", shape.held)
+    other = emitter.operand("other", "uint8", shape.held)
+    output = emitter.operand("output", "uint8", shape.held)
     lanes = instructions.lanes
     dtype = f"float32x{lanes}"
     ratio, other_ratio = (constant(value, "float32", lanes) for value in (residual.ratio, residual.other_ratio))
@@ -176,19 +162,16 @@ def add_kernel(
                 for a, b in zip(first, second, strict=True)
             ]
             _store(emitter, instructions, output, at, sums, after)
-    return emitter.function()
 
 
-def gate_kernel(
-    shape: ImageShape, before: Quantization, gate: Quantization, after: tuple[Quantization, Clip],
+def emit_gate(emitter: Emitter, shape: ImageShape, before: Quantization, gate: Quantization, after: tuple[Quantization, Clip],
     instructions: Instructions,
-) -> Any:  # noqa: ANN401 - TVM has no type annotations
+) -> None:
     """Each channel times its own factor: arguments input, gate (channels,), output."""
-    emitter = Emitter()
     held, lanes = padded(shape.channels), instructions.lanes
-    source = emitter.parameter("input", "uint8", shape.held)
-    factors = emitter.parameter("gate", "uint8", held)
-    output = emitter.parameter("output", "uint8", shape.held)
+    source = emitter.operand("input", "uint8", shape.held)
+    factors = emitter.operand("gate", "uint8", held)
+    output = emitter.operand("output", "uint8", shape.held)
     ratio = float(np.float32(before.scale) * np.float32(gate.scale) / np.float32(after[0].scale))
     dtype = f"float32x{lanes}"
     for start, vectors, repeats in _pieces(held, instructions):
@@ -205,18 +188,15 @@ def gate_kernel(
                 zero = constant(before.zero_point, "int32", lanes)
                 scaled = [tirx.Cast(dtype, value - zero) * scale for value, scale in zip(values, scales, strict=True)]
                 _store(emitter, instructions, output, at, scaled, after[1])
-    return emitter.function()
 
 
-def mean_kernel(
-    shape: ImageShape, before: Quantization, after: tuple[Quantization, Clip], instructions: Instructions,
+def emit_mean(emitter: Emitter, shape: ImageShape, before: Quantization, after: tuple[Quantization, Clip], instructions: Instructions,
     activation: Activation | None = None,
-) -> Any:  # noqa: ANN401 - TVM has no type annotations
+) -> None:
     """Channel means (channels,); of activated inputs where there is an activation by :func:`summed_activation`."""
-    emitter = Emitter()
     held, lanes = padded(shape.channels), instructions.lanes
-    source = emitter.parameter("input", "uint8", shape.held)
-    output = emitter.parameter("output", "uint8", held)
+    source = emitter.operand("input", "uint8", shape.held)
+    output = emitter.operand("output", "uint8", held)
     dtype = f"float32x{lanes}"
     scale = mean_scale(shape, before, after[0], activation)
     shift = 0 if activation is not None else shape.pixels * before.zero_point
@@ -233,7 +213,6 @@ def mean_kernel(
                     sums[vector] = sums[vector] + term
             scaled = [tirx.Cast(dtype, sums[vector]) * constant(scale, "float32", lanes) for vector in range(vectors)]
             _store(emitter, instructions, output, channel, scaled, after[1])
-    return emitter.function()
 
 
 def summed_activation(activation: Activation, pixels: int) -> Activation:

@@ -4,8 +4,10 @@ Kernels for tiny tiles of registers are written directly, not scheduled: what is
 held in registers and shuffled is then exactly what is written.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,33 +29,50 @@ def padded(channels: int) -> int:
     return -(-channels // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A part of a buffer, from an element on."""
+
+    buffer: Any
+    offset: int = 0
+
+
 class Emitter:
-    """Collects the statements of one kernel over flat buffers."""
+    """Collects statements over flat buffers: of one kernel, or of several that run one after the other."""
 
     def __init__(self, *, parallel: bool = False) -> None:
-        """An empty kernel; ``parallel`` spreads its outermost loops over threads."""
+        """A function without statements; ``parallel`` spreads outermost loops over threads."""
         self._parallel = parallel
+        self._bound: deque[View] = deque()
         self._parameters: list[Any] = []
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
 
-    def parameter(self, name: str, dtype: str, *shape: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        """The next argument of the kernel, a compact buffer that is indexed as a flat one."""
+    def parameter(self, name: str, dtype: str, *shape: int) -> View:
+        """An argument of the function, a compact buffer that is indexed as a flat one."""
         buffer = tirx.decl_buffer(shape, dtype, name)
         self._parameters.append(buffer)
-        return buffer
+        return View(buffer)
 
-    def scratch(self, dtype: str, size: int) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    def bind(self, operands: Sequence[View]) -> None:
+        """What the next kernel's operands are; without, each becomes a parameter."""
+        self._bound = deque(operands)
+
+    def operand(self, name: str, dtype: str, *shape: int) -> View:
+        """The next operand of a kernel."""
+        return self._bound.popleft() if self._bound else self.parameter(name, dtype, *shape)
+
+    def scratch(self, dtype: str, size: int) -> View:
         """A buffer that lives in the current block."""
         buffer = tirx.decl_buffer((size,), dtype, self._unique("scratch"))
         self._blocks[-1].append(tirx.AllocBuffer(buffer))
-        return buffer
+        return View(buffer)
 
     def registers(self, dtype: str, count: int, lanes: int) -> "Registers":
         """Vectors of the current block that stay in registers."""
         buffer = tirx.decl_buffer((count * lanes,), dtype, self._unique("registers"), scope="local")
         self._blocks[-1].append(tirx.AllocBuffer(buffer))
-        return Registers(self, buffer, lanes)
+        return Registers(self, View(buffer), lanes)
 
     @contextmanager
     def loop(self, extent: int) -> Iterator[Expr]:
@@ -83,20 +102,16 @@ class Emitter:
         self._blocks[-1].append(tirx.Bind(name, value))
         return name
 
-    def load(self, buffer: Any, index: Expr, lanes: int, stride: int = 1) -> Expr:  # noqa: ANN401, PLR6301
+    def load(self, view: View, index: Expr, lanes: int) -> Expr:  # noqa: PLR6301
         """``lanes`` neighbouring elements from ``index`` on."""
-        return tirx.BufferLoad(buffer, _flat(buffer, index, lanes, stride))
+        return tirx.BufferLoad(view.buffer, _flat(view, index, lanes, 1))
 
-    def store(self, buffer: Any, index: Expr, value: Expr, lanes: int) -> None:  # noqa: ANN401
-        """Writes ``lanes`` neighbouring elements from ``index`` on."""
-        self.store_strided(buffer, index, value, lanes, 1)
-
-    def store_strided(self, buffer: Any, index: Expr, value: Expr, lanes: int, stride: int) -> None:  # noqa: ANN401
-        """Writes ``lanes`` elements ``stride`` apart."""
-        self._blocks[-1].append(tirx.BufferStore(buffer, value, _flat(buffer, index, lanes, stride)))
+    def store(self, view: View, index: Expr, value: Expr, lanes: int, stride: int = 1) -> None:
+        """Writes ``lanes`` elements from ``index`` on, ``stride`` apart."""
+        self._blocks[-1].append(tirx.BufferStore(view.buffer, value, _flat(view, index, lanes, stride)))
 
     def function(self) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        """The kernel; schedules and fusion leave it as it is."""
+        """The function; schedules and fusion leave it as it is."""
         (block,) = self._blocks
         function = tirx.PrimFunc(self._parameters, tirx.stmt_seq(*block))
         return function.with_attrs(
@@ -111,22 +126,23 @@ class Emitter:
 class Registers:
     """Numbered vectors; all numbers must be known when the kernel is written."""
 
-    def __init__(self, emitter: Emitter, buffer: Any, lanes: int) -> None:  # noqa: ANN401
+    def __init__(self, emitter: Emitter, view: View, lanes: int) -> None:
         self._emitter = emitter
-        self._buffer = buffer
+        self._view = view
         self._lanes = lanes
 
     def __getitem__(self, number: int) -> Expr:
-        return self._emitter.load(self._buffer, number * self._lanes, self._lanes)
+        return self._emitter.load(self._view, number * self._lanes, self._lanes)
 
     def __setitem__(self, number: int, value: Expr) -> None:
-        self._emitter.store(self._buffer, number * self._lanes, value, self._lanes)
+        self._emitter.store(self._view, number * self._lanes, value, self._lanes)
 
 
-def _flat(buffer: Any, index: Expr, lanes: int, stride: int) -> list[Expr]:  # noqa: ANN401
+def _flat(view: View, index: Expr, lanes: int, stride: int) -> list[Expr]:
     """Indices of a compact buffer that reach its elements as those of a flat one."""
-    last = tirx.Ramp(index, stride, lanes) if lanes > 1 else index
-    return [*([0] * (len(buffer.shape) - 1)), last]
+    start = index + view.offset if view.offset else index
+    last = tirx.Ramp(start, stride, lanes) if lanes > 1 else start
+    return [*([0] * (len(view.buffer.shape) - 1)), last]
 
 
 def constant(value: float, dtype: str, lanes: int) -> Expr:

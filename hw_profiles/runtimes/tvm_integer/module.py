@@ -10,7 +10,6 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from hw_profiles.runtimes.tvm_integer import elementwise
 from hw_profiles.runtimes.tvm_integer.convolution import (
-    ChannelConstants,
     ConvolutionKernel,
     ConvolutionShape,
     pack_constants,
@@ -31,6 +30,7 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     QuantizedTensor,
     QuantizeOperator,
 )
+from hw_profiles.runtimes.tvm_integer.program import Program, Tensor
 from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue, Residual
 
 _LOG: Final = logging.getLogger(__name__)
@@ -67,8 +67,11 @@ class _Builder:
         self._block = relax.BlockBuilder()
         self._floats: dict[str, Any] = {}
         """Float tensors, as the graph has them: channels first."""
-        self._integers: dict[str, Any] = {}
-        """uint8 tensors, flat, channels last and padded."""
+        self._values: dict[str, Any] = {}
+        """What programs read and write: uint8 tensors flat, channels last and padded; float ones channels last."""
+        self._dequantized: dict[str, DequantizeOperator] = {}
+        """Float results of the current program."""
+        self._program = Program(parallel=parallel)
         self._padded_inputs: dict[str, tuple[int, int, int, int]] = {}
         """Tensors of few channels that are written inside the padding of the convolution that reads them."""
 
@@ -86,6 +89,7 @@ class _Builder:
             # No dataflow block: TVM's passes over such blocks look into kernels, and know only scheduled ones.
             for number, step in enumerate(self._graph.steps):
                 self._emit(step, number)
+            self._finish_run(len(self._graph.steps))
             outputs = [self._floats[entry.name] for entry in graph.output]
             self._block.emit_func_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
         return relax.transform.InlinePrivateFunctions()(self._block.get())
@@ -110,13 +114,41 @@ class _Builder:
     def _emit(self, step: Any, number: int) -> None:  # noqa: ANN401 - one of several classes
         match step:
             case FloatSegment():
+                self._finish_run(number)
                 self._emit_float(step, number)
             case QuantizeOperator():
-                self._integers[step.output.name] = self._quantized(step)
+                self._quantize(step)
             case DequantizeOperator():
-                self._floats[step.float_name] = self._dequantized(step)
+                self._dequantize(step)
             case _:
-                self._integers[step.output.name] = self._operator(step)
+                self._operator(step)
+
+    # Runs of integer kernels
+
+    def _finish_run(self, number: int) -> None:
+        """Calls what was collected since the last float segment, whose results the steps from ``number`` on need."""
+        program = self._program
+        if not program.calls:
+            return
+        later = {
+            source.name
+            for step in self._graph.steps[number:]
+            if not isinstance(step, FloatSegment | QuantizeOperator)
+            for source in ((step.source,) if isinstance(step, DequantizeOperator) else step.sources)
+        }
+        outputs = [name for name in program.written if name in later or name in self._dequantized]
+        function, constants = program.function(outputs)
+        called = self._block.add_func(function, "integer")
+        arguments = [self._values[entry.name] for entry in program.inputs]
+        types = [relax.TensorType(list(program.written[name].shape), program.written[name].dtype) for name in outputs]
+        results = self._block.emit(relax.call_tir(called, [*arguments, *map(relax.const, constants)], types))
+        for at, name in enumerate(outputs):
+            value = results if len(outputs) == 1 else self._block.emit(relax.TupleGetItem(results, at))
+            self._values[name] = value
+            if name in self._dequantized:
+                step = self._dequantized.pop(name)
+                self._floats[step.float_name] = self._channels_first(value, step)
+        self._program = Program(parallel=self._parallel)
 
     # Float segments and conversions
 
@@ -138,7 +170,6 @@ class _Builder:
             [types[name] for name in inputs], [types[name] for name in outputs],
             [tensor for tensor in graph.initializer if tensor.name in read],
         )  # fmt: skip
-        part.node.extend([])
         model = onnx.helper.make_model(part, opset_imports=list(self._graph.model.opset_import))
         model.ir_version = self._graph.model.ir_version
         function = from_onnx(model, keep_params_in_input=False)["main"].without_attr("global_symbol")
@@ -150,78 +181,100 @@ class _Builder:
         for index, name in enumerate(outputs):
             self._floats[name] = self._block.emit(relax.TupleGetItem(result, index))
 
-    def _quantized(self, step: QuantizeOperator) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        tensor, source = step.output, self._floats[step.float_name]
+    def _quantize(self, step: QuantizeOperator) -> None:
+        tensor, source, instructions = step.output, self._floats[step.float_name], self._instructions
         shape = tensor.shape
-        if tensor.name in self._padded_inputs:
-            pads = self._padded_inputs[tensor.name]
-            kernel = elementwise.quantize_padded_kernel(shape, pads, tensor.quantization)
-            size = (shape.height + pads[0] + pads[2]) * (shape.width + pads[1] + pads[3]) * 4
-            return self._call(kernel, [source], [size])
-        first = shape.pixels > 1 and shape.channels <= _FEW_CHANNELS
+        pads = self._padded_inputs.get(tensor.name)
+        first = pads is not None or (shape.pixels > 1 and shape.channels <= _FEW_CHANNELS)
         if len(source.ty.shape) == 4 and not first:
             source = self._channels_last(source, shape)
-        kernel = elementwise.quantize_kernel(shape, tensor.quantization, self._instructions, channels_first=first)
-        return self._call(kernel, [source], [shape.held])
+        value = Tensor(
+            name=f"{step.float_name}:float", dtype="float32", shape=tuple(int(side) for side in source.ty.shape)
+        )
+        self._values[value.name] = source
+        if pads is not None:
+            size = (shape.height + pads[0] + pads[2]) * (shape.width + pads[1] + pads[3]) * _FEW_CHANNELS
+            self._program.add(
+                lambda emitter: elementwise.emit_quantize_padded(emitter, shape, pads, tensor.quantization),
+                value, Tensor(name=tensor.name, shape=(size,)),
+            )  # fmt: skip
+            return
+        self._program.add(
+            lambda emitter: elementwise.emit_quantize(
+                emitter, shape, tensor.quantization, instructions, channels_first=first
+            ),
+            value, _held(tensor),
+        )  # fmt: skip
 
     def _channels_last(self, source: Any, shape: ImageShape) -> Any:  # noqa: ANN401 - TVM has no type annotations
         if shape.pixels == 1:
             return self._block.emit(relax.op.reshape(source, [1, shape.channels]))
         return self._block.emit(relax.op.permute_dims(source, [0, 2, 3, 1]))
 
-    def _dequantized(self, step: DequantizeOperator) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        shape, source = step.source.shape, self._integers[step.source.name]
-        kernel = elementwise.dequantize_kernel(shape, step.source.quantization, self._instructions)
-        sizes = [1, shape.channels] if shape.pixels == 1 else [1, shape.height, shape.width, shape.channels]
-        values = self._call(kernel, [source], sizes, "float32")
+    def _dequantize(self, step: DequantizeOperator) -> None:
+        shape, instructions = step.source.shape, self._instructions
+        sizes = (1, shape.channels) if shape.pixels == 1 else (1, shape.height, shape.width, shape.channels)
+        result = Tensor(name=f"{step.float_name}:float", dtype="float32", shape=sizes)
+        self._dequantized[result.name] = step
+        self._program.add(
+            lambda emitter: elementwise.emit_dequantize(emitter, shape, step.source.quantization, instructions),
+            _held(step.source), result,
+        )  # fmt: skip
+
+    def _channels_first(self, value: Any, step: DequantizeOperator) -> Any:  # noqa: ANN401
+        shape = step.source.shape
         if shape.pixels > 1:
-            return self._block.emit(relax.op.permute_dims(values, [0, 3, 1, 2]))
+            return self._block.emit(relax.op.permute_dims(value, [0, 3, 1, 2]))
         types = {entry.name: entry for entry in (*self._graph.model.graph.value_info, *self._graph.model.graph.output)}
         sides = [side.dim_value for side in types[step.float_name].type.tensor_type.shape.dim]
-        return values if sides == sizes else self._block.emit(relax.op.reshape(values, sides))
+        return value if len(sides) == 2 else self._block.emit(relax.op.reshape(value, sides))
 
     # Integer operators
 
-    def _operator(self, step: IntegerOperator) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        instructions = self._instructions
+    def _operator(self, step: IntegerOperator) -> None:
+        instructions, output = self._instructions, step.output
         match step:
             case ConvolutionOperator():
-                return self._convolution(step)
+                self._convolution(step)
             case ActivationOperator():
-                table = relax.const(step.function.table())
-                kernel = elementwise.table_kernel(step.source.shape)
-                return self._call(kernel, [self._integers[step.source.name], table], [step.output.shape.held])
+                shape = step.source.shape
+                self._program.add(
+                    lambda emitter: elementwise.emit_table(emitter, shape),
+                    _held(step.source), step.function.table(), _held(output),
+                )  # fmt: skip
             case MeanOperator():
                 activation = step.function
                 if activation is not None:
                     activation = elementwise.summed_activation(activation, step.source.shape.pixels)
-                kernel = elementwise.mean_kernel(
-                    step.source.shape, step.source.quantization, (step.output.quantization, step.clip), instructions,
-                    activation,
+                self._program.add(
+                    lambda emitter: elementwise.emit_mean(
+                        emitter, step.source.shape, step.source.quantization, (output.quantization, step.clip),
+                        instructions, activation,
+                    ),
+                    _held(step.source), _held(output),
                 )  # fmt: skip
-                return self._call(kernel, [self._integers[step.source.name]], [padded(step.source.shape.channels)])
             case AddOperator():
                 first, second = step.sources
-                kernel = elementwise.add_kernel(
-                    first.shape, Clip(zero_point=first.quantization.zero_point), _residual(first, second, step),
-                    step.clip, instructions,
+                self._program.add(
+                    lambda emitter: elementwise.emit_add(
+                        emitter, first.shape, _whole_range(first), _residual(first, second, step), step.clip,
+                        instructions,
+                    ),
+                    _held(first), _held(second), _held(output),
                 )  # fmt: skip
-                return self._call(
-                    kernel, [self._integers[first.name], self._integers[second.name]], [step.output.shape.held]
-                )
             case GateOperator():
-                kernel = elementwise.gate_kernel(
-                    step.source.shape, step.source.quantization, step.gate.quantization,
-                    (step.output.quantization, step.clip), instructions,
+                self._program.add(
+                    lambda emitter: elementwise.emit_gate(
+                        emitter, step.source.shape, step.source.quantization, step.gate.quantization,
+                        (output.quantization, step.clip), instructions,
+                    ),
+                    _held(step.source), _held(step.gate), _held(output),
                 )  # fmt: skip
-                arguments = [self._integers[step.source.name], self._integers[step.gate.name]]
-                return self._call(kernel, arguments, [step.output.shape.held])
 
-    def _convolution(self, step: ConvolutionOperator) -> Any:  # noqa: ANN401 - TVM has no type annotations
-        source, zero_point = self._integers[step.source.name], step.source.quantization.zero_point
+    def _convolution(self, step: ConvolutionOperator) -> None:
+        source, zero_point = _held(step.source), step.source.quantization.zero_point
         unit = np.float32(step.source.quantization.scale) * step.weight_scales
         scales = (unit / np.float32(step.result.quantization.scale)).astype(np.float32)
-        size = [step.output.shape.held]
         if step.depthwise:
             shape = DepthwiseShape(
                 height=step.source.shape.height, width=step.source.shape.width, channels=step.source.shape.channels,
@@ -231,31 +284,31 @@ class _Builder:
                 step.weights, step.biases, scales, zero_point, shape, self._instructions
             )
             depthwise = DepthwiseKernel(shape, zero_point, _epilogue(step), self._instructions)
-            return self._call(depthwise.function(parallel=self._parallel), [source, *_arguments(constants)], size)
+            self._program.add(depthwise.emit, source, *constants.arrays, _held(step.output))
+            return
         shape_in, few = step.source.shape, step.source.name in self._padded_inputs
         height, width = shape_in.height + step.pads[0] + step.pads[2], shape_in.width + step.pads[1] + step.pads[3]
-        if any(step.pads) and not few:
-            kernel = elementwise.pad_kernel(shape_in, step.pads, zero_point)
-            source = self._call(kernel, [source], [height * width * padded(shape_in.channels)])
+        if few:
+            source = Tensor(name=source.name, shape=(height * width * _FEW_CHANNELS,))
+        elif any(step.pads):
+            copy = Tensor(name=f"{step.result.name}:padded", shape=(height * width * padded(shape_in.channels),))
+            self._program.add(
+                lambda emitter: elementwise.emit_pad(emitter, shape_in, step.pads, zero_point), source, copy
+            )
+            source = copy
         dense = ConvolutionShape(
             height=height, width=width, in_stride=_FEW_CHANNELS if few else padded(shape_in.channels),
             in_channels=shape_in.channels, out_channels=len(step.weights),
             kernel=(step.weights.shape[2], step.weights.shape[3]), stride=step.stride,
         )  # fmt: skip
         constants = pack_constants(step.weights, step.biases, scales, zero_point, self._instructions)
-        arguments = [source, *_arguments(constants)]
-        if step.residual is not None:
-            arguments.append(self._integers[step.other.name])
-        function = ConvolutionKernel(dense, _epilogue(step), self._instructions).function(parallel=self._parallel)
-        return self._call(function, arguments, size)
-
-    def _call(self, kernel: Any, arguments: list[Any], sizes: list[int], dtype: str = "uint8") -> Any:  # noqa: ANN401
-        called = self._block.add_func(kernel, "integer")
-        return self._block.emit(relax.call_tir(called, arguments, relax.TensorType(sizes, dtype)))
+        others = () if step.residual is None else (_held(step.other),)
+        kernel = ConvolutionKernel(dense, _epilogue(step), self._instructions)
+        self._program.add(kernel.emit, source, *constants.arrays, *others, _held(step.output))
 
 
-def _arguments(constants: ChannelConstants) -> list[Any]:
-    return [relax.const(constants.weights), relax.const(constants.biases), relax.const(constants.scales)]
+def _held(tensor: QuantizedTensor) -> Tensor:
+    return Tensor(name=tensor.name, shape=(tensor.shape.held,))
 
 
 def _epilogue(step: ConvolutionOperator) -> Epilogue:

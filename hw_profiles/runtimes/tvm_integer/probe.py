@@ -91,6 +91,7 @@ def measure_ratio(profile: DeviceProfile) -> float:
         ConvolutionShape,
         pack_constants,
     )
+    from hw_profiles.runtimes.tvm_integer.emission import Emitter  # noqa: PLC0415
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415
     from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue  # noqa: PLC0415
 
@@ -101,7 +102,9 @@ def measure_ratio(profile: DeviceProfile) -> float:
     shape = ConvolutionShape(height=1, width=_PIXELS, in_stride=_INPUTS, in_channels=_INPUTS, out_channels=_OUTPUTS)
     scales = np.full(_OUTPUTS, 1e-3, np.float32)
     constants = pack_constants(weights, np.zeros(_OUTPUTS, np.int32), scales, 128, instructions)
-    kernel = ConvolutionKernel(shape, Epilogue(first=Clip(zero_point=128)), instructions).function()
+    emitter = Emitter()
+    ConvolutionKernel(shape, Epilogue(first=Clip(zero_point=128)), instructions).emit(emitter)
+    kernel = emitter.function()
     target = tvm_runtime.target_of(profile)
     integer = tvm.compile(tvm.IRModule({"kernel": kernel.with_attr("global_symbol", "kernel")}), target)
     arguments = [image.ravel(), constants.weights, constants.biases, constants.scales]

@@ -7,7 +7,7 @@ import pytest
 import tvm
 
 from hw_profiles.detect import resolve_profile
-from hw_profiles.runtimes.tvm_integer.emission import padded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, padded
 from hw_profiles.runtimes.tvm_integer.instructions import GENERIC, Instructions, _CHOICES
 from hw_profiles.runtimes.tvm_runtime import target_of
 
@@ -19,8 +19,11 @@ RUNNABLE += [replace(GENERIC, fuses="fma" in LOCAL.isa)]
 every_instruction_set = pytest.mark.parametrize("instructions", RUNNABLE, ids=lambda choice: choice.products)
 
 
-def run(function, arguments, output_size, output_dtype="uint8"):
+def run(emit, arguments, output_size, output_dtype="uint8"):
     """Calls a kernel with arrays and gives its output, flat."""
+    emitter = Emitter()
+    emit(emitter)
+    function = emitter.function()
     library = tvm.compile(tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")}), target_of(LOCAL))
     output = tvm.runtime.tensor(np.full(output_size, 77, output_dtype))
     library["kernel"](*[tvm.runtime.tensor(np.ascontiguousarray(a).ravel()) for a in arguments], output)
