@@ -132,9 +132,7 @@ def _prepared(preparer: UntrainedPreparer, genotype: IntArray) -> NetworkFiles:
     return files
 
 
-def _alternating(
-    executables: Mapping[tuple[str, str], Executable], image: FloatArray
-) -> dict[tuple[str, str], float]:
+def _alternating(executables: Mapping[tuple[str, str], Executable], image: FloatArray) -> dict[tuple[str, str], float]:
     """Median milliseconds of each; each round times all of them, one after the other."""
     rounds: dict[tuple[str, str], list[float]] = {key: [] for key in executables}
     with TimingLock():

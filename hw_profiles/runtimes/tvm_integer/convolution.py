@@ -6,7 +6,7 @@ reads one word of four input channels per pixel and the weights of the tile's ch
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +120,7 @@ def pack_constants(
         for repeat in range(repeats):
             part = ordered[first + repeat * count : first + (repeat + 1) * count]
             parts.append(part.transpose(3, 4, 1, 0, 2).ravel())
-    return ChannelConstants(
-        weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order]
-    )
+    return ChannelConstants(weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +190,11 @@ class ConvolutionKernel:
             for row in rows:
                 sums[row * vectors + vector] = start
         taps = shape.kernel[0] * shape.kernel[1]
-        with emitter.loop(shape.kernel[0]) as down, emitter.loop(shape.kernel[1]) as right, emitter.loop(
-            shape.words
-        ) as word:
+        with (
+            emitter.loop(shape.kernel[0]) as down,
+            emitter.loop(shape.kernel[1]) as right,
+            emitter.loop(shape.words) as word,
+        ):
             step = (down * shape.kernel[1] + right) * shape.words + word
             at = tile.channel * (taps * shape.words * 4) + step * (vectors * lanes * 4)
             weights = [

@@ -93,9 +93,7 @@ def pack_depthwise_constants(
             part = ordered[first + repeat * count : first + (repeat + 1) * count]
             part = part.reshape(vectors, instructions.lanes, together, groups, 4, wide)
             parts.append(part.transpose(5, 3, 2, 0, 1, 4).ravel())
-    return ChannelConstants(
-        weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order]
-    )
+    return ChannelConstants(weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +108,7 @@ class _Group:
 class DepthwiseKernel:
     """Writes the kernel of one depthwise convolution."""
 
-    def __init__(
-        self, shape: DepthwiseShape, zero_point: int, epilogue: Epilogue, instructions: Instructions
-    ) -> None:
+    def __init__(self, shape: DepthwiseShape, zero_point: int, epilogue: Epilogue, instructions: Instructions) -> None:
         """A kernel with arguments input, weights, biases, scales, output; padding is the zero point."""
         self._shape = shape
         self._zero_point = zero_point
@@ -148,14 +144,20 @@ class DepthwiseKernel:
                     channel=first + number * (vectors * lanes), vectors=vectors,
                     scratch=emitter.scratch("uint8", size),
                 )  # fmt: skip
-                for start, blocks, rows in ((0, height // together, together), (height // together * together, 1, height % together)):
+                for start, blocks, rows in (
+                    (0, height // together, together),
+                    (height // together * together, 1, height % together),
+                ):
                     if blocks * rows:
                         with emitter.loop(blocks) as block:
                             self._emit_rows(emitter, group, start + block * together, rows)
 
     def _emit_rows(self, emitter: Emitter, group: _Group, y: Expr, rows: int) -> None:
         width = self._shape.out_size[1]
-        for start, strips, columns in ((0, width // self._strip, self._strip), (width // self._strip * self._strip, 1, width % self._strip)):
+        for start, strips, columns in (
+            (0, width // self._strip, self._strip),
+            (width // self._strip * self._strip, 1, width % self._strip),
+        ):
             if strips * columns:
                 with emitter.loop(strips) as strip:
                     x = start + strip * self._strip
@@ -169,7 +171,9 @@ class DepthwiseKernel:
         held, count = padded(shape.channels), vectors * lanes
         first_row, first_column = y * shape.stride[0] - top, x * shape.stride[1] - left
         padding = self._instructions.activations(
-            tirx.Broadcast(tirx.const(self._zero_point * 0x01010101 - (1 << 32) * (self._zero_point > 127), "int32"), lanes)
+            tirx.Broadcast(
+                tirx.const(self._zero_point * 0x01010101 - (1 << 32) * (self._zero_point > 127), "int32"), lanes
+            )
         )
         for number in range(shape.row_groups):
             rows = [first_row + 4 * number + row for row in range(4)]

@@ -1,12 +1,12 @@
 """Kernels without weights: conversions, means, products with a gate, sums, tables of 256 entries, padding."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.emission import CHANNEL_MULTIPLE, Emitter, Expr, constant, padded
+from hw_profiles.runtimes.tvm_integer.emission import CHANNEL_MULTIPLE, Emitter, Expr, View, constant, padded
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization, Residual, widened
 
@@ -40,7 +40,13 @@ def _float_shape(shape: ImageShape, *, channels_first: bool) -> tuple[int, ...]:
     return (1, shape.channels, *sides) if channels_first else (1, *sides, shape.channels)
 
 
-def emit_quantize(emitter: Emitter, shape: ImageShape, after: Quantization, instructions: Instructions, *, channels_first: bool = False
+def emit_quantize(
+    emitter: Emitter,
+    shape: ImageShape,
+    after: Quantization,
+    instructions: Instructions,
+    *,
+    channels_first: bool = False,
 ) -> None:
     """float32 (height, width, channels) to uint8 with padded channels, by division as ONNX says.
 
@@ -67,11 +73,13 @@ def emit_quantize(emitter: Emitter, shape: ImageShape, after: Quantization, inst
                     emitter.store(output, pixel * held + at, _quantized(value, after, lanes), lanes)
 
 
-def emit_quantize_padded(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], after: Quantization
+def emit_quantize_padded(
+    emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], after: Quantization
 ) -> None:
     """float32 (channels, height, width), at most 4 channels, to uint8 with 4 channels, inside its padding.
 
     Args:
+        emitter: of the program.
         shape: of the input.
         pads: top, left, bottom, right, filled with the zero point.
         after: scheme of the output.
@@ -135,14 +143,17 @@ def emit_pad(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int
     source = emitter.operand("input", "uint8", shape.held)
     output = emitter.operand("output", "uint8", high * wide * held)
     with emitter.loop(high * wide * held // CHANNEL_MULTIPLE) as block:
-        emitter.store(output, block * CHANNEL_MULTIPLE, constant(zero_point, "uint8", CHANNEL_MULTIPLE), CHANNEL_MULTIPLE)
+        emitter.store(
+            output, block * CHANNEL_MULTIPLE, constant(zero_point, "uint8", CHANNEL_MULTIPLE), CHANNEL_MULTIPLE
+        )
     with emitter.loop(shape.height) as y, emitter.loop(shape.width * held // CHANNEL_MULTIPLE) as block:
         value = emitter.load(source, y * shape.width * held + block * CHANNEL_MULTIPLE, CHANNEL_MULTIPLE)
         at = ((y + top) * wide + left) * held + block * CHANNEL_MULTIPLE
         emitter.store(output, at, value, CHANNEL_MULTIPLE)
 
 
-def emit_add(emitter: Emitter, shape: ImageShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
+def emit_add(
+    emitter: Emitter, shape: ImageShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
 ) -> None:
     """The sum of two tensors with scales of their own; ``before`` is the first one's scheme."""
     source = emitter.operand("input", "uint8", shape.held)
@@ -158,13 +169,20 @@ def emit_add(emitter: Emitter, shape: ImageShape, before: Clip, residual: Residu
             first = widened(instructions, emitter, source, at, vectors)
             second = widened(instructions, emitter, other, at, vectors)
             sums = [
-                instructions.multiply_add(tirx.Cast(dtype, a - zero), ratio, tirx.Cast(dtype, b - other_zero) * other_ratio)
+                instructions.multiply_add(
+                    tirx.Cast(dtype, a - zero), ratio, tirx.Cast(dtype, b - other_zero) * other_ratio
+                )
                 for a, b in zip(first, second, strict=True)
             ]
             _store(emitter, instructions, output, at, sums, after)
 
 
-def emit_gate(emitter: Emitter, shape: ImageShape, before: Quantization, gate: Quantization, after: tuple[Quantization, Clip],
+def emit_gate(
+    emitter: Emitter,
+    shape: ImageShape,
+    before: Quantization,
+    gate: Quantization,
+    after: tuple[Quantization, Clip],
     instructions: Instructions,
 ) -> None:
     """Each channel times its own factor: arguments input, gate (channels,), output."""
@@ -190,7 +208,12 @@ def emit_gate(emitter: Emitter, shape: ImageShape, before: Quantization, gate: Q
                 _store(emitter, instructions, output, at, scaled, after[1])
 
 
-def emit_mean(emitter: Emitter, shape: ImageShape, before: Quantization, after: tuple[Quantization, Clip], instructions: Instructions,
+def emit_mean(
+    emitter: Emitter,
+    shape: ImageShape,
+    before: Quantization,
+    after: tuple[Quantization, Clip],
+    instructions: Instructions,
     activation: Activation | None = None,
 ) -> None:
     """Channel means (channels,); of activated inputs where there is an activation by :func:`summed_activation`."""
@@ -232,7 +255,9 @@ def _fixed_point(value: Expr, activation: Activation, instructions: Instructions
     lanes = instructions.lanes
     centred = tirx.Cast(f"float32x{lanes}", value - constant(activation.before.zero_point, "int32", lanes))
     slope, offset, ceiling = (constant(number, "float32", lanes) for number in activation.coefficients())
-    gate = tirx.Max(tirx.Min(instructions.multiply_add(centred, slope, offset), ceiling), constant(0.0, "float32", lanes))
+    gate = tirx.Max(
+        tirx.Min(instructions.multiply_add(centred, slope, offset), ceiling), constant(0.0, "float32", lanes)
+    )
     return instructions.round(centred * gate if activation.kind == "hard_swish" else gate)
 
 
@@ -245,7 +270,12 @@ def _pieces(size: int, instructions: Instructions) -> list[tuple[int, int, int]]
 
 
 def _store(
-    emitter: Emitter, instructions: Instructions, output: Any, at: Expr, values: list[Expr], clip: Clip  # noqa: ANN401
+    emitter: Emitter,
+    instructions: Instructions,
+    output: View,
+    at: Expr,
+    values: list[Expr],
+    clip: Clip,
 ) -> None:
     rounded = [emitter.let(instructions.round(value), f"int32x{instructions.lanes}") for value in values]
     narrowed = instructions.narrow(rounded, clip.zero_point, clip.low, clip.high)

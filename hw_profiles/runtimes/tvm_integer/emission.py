@@ -102,7 +102,7 @@ class Emitter:
         self._blocks[-1].append(tirx.Bind(name, value))
         return name
 
-    def load(self, view: View, index: Expr, lanes: int) -> Expr:  # noqa: PLR6301
+    def load(self, view: View, index: Expr, lanes: int) -> Expr:
         """``lanes`` neighbouring elements from ``index`` on."""
         return tirx.BufferLoad(view.buffer, _flat(view, index, lanes, 1))
 
@@ -114,9 +114,7 @@ class Emitter:
         """The function; schedules and fusion leave it as it is."""
         (block,) = self._blocks
         function = tirx.PrimFunc(self._parameters, tirx.stmt_seq(*block))
-        return function.with_attrs(
-            {"tirx.noalias": True, "tirx.is_scheduled": True, "op_pattern": _OPAQUE}
-        )
+        return function.with_attrs({"tirx.noalias": True, "tirx.is_scheduled": True, "op_pattern": _OPAQUE})
 
     def _unique(self, stem: str) -> str:
         self._names += 1

@@ -119,9 +119,7 @@ class _Reader:
                     self.reasons.append(f"{self._name_of(node.input[0])}: {error}")
                 conversions[index] = QuantizeOperator(float_name=node.input[0], output=result)
         self._fuse(operators, instructions)
-        return IntegerGraph(
-            model=self.model, steps=self._ordered(operators, conversions), reasons=tuple(self.reasons)
-        )
+        return IntegerGraph(model=self.model, steps=self._ordered(operators, conversions), reasons=tuple(self.reasons))
 
     # Tensors
 
@@ -154,7 +152,8 @@ class _Reader:
     def _producer(self, name: str) -> onnx.NodeProto:
         if name not in self.producers:
             raise NotIntegerError("it is an input of the network")
-        return self.nodes[self.producers[name]]
+        node: onnx.NodeProto = self.nodes[self.producers[name]]
+        return node
 
     def _source(self, name: str) -> QuantizedTensor:
         """The quantized tensor behind a dequantized one, which may have been reshaped."""
@@ -187,31 +186,19 @@ class _Reader:
 
     def _operator(self, quantize: onnx.NodeProto, result: QuantizedTensor) -> IntegerOperator:
         """The operator that ends in a QuantizeLinear node."""
-        zero_point = result.quantization.zero_point
-        low, high = 0, 255
-        name = quantize.input[0]
-        while True:
-            if len(self.consumers[name]) > 1 or name in self.outputs:
-                raise NotIntegerError("its float result is used elsewhere, too")
-            node = self._producer(name)
-            if node.op_type == "Relu":
-                low = max(low, zero_point)
-            elif node.op_type == "Clip":
-                low, high = self._clip_limits(node, result.quantization, low, high)
-            elif node.op_type in _RESHAPES and not self._is_dequantized(name):
-                self._reshaped(node)
-            else:
-                break
-            name = node.input[0]
-        clip = Clip(zero_point=zero_point, low=low, high=high)
+        node, clip = self._clipped(quantize, result.quantization)
         match node.op_type:
             case "Conv":
                 return self._convolution(node, clip, result)
             case "Gemm":
                 return self._linear(node, clip, result)
-            case "HardSwish" | "HardSigmoid" if (low, high) == (0, 255):
+            case "HardSwish" | "HardSigmoid" if self._follows_products(node):
+                return self._activated_products(node, clip, result)
+            case "HardSwish" | "HardSigmoid" if (clip.low, clip.high) == (0, 255):
                 source = self._source(node.input[0])
-                return ActivationOperator(source=source, function=_activation(node, source, result), output=result)
+                return ActivationOperator(
+                    source=source, function=_activation(node, source, result), output=result, clip=clip
+                )
             case "ReduceMean" | "GlobalAveragePool":
                 return self._mean(node, clip, result)
             case "Add":
@@ -224,6 +211,23 @@ class _Reader:
             case _:
                 raise NotIntegerError(f"{node.op_type} has no integer kernel")
 
+    def _clipped(self, quantize: onnx.NodeProto, scheme: Quantization) -> tuple[onnx.NodeProto, Clip]:
+        """The node whose values a QuantizeLinear node rounds, and the clip that functions between them amount to."""
+        low, high, name = 0, 255, quantize.input[0]
+        while True:
+            if len(self.consumers[name]) > 1 or name in self.outputs:
+                raise NotIntegerError("its float result is used elsewhere, too")
+            node = self._producer(name)
+            if node.op_type == "Relu":
+                low = max(low, scheme.zero_point)
+            elif node.op_type == "Clip":
+                low, high = self._clip_limits(node, scheme, low, high)
+            elif node.op_type in _RESHAPES:
+                self._reshaped(node)
+            else:
+                return node, Clip(zero_point=scheme.zero_point, low=low, high=high)
+            name = node.input[0]
+
     def _is_dequantized(self, name: str) -> bool:
         return self._producer(name).op_type == "DequantizeLinear"
 
@@ -235,6 +239,27 @@ class _Reader:
         if steps[1] is not None:
             high = min(high, max(steps[1] + scheme.zero_point, 0))
         return low, high
+
+    def _follows_products(self, node: onnx.NodeProto) -> bool:
+        """Whether an activation takes a convolution's or linear layer's float result, not rounded between."""
+        name = node.input[0]
+        return (
+            name in self.producers
+            and self._producer(name).op_type in {"Conv", "Gemm"}
+            and len(self.consumers[name]) == 1
+            and name not in self.outputs
+        )
+
+    def _activated_products(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> ConvolutionOperator:
+        unrounded = QuantizedTensor(
+            name=f"{result.name}:unrounded", shape=result.shape, quantization=Quantization(scale=1.0, zero_point=0)
+        )
+        products = self._producer(node.input[0])
+        read = self._convolution if products.op_type == "Conv" else self._linear
+        activation = ActivationOperator(
+            source=unrounded, function=_activation(node, unrounded, result), output=result, clip=clip
+        )
+        return replace(read(products, Clip(zero_point=0), unrounded), rounded=False, activation=activation)
 
     def _convolution(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> ConvolutionOperator:
         source = self._source(node.input[0])
@@ -265,7 +290,9 @@ class _Reader:
         if not attributes.get("transB", 0):
             weights, axis = weights.T, 1 - axis if scales.size > 1 else 0
         if axis != 0 or source.shape.pixels != 1:
-            raise NotIntegerError("its weights are not (outputs, inputs) with scales per output, or its input no vector")
+            raise NotIntegerError(
+                "its weights are not (outputs, inputs) with scales per output, or its input no vector"
+            )
         return self._checked(ConvolutionOperator(
             source=source, weights=np.ascontiguousarray(weights)[:, :, None, None],
             weight_scales=_per_channel(scales, len(weights)),
@@ -298,7 +325,9 @@ class _Reader:
     @staticmethod
     def _checked(operator: ConvolutionOperator) -> ConvolutionOperator:
         """The operator, if no input can make its sums or scaled sums overflow."""
-        sums = np.abs(operator.weights.astype(np.int64)).sum(axis=(1, 2, 3)) * 255 + np.abs(operator.biases.astype(np.int64))
+        sums = np.abs(operator.weights.astype(np.int64)).sum(axis=(1, 2, 3)) * 255 + np.abs(
+            operator.biases.astype(np.int64)
+        )
         scales = operator.source.quantization.scale * operator.weight_scales / operator.result.quantization.scale
         if not np.isfinite(scales).all() or max(sums.max(), (sums * scales).max()) > _INT32_LIMIT / 2:
             raise NotIntegerError("its sums may not fit in int32")
@@ -370,8 +399,10 @@ class _Reader:
 
     def _is_read_once(self, name: str) -> bool:
         readers = self.consumers.get(name, [])
-        return len(readers) == 1 and len(self.consumers.get(self.nodes[readers[0]].output[0], [])) == 1 and (
-            self.nodes[readers[0]].output[0] not in self.outputs
+        return (
+            len(readers) == 1
+            and len(self.consumers.get(self.nodes[readers[0]].output[0], [])) == 1
+            and (self.nodes[readers[0]].output[0] not in self.outputs)
         )
 
     def _ordered(

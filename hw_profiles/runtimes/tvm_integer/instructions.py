@@ -8,7 +8,7 @@ of four such vectors are dealt out in the order that packing undoes (`channel_or
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +156,10 @@ _CHOICES: Final[tuple[tuple[frozenset[str], Instructions], ...]] = (
         Instructions(products="avx512_vnni", lanes=16, accumulators=24),
     ),
     (frozenset({"avx2", "avx_vnni", "fma"}), Instructions(products="avx_vnni", lanes=8, accumulators=12)),
-    (frozenset({"avx512f", "avx512bw", "avx512vl", "fma"}), Instructions(products="avx512bw", lanes=16, accumulators=16)),
+    (
+        frozenset({"avx512f", "avx512bw", "avx512vl", "fma"}),
+        Instructions(products="avx512bw", lanes=16, accumulators=16),
+    ),
     (frozenset({"avx2", "fma"}), Instructions(products="avx2", lanes=8, accumulators=8)),
     (frozenset({"asimd", "asimddp", "i8mm"}), Instructions(products="neon_i8mm", lanes=4, accumulators=24)),
     (frozenset({"asimd", "asimddp"}), Instructions(products="neon_dotprod", lanes=4, accumulators=24)),
@@ -171,5 +174,3 @@ def instructions_of(profile: DeviceProfile) -> Instructions:
     # LLVM fuses wherever it can, so that what is not said to be fused must not be fusible.
     generic = replace(GENERIC, fuses=bool({"fma", "asimd"}.intersection(profile.isa)))
     return next((choice for needed, choice in _CHOICES if needed <= set(profile.isa)), generic)
-
-

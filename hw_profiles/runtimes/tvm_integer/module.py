@@ -316,8 +316,9 @@ def _epilogue(step: ConvolutionOperator) -> Epilogue:
     before = step.result if activation is None else activation.output
     return Epilogue(
         first=step.clip,
+        rounds_first=step.rounded,
         activation=None if activation is None else activation.function,
-        after_activation=None if activation is None else _whole_range(activation.output),
+        after_activation=None if activation is None else activation.clip,
         residual=None if residual is None else _residual(before, step.other, residual),
         after_residual=None if residual is None else residual.clip,
     )

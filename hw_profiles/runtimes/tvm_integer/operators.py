@@ -34,6 +34,8 @@ class ConvolutionOperator:
     clip: Clip
     result: QuantizedTensor
     """What the convolution itself is rounded to."""
+    rounded: bool = True
+    """Whether it is, before its activation."""
     activation: "ActivationOperator | None" = None
     residual: "AddOperator | None" = None
 
@@ -64,6 +66,7 @@ class ActivationOperator:
 
     source: QuantizedTensor
     function: Activation
+    clip: Clip
     output: QuantizedTensor
 
     @property

@@ -55,7 +55,9 @@ class Program:
     @property
     def written(self) -> dict[str, Tensor]:
         """Tensors that a kernel writes."""
-        return {call.operands[-1].name: call.operands[-1] for call in self.calls if isinstance(call.operands[-1], Tensor)}
+        return {
+            call.operands[-1].name: call.operands[-1] for call in self.calls if isinstance(call.operands[-1], Tensor)
+        }
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -70,9 +72,14 @@ class Program:
             outputs: names of written tensors that others need.
         """
         emitter = Emitter(parallel=self.parallel)
-        views = {entry.name: emitter.parameter(f"input{at}", entry.dtype, *entry.shape) for at, entry in enumerate(self.inputs)}
+        views = {
+            entry.name: emitter.parameter(f"input{at}", entry.dtype, *entry.shape)
+            for at, entry in enumerate(self.inputs)
+        }
         blocks, places = self._constants()
-        constants = {dtype: emitter.parameter(f"constants_{dtype}", dtype, len(block)) for dtype, block in blocks.items()}
+        constants = {
+            dtype: emitter.parameter(f"constants_{dtype}", dtype, len(block)) for dtype, block in blocks.items()
+        }
         for at, name in enumerate(outputs):
             entry = self.written[name]
             views[name] = emitter.parameter(f"output{at}", entry.dtype, *entry.shape)

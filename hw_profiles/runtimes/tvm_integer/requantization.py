@@ -63,7 +63,8 @@ class Activation:
         x = (np.arange(256) - self.before.zero_point).astype(np.float32) * np.float32(self.before.scale)
         gate = np.maximum(np.float32(0), np.minimum(one, np.float32(self.alpha) * x + np.float32(self.beta)))
         y = x * gate if self.kind == "hard_swish" else gate
-        return np.clip(np.rint(y / np.float32(self.after.scale)) + self.after.zero_point, 0, 255).astype(np.uint8)
+        steps: NDArray[np.float32] = np.rint(y / np.float32(self.after.scale)) + self.after.zero_point
+        return np.clip(steps, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
     def coefficients(self) -> tuple[float, float, float]:
         """``slope, offset, ceiling`` of :meth:`Activation.steps`, in steps of the output."""
@@ -113,6 +114,8 @@ class Epilogue:
     """What follows a sum: rounded and clipped as ``first``, then each step and its own rounding."""
 
     first: Clip
+    rounds_first: bool = True
+    """False where the activation takes the scaled sum as it is."""
     activation: Activation | None = None
     residual: Residual | None = None
     """After the activation, if there is one."""
@@ -144,8 +147,10 @@ class Epilogue:
         values = list(scaled)
         clip = self.first
         if self.activation is not None and self.after_activation is not None:
-            needed = self.activation.clips(clip, instructions)
-            values = [emitter.let(_centred(value, clip, needed, instructions), dtype) for value in values]
+            if self.rounds_first:
+                needed = self.activation.clips(clip, instructions)
+                values = [_centred(value, clip, needed, instructions) for value in values]
+            values = [emitter.let(value, dtype) for value in values]
             values = [_activated(value, self.activation, instructions) for value in values]
             clip = self.after_activation
         if self.residual is not None and self.after_residual is not None and others is not None:
@@ -169,7 +174,11 @@ def _centred(value: Expr, clip: Clip, needed: tuple[bool, bool], instructions: I
         value = tirx.Max(value, constant(clip.low - clip.zero_point, "float32", lanes))
     if needed[1]:
         value = tirx.Min(value, constant(clip.high - clip.zero_point, "float32", lanes))
-    return tirx.Cast(f"float32x{instructions.lanes}", instructions.round(value)) if instructions.packs else tirx.nearbyint(value)
+    return (
+        tirx.Cast(f"float32x{instructions.lanes}", instructions.round(value))
+        if instructions.packs
+        else tirx.nearbyint(value)
+    )
 
 
 def _activated(value: Expr, activation: Activation, instructions: Instructions) -> Expr:

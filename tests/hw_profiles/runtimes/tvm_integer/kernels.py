@@ -8,7 +8,7 @@ import tvm
 
 from hw_profiles.detect import resolve_profile
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, padded
-from hw_profiles.runtimes.tvm_integer.instructions import GENERIC, Instructions, _CHOICES
+from hw_profiles.runtimes.tvm_integer.instructions import _CHOICES, GENERIC
 from hw_profiles.runtimes.tvm_runtime import target_of
 
 LOCAL = resolve_profile("local-cpu/tvm")
@@ -18,6 +18,12 @@ RUNNABLE += [replace(GENERIC, fuses="fma" in LOCAL.isa)]
 
 every_instruction_set = pytest.mark.parametrize("instructions", RUNNABLE, ids=lambda choice: choice.products)
 
+every_vector_width = pytest.mark.parametrize(
+    "instructions",
+    list({(choice.lanes, choice.packs): choice for choice in RUNNABLE}.values()),
+    ids=lambda choice: choice.products,
+)
+
 
 def run(emit, arguments, output_size, output_dtype="uint8"):
     """Calls a kernel with arrays and gives its output, flat."""
@@ -25,9 +31,11 @@ def run(emit, arguments, output_size, output_dtype="uint8"):
     emit(emitter)
     function = emitter.function()
     library = tvm.compile(tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")}), target_of(LOCAL))
-    output = tvm.runtime.tensor(np.full(output_size, 77, output_dtype))
-    library["kernel"](*[tvm.runtime.tensor(np.ascontiguousarray(a).ravel()) for a in arguments], output)
-    return output.numpy()
+    shapes = [tuple(int(side) for side in parameter.shape) for parameter in function.params]
+    arrays = [np.ascontiguousarray(array) for array in (*arguments, np.full(output_size, 77, output_dtype))]
+    tensors = [tvm.runtime.tensor(array.reshape(shape)) for array, shape in zip(arrays, shapes, strict=True)]
+    library["kernel"](*tensors)
+    return tensors[-1].numpy().ravel()
 
 
 def held(values, fill=99):
@@ -58,4 +66,3 @@ def convolve(image, weights, zero_point, stride=(1, 1), groups=1):
                 part = window[..., group * inputs : (group + 1) * inputs]
                 sums[y, x, mine] = np.einsum("hwc,ochw->o", part, weights[mine].astype(np.int64))
     return sums
-

@@ -31,9 +31,10 @@ def _random(seed, shape, *, extreme=False):
     rng = np.random.default_rng(seed)
     size = (shape.height, shape.width, shape.in_channels)
     taps = (shape.out_channels, shape.in_channels, *shape.kernel)
-    choose = (lambda ends, many: rng.choice(ends, many)) if extreme else (lambda ends, many: rng.integers(*ends, many))
-    image = choose((0, 255) if extreme else (0, 256), size).astype(np.uint8)
-    weights = choose((-128, 127) if extreme else (-128, 128), taps).astype(np.int8)
+    if extreme:
+        image, weights = rng.choice((0, 255), size).astype(np.uint8), rng.choice((-128, 127), taps).astype(np.int8)
+    else:
+        image, weights = rng.integers(0, 256, size).astype(np.uint8), rng.integers(-128, 128, taps).astype(np.int8)
     biases = rng.integers(-3000, 3000, shape.out_channels).astype(np.int32)
     reach = 128.0 * 128.0 * np.sqrt(shape.in_channels * np.prod(shape.kernel))
     scales = (rng.uniform(20, 200, shape.out_channels) / reach).astype(np.float32)

@@ -7,6 +7,7 @@ from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, Depthwis
 from hw_profiles.runtimes.tvm_integer.emission import padded
 from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue
 from tests.hw_profiles.runtimes.tvm_integer.kernels import (
+    RUNNABLE,
     convolve,
     every_instruction_set,
     held,
@@ -46,7 +47,10 @@ def _shape(height, width, channels, kernel, stride):
 @every_instruction_set
 @pytest.mark.parametrize(
     ("height", "width", "channels", "kernel", "stride"),
-    [(8, 8, 64, 3, 1), (9, 7, 24, 5, 2), (6, 6, 80, 7, 1), (5, 4, 72, 5, 1), (7, 11, 16, 7, 2), (2, 2, 13, 7, 1), (1, 1, 8, 3, 1)],
+    [
+        *((8, 8, 64, 3, 1), (9, 7, 24, 5, 2), (6, 6, 80, 7, 1), (5, 4, 72, 5, 1), (7, 11, 16, 7, 2)),
+        *((2, 2, 13, 7, 1), (1, 1, 8, 3, 1)),
+    ],
 )  # fmt: skip
 def test_depthwise(instructions, height, width, channels, kernel, stride):
     _check(_shape(height, width, channels, kernel, stride), instructions, 131)
@@ -59,7 +63,5 @@ def test_saturating_extremes(instructions):
 
 
 def test_wide_images_are_cut_into_strips():
-    from tests.hw_profiles.runtimes.tvm_integer.kernels import RUNNABLE
-
     _check(_shape(4, 113, 64, 5, 1), RUNNABLE[0], 77)
     _check(_shape(5, 101, 64, 3, 2), RUNNABLE[0], 7)
