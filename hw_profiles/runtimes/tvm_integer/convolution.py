@@ -167,7 +167,7 @@ class ConvolutionKernel:
         height, width = shape.out_size
         lines, line = (1, height * width) if shape.is_flat else (height, width)
         in_line, step = shape.stride[0] * shape.width * shape.in_stride, shape.stride[1] * shape.in_stride
-        rows = _even_rows(line, rows)
+        rows = even_tile(line, rows)
         with emitter.loop(lines) as y:
             for start, repeats, count in ((0, line // rows, rows), (line // rows * rows, 1, line % rows)):
                 if not repeats * count:
@@ -231,6 +231,10 @@ class ConvolutionKernel:
             emitter.store(self._output, at + number * lanes, output, lanes)
 
 
-def _even_rows(line: int, most: int) -> int:
-    """As many rows as leave tiles of nearly one size."""
-    return -(-line // -(-line // most))
+def even_tile(line: int, most: int) -> int:
+    """How many of ``line`` to work on at once: a divisor near ``most`` where there is one, else nearly equal parts.
+
+    A divisor leaves no smaller last tile, which would be code of its own.
+    """
+    divisor = max(size for size in range(1, min(most, line) + 1) if line % size == 0)
+    return divisor if 3 * divisor >= 2 * most or divisor == line else -(-line // -(-line // most))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.convolution import ChannelConstants, channel_groups, channel_order
+from hw_profiles.runtimes.tvm_integer.convolution import ChannelConstants, channel_groups, channel_order, even_tile
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, padded, shuffle
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Epilogue
@@ -238,7 +238,7 @@ class DepthwiseKernel:
     def _emit_sums(self, emitter: Emitter, group: _Group, y: Expr, x: Expr, rows: int, columns: int) -> None:
         """Output rows ``y`` to ``y + rows`` of one strip of columns."""
         most = max(self._instructions.accumulators // (rows * group.vectors), 1)
-        tile = -(-columns // -(-columns // most))
+        tile = even_tile(columns, most)
         for start, repeats, count in ((0, columns // tile, tile), (columns // tile * tile, 1, columns % tile)):
             if repeats * count:
                 with emitter.loop(repeats) as number:

@@ -35,6 +35,8 @@ from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue, Resi
 
 _LOG: Final = logging.getLogger(__name__)
 _FEW_CHANNELS: Final = 4
+_MOST_KERNELS: Final = 12
+"""Per function: a call less costs less than a microsecond, while the compiler's time grows faster than its code."""
 
 
 def integer_module(model: onnx.ModelProto, instructions: Instructions, *, threads: int = 1) -> Any | None:  # noqa: ANN401
@@ -122,6 +124,8 @@ class _Builder:
                 self._dequantize(step)
             case _:
                 self._operator(step)
+        if len(self._program.calls) >= _MOST_KERNELS:
+            self._finish_run(number + 1)
 
     # Runs of integer kernels
 
