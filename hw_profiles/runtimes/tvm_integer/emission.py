@@ -70,9 +70,12 @@ class Emitter:
 
     def registers(self, dtype: str, count: int, lanes: int) -> "Registers":
         """Vectors of the current block that stay in registers."""
-        buffer = tirx.decl_buffer((count * lanes,), dtype, self._unique("registers"), scope="local")
-        self._blocks[-1].append(tirx.AllocBuffer(buffer))
-        return Registers(self, View(buffer), lanes)
+        views = []
+        for _ in range(count):
+            buffer = tirx.decl_buffer((lanes,), dtype, self._unique("register"))
+            self._blocks[-1].append(tirx.AllocBuffer(buffer))
+            views.append(View(buffer))
+        return Registers(self, views, lanes)
 
     @contextmanager
     def loop(self, extent: int) -> Iterator[Expr]:
@@ -122,18 +125,18 @@ class Emitter:
 
 
 class Registers:
-    """Numbered vectors; all numbers must be known when the kernel is written."""
+    """Numbered vectors, a small buffer each: TVM takes larger ones, and those of scope ``local``, from the heap."""
 
-    def __init__(self, emitter: Emitter, view: View, lanes: int) -> None:
+    def __init__(self, emitter: Emitter, views: Sequence[View], lanes: int) -> None:
         self._emitter = emitter
-        self._view = view
+        self._views = views
         self._lanes = lanes
 
     def __getitem__(self, number: int) -> Expr:
-        return self._emitter.load(self._view, number * self._lanes, self._lanes)
+        return self._emitter.load(self._views[number], 0, self._lanes)
 
     def __setitem__(self, number: int, value: Expr) -> None:
-        self._emitter.store(self._view, number * self._lanes, value, self._lanes)
+        self._emitter.store(self._views[number], 0, value, self._lanes)
 
 
 def _flat(view: View, index: Expr, lanes: int, stride: int) -> list[Expr]:

@@ -61,7 +61,7 @@ def _check(shape, instructions, epilogue, zero_point, *, seed=0, extreme=False):
         clip = epilogue.after_residual
         values = np.clip(np.rint(total) + clip.zero_point, clip.low, clip.high)
     kernel = ConvolutionKernel(shape, epilogue, instructions)
-    output = run(kernel.emit, arguments, height * width * padded(shape.out_channels))
+    output = run(kernel.emit, arguments, height * width * padded(shape.out_channels), instructions=instructions)
     found = output.reshape(height, width, -1)[..., : shape.out_channels]
     np.testing.assert_array_equal(found, values.astype(np.uint8))
 

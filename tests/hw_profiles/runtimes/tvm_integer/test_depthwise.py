@@ -31,7 +31,7 @@ def _check(shape, instructions, zero_point, *, seed=0, extreme=False):
     kernel = DepthwiseKernel(shape, zero_point, Epilogue(first=clip), instructions)
     height, width = shape.out_size
     arguments = [held(image), constants.weights, constants.biases, constants.scales]
-    output = run(kernel.emit, arguments, height * width * padded(shape.channels))
+    output = run(kernel.emit, arguments, height * width * padded(shape.channels), instructions=instructions)
     found = output.reshape(height, width, -1)[..., : shape.channels]
     np.testing.assert_array_equal(found, values.astype(np.uint8))
 
