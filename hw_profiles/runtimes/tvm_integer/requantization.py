@@ -64,7 +64,7 @@ class Activation:
         gate = np.maximum(np.float32(0), np.minimum(one, np.float32(self.alpha) * x + np.float32(self.beta)))
         y = x * gate if self.kind == "hard_swish" else gate
         steps: NDArray[np.float32] = np.rint(y / np.float32(self.after.scale)) + self.after.zero_point
-        return np.clip(steps, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+        return np.clip(steps, 0, 255).astype(np.uint8)
 
     def coefficients(self) -> tuple[float, float, float]:
         """``slope, offset, ceiling`` of :meth:`Activation.steps`, in steps of the output."""
