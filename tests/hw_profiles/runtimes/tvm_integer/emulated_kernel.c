@@ -14,11 +14,14 @@ void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int
   fprintf(stderr, "%s:", kind);
   for (int32_t part = 0; part < count; ++part) fprintf(stderr, " %s", parts[part]);
 }
-void *TVMBackendAllocWorkspace(int type, int id, uint64_t size, int code, int bits) {
+static void *allocate(int type, int id, uint64_t size, int code, int bits) {
   (void)type; (void)id; (void)code; (void)bits;
   return aligned_alloc(64, (size + 63) / 64 * 64);
 }
-int TVMBackendFreeWorkspace(int type, int id, void *pointer) { (void)type; (void)id; free(pointer); return 0; }
+static int release(int type, int id, void *pointer) { (void)type; (void)id; free(pointer); return 0; }
+/* Code of TVM calls its runtime through variables that loading fills. */
+void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = allocate;
+int (*__TVMBackendFreeWorkspace)(int, int, void *) = release;
 
 static int64_t number(FILE *file) {
   int64_t value;

@@ -27,7 +27,7 @@ _emulation = pytest.mark.skipif(bool(_missing), reason=f"{', '.join(_missing)} n
 
 every_instruction_set = pytest.mark.parametrize(
     "instructions",
-    [*RUNNABLE, *(pytest.param(choice, marks=_emulation) for choice in EMULATED)],
+    [*RUNNABLE, *(pytest.param(choice, marks=[_emulation, pytest.mark.slow]) for choice in EMULATED)],
     ids=lambda choice: choice.products,
 )
 
