@@ -33,7 +33,7 @@ from search_spaces.errors import NasError
 app = typer.Typer(
     name="hwnas",
     help=(
-        "Finds the network, in which precision, that is best on your device within your limits.\n\n"
+        "Finds the network and its precisions that are best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
         "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under "
         "HWNAS_HOME; an interrupted command resumes when it is run again."
