@@ -1,6 +1,7 @@
 """A quantized network as a Relax module: integer kernels called one after the other, float segments between."""
 
 import logging
+import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -176,7 +177,10 @@ class _Builder:
         )  # fmt: skip
         model = onnx.helper.make_model(part, opset_imports=list(self._graph.model.opset_import))
         model.ir_version = self._graph.model.ir_version
-        function = from_onnx(model, keep_params_in_input=False)["main"].without_attr("global_symbol")
+        with warnings.catch_warnings():
+            # Its inputs are tensors inside the network, whose dots TVM replaces and warns of.
+            warnings.filterwarnings("ignore", message="Renaming name", category=UserWarning)
+            function = from_onnx(model, keep_params_in_input=False)["main"].without_attr("global_symbol")
         called = self._block.add_func(function, f"segment{number}")
         result = self._block.emit(relax.Call(called, [self._floats[name] for name in inputs]))
         if len(outputs) == 1 and not isinstance(function.ret_ty, relax.TupleType):
