@@ -1,9 +1,10 @@
 """Search methods on a recorded table: how fast each one finds the table's own front.
 
 A method proposes rows of the table and sees only those that it paid for. ``hwnas`` and
-``linas`` predict all rows and choose among them; Optuna's samplers propose in the whole
-space, and the nearest row that was not tried is evaluated in place of each proposal (and
-is what the sampler is told). ``random`` draws rows uniformly.
+``linas`` predict all rows and choose among them; ``hwnas`` starts with what cost facts,
+known without measuring, promise, and ``linas`` with random rows. Optuna's samplers propose
+in the whole space, and the nearest row that was not tried is evaluated in place of each
+proposal (and is what the sampler is told). ``random`` draws rows uniformly.
 """
 
 from collections.abc import Callable, Sequence
