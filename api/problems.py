@@ -131,7 +131,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, error.code, str(error))
         case _:
             _log.error("a request failed", exc_info=error)
-            detail = "the service failed to answer this request; its log says why."
+            detail = "the service failed to answer this request; see its log for the cause."
             return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
 
 

@@ -54,7 +54,7 @@ def check_agreement(executable: "Executable", files: NetworkFiles) -> Agreement:
     outputs = np.concatenate([executable.run(images[index : index + 1]) for index in range(len(images))])
     expected = graph_outputs(files.onnx, images) if files.quantized else from_pytorch
     if outputs.shape != expected.shape:
-        raise DisagreementError(f"the artifact answers {outputs.shape} where {expected.shape} is expected.")
+        raise DisagreementError(f"the artifact's output has shape {outputs.shape}; expected {expected.shape}.")
     if not np.isfinite(outputs).all():
         raise DisagreementError("the artifact answers NaN or infinity.")
     largest = float(np.abs(outputs - expected).max())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hw_profiles.errors import ProfileError
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Runtime
 from hw_profiles.runtimes.registry import get_runtime, runtime_names
@@ -55,20 +56,38 @@ def detect_profiles(processor: Processor | None = None) -> tuple[DeviceProfile, 
     return tuple(_profile_of(get_runtime(name), found) for name in runtime_names())
 
 
-def resolve_profile(profile_id: str, folder: Path | None = None) -> DeviceProfile:
-    """A profile by its id: the local ones, or a TOML file of ``folder`` (any depth).
+def resolve_profile(profile_id: str) -> DeviceProfile:
+    """A local profile by its id.
 
     Raises:
-        UnknownNameError: where no profile has this id; it names the known ones.
-        ProfileError: where a file of the folder is not a profile.
+        UnknownNameError: if no profile has this id; the message lists the known ones.
     """
     known = {profile.id: profile for profile in detect_profiles()}
-    for path in sorted(folder.rglob("*.toml")) if folder is not None else ():
-        profile = DeviceProfile.load(path)
-        known[profile.id] = profile
     if profile_id not in known:
         raise UnknownNameError("device", profile_id, tuple(sorted(known)))
     return known[profile_id]
+
+
+def check_runs_here(profile: DeviceProfile) -> None:
+    """Checks that a profile describes this machine, so that it can be measured here.
+
+    Raises:
+        ProfileError: if its runtime is not installed, or processor or versions differ.
+    """
+    detected = {one.runtime: one for one in detect_profiles()}
+    here = detected.get(profile.runtime)
+    if here is None:
+        raise ProfileError(
+            f"device profile {profile.id!r} needs the runtime {profile.runtime!r}; installed: {', '.join(detected)}."
+        )
+    for name in ("runtime_version", "processor", "architecture", "isa", "cores", "precisions"):
+        if getattr(profile, name) != getattr(here, name):
+            raise ProfileError(
+                f"device profile {profile.id!r} has {name} = {getattr(profile, name)!r}, this machine"
+                f" {getattr(here, name)!r}; only this machine can be measured."
+            )
+    if profile.batch != 1:
+        raise ProfileError(f"device profile {profile.id!r} has batch {profile.batch}; only 1 can be measured.")
 
 
 def _profile_of(runtime: Runtime, processor: Processor) -> DeviceProfile:

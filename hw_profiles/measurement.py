@@ -32,7 +32,7 @@ class Measurement:
     anchor_factor: float
     """Anchor's reference latency over its latency during this measurement; below 1 on a slowed machine."""
     repeatability: float
-    """Expected relative standard deviation of ``latency_p50_ms`` when measured anew in another session."""
+    """Expected relative standard deviation of ``latency_p50_ms`` when measured again in another session."""
     quality: Quality
     attempts: int
     """Times it was timed until a reading passed, or gave up as noisy."""

@@ -1,7 +1,7 @@
-"""Measurement tables: what was measured where, one row an architecture, as CSV.
+"""Measurement tables: measurements by device, one row per architecture, as CSV.
 
 Columns: ``space``, ``arch`` (the space's canonical string), one ``latency_ms:DEVICE``
-column a device and one ``accuracy:TASK`` column a task. An empty cell was not measured.
+column per device and one ``accuracy:TASK`` column per task. An empty cell was not measured.
 A name that ends in ``.gz`` is compressed.
 """
 

@@ -81,7 +81,7 @@ class DeviceProfile:
         for precision, execution in self.precisions.items():
             if precision not in get_args(Precision) or execution not in get_args(Execution):
                 raise ProfileError(
-                    f"device profile {self.id!r} says {precision} is {execution}; precisions are "
+                    f"device profile {self.id!r} has precision {precision} as {execution}; precisions are "
                     f"{', '.join(get_args(Precision))}, each {' or '.join(get_args(Execution))}."
                 )
         if "fp32" not in self.precisions:

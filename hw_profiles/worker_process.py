@@ -1,4 +1,4 @@
-"""The parent's side of a measuring worker: requests with a deadline, killing and starting anew."""
+"""The parent's side of a measuring worker: requests with a deadline, killing and restarting."""
 
 import contextlib
 import json

@@ -30,5 +30,5 @@ def check_output_file(path: Path, option: str) -> None:
         UsageError: names what is in the way.
     """
     if path.is_dir():
-        raise UsageError(f"{option} {path} is a folder where a file would go; give another path.")
+        raise UsageError(f"{option} {path} is a folder, not a file; give another path.")
     check_output_folder(path.parent, option)

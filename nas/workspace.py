@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from hw_profiles.detect import detect_profiles
+from hw_profiles.detect import check_runs_here, detect_profiles
+from hw_profiles.errors import ProfileError
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
 from nas.store.store import Store, open_store
@@ -56,7 +57,7 @@ class Workspace:
         try:
             return str(json.loads(path.read_text("utf-8"))["data"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} does not say where the data is ({error}); run `hwnas train` again.") from error
+            raise UsageError(f"{path} does not name its data ({error}); run `hwnas train` again.") from error
 
     def supernet(self, wanted: str | None = None, *, space: str | None = None) -> StoredSupernet:
         """The newest supernet, or the one whose id begins with ``wanted``.
@@ -77,6 +78,15 @@ class Workspace:
         if len(matches) > 1:
             raise UsageError(f"{len(matches)} supernets begin with {wanted!r}; give more digits.")
         return matches[0]
+
+    def local_profiles(self) -> dict[str, DeviceProfile]:
+        """Profiles that can be measured here, by id: detected ones, and added ones of this machine as it is now."""
+        profiles = {}
+        for device in self.store.devices.all():
+            with contextlib.suppress(ProfileError):
+                check_runs_here(device.profile)
+                profiles[device.profile.id] = device.profile
+        return profiles | {profile.id: profile for profile in detect_profiles()}
 
     def profile(self, profile_id: str) -> DeviceProfile:
         """A device profile: detected here, or stored before.

@@ -120,7 +120,7 @@ def _reading_quantile(left_out: LooResiduals) -> float:
 
 
 def _architectures(space: SearchSpace, canonical: IntArray) -> IntArray | None:
-    """A number per architecture, whatever its policy, shape ``(n,)``; None where there are too few to hold out."""
+    """A number per architecture, whatever its policy, shape ``(n,)``; None if there are too few to hold out."""
     _, groups = np.unique(space.unquantized(canonical), axis=0, return_inverse=True)
     return groups.ravel().astype(np.int64) if groups.max() + 1 >= MIN_SAMPLES else None
 

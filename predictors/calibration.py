@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.errors import UnfitDataError
-from predictors.features import FeatureExtractor, Features
+from predictors.features import FeatureExtractor, Features, LatencySource
 from predictors.intervals import evaluation_rows
 from predictors.latency import LatencyPredictor, check_sources
 from predictors.samples import MIN_SAMPLES
-from predictors.sources import SourceModel
 from predictors.threads import single_threaded
 from search_spaces.space import IntArray, SearchSpace
 
@@ -44,8 +43,8 @@ def network_size(features: Features) -> FloatArray:
 def choose_samples(features: Features, count: int, *, seed: int, measured: Sequence[int] = ()) -> IntArray:
     """Row numbers of the ``count`` networks to measure next, in order.
 
-    ``measured`` rows are known already; where there are none, the smallest and the largest
-    come first. Fewer rows are returned where fewer are left.
+    ``measured`` rows are known already; if there are none, the smallest and the largest
+    come first. Fewer rows are returned if fewer are left.
     """
     size = network_size(features)
     ends = [int(np.argmin(size)), int(np.argmax(size))]
@@ -106,37 +105,65 @@ class Calibration:
     stopped: Literal["target", "budget", "exhausted"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationSettings:
+    """When to stop, and the seed."""
+
+    budget: int
+    """Maximum number of measurements, failed ones included."""
+    seed: int
+    target_mape_pct: float | None = None
+    """Expected error, in percent, at which to stop early; None spends the budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TargetDevice:
+    """The device to calibrate to."""
+
+    measure: Measure
+    known: tuple[IntArray, FloatArray] | None = None
+    """Genotypes ``(n, genes)`` and milliseconds ``(n,)`` that were measured earlier.
+
+    They join every fit at no cost. They do not change which networks are chosen, so that a
+    calibration that was interrupted chooses the same networks again.
+    """
+    repeatability: Callable[[], float] = lambda: 0.0
+    """Relative standard deviation of one measurement; called before each fit."""
+
+
 def calibrate(
     space: SearchSpace,
     population: IntArray,
-    measure: Measure,
+    target: TargetDevice,
+    settings: CalibrationSettings,
     *,
-    budget: int,
-    seed: int,
-    sources: Sequence[LatencyPredictor | SourceModel] = (),
-    target_mape_pct: float | None = None,
-    known: tuple[IntArray, FloatArray] | None = None,
-    repeatability: Callable[[], float] = lambda: 0.0,
+    sources: Sequence[LatencySource] = (),
     on_step: Callable[[CalibrationStep], None] = lambda _: None,
 ) -> Calibration:
     """Measures chosen networks of a population until the expected error meets the target or the budget is spent.
 
-    A failed measurement (NaN) costs its place in the budget and is left out. What is ``known``
-    of the device already (genotypes and milliseconds) joins every fit and costs nothing; it does
-    not change which networks are chosen, so that a calibration that was interrupted chooses the
-    same ones again. ``repeatability`` is asked at each fit.
+    A failed measurement (NaN) counts towards the budget and is left out of the fit.
+
+    Args:
+        space: the networks' space.
+        population: genotypes to choose from, shape ``(n, genes)``.
+        target: the device.
+        settings: budget, target error and seed.
+        sources: models of known devices.
+        on_step: called after each fit.
 
     Raises:
-        UnfitDataError: where the budget is too small, a source is of another space, or too
-            few measurements succeed to fit anything.
+        UnfitDataError: if the budget is too small, a source is of another space, or too
+            few measurements succeed for a fit.
     """
+    budget, seed, target_mape_pct = settings.budget, settings.seed, settings.target_mape_pct
     if budget < MIN_SAMPLES:
         raise UnfitDataError(f"a budget of {budget} measurements is too small; at least {MIN_SAMPLES} are needed.")
     check_sources(space, sources)
     pool = np.unique(space.canonicalize(space.validate(population)), axis=0)
     extractor = FeatureExtractor(space, sources, pool)
     features = extractor.encode(pool)
-    known_rows, known_ms = known or (pool[:0], np.zeros(0))
+    known_rows, known_ms = target.known or (pool[:0], np.zeros(0))
     known_rows = space.canonicalize(space.validate(known_rows))
     tried: list[int] = []
     values: list[float] = []
@@ -146,21 +173,15 @@ def calibrate(
         rows = choose_samples(features, wanted, seed=seed, measured=tried)
         if len(rows):
             tried.extend(rows.tolist())
-            values.extend(np.asarray(measure(pool[rows]), dtype=np.float64).tolist())
+            values.extend(np.asarray(target.measure(pool[rows]), dtype=np.float64).tolist())
         latency_ms = np.array(values)
         succeeded = np.isfinite(latency_ms)
         spent, exhausted = len(tried) >= budget, len(tried) == len(pool) or not len(rows)
         genotypes, latency_ms = _with_known(pool[tried][succeeded], latency_ms[succeeded], known_rows, known_ms)
         if len(genotypes) < MIN_SAMPLES and not (spent or exhausted):
             continue
-        predictor = LatencyPredictor.fit(
-            space,
-            genotypes,
-            latency_ms,
-            seed=seed,
-            repeatability=repeatability(),
-            sources=sources,
-            extractor=extractor,
+        predictor = LatencyPredictor.fit_with(
+            extractor, genotypes, latency_ms, seed=seed, repeatability=target.repeatability()
         )
         step = CalibrationStep(
             samples=len(genotypes),

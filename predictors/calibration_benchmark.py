@@ -167,7 +167,7 @@ def _calibrate_record(
             )
         extractor = FeatureExtractor(record.space, used, record.genotypes[pool])
         for count in plan.samples:
-            yield _calibrate(record, target, used, extractor, (pool, test), count, seed)
+            yield _calibrate(record, target, extractor, (pool, test), count, seed)
 
 
 def measured_rows(record: RecordedSpace, device: str, rows: IntArray) -> IntArray:
@@ -208,7 +208,6 @@ def fit_sources(
 def _calibrate(
     record: RecordedSpace,
     target: str,
-    sources: Sequence[Source],
     extractor: FeatureExtractor,
     split: tuple[IntArray, IntArray],
     count: int,
@@ -219,14 +218,7 @@ def _calibrate(
     started_s = time.perf_counter()
     chosen = pool[choose_samples(extractor.encode(record.genotypes[pool]), min(count, len(pool)), seed=seed)]
     try:
-        predictor = LatencyPredictor.fit(
-            record.space,
-            record.genotypes[chosen],
-            column[chosen],
-            seed=seed,
-            sources=sources,
-            extractor=extractor,
-        )
+        predictor = LatencyPredictor.fit_with(extractor, record.genotypes[chosen], column[chosen], seed=seed)
     except UnfitDataError as error:
         raise UsageError(f"target {target!r} with {count} samples: {error}") from error
     seconds = time.perf_counter() - started_s
@@ -237,7 +229,7 @@ def _calibrate(
         samples=count,
         samples_used=len(chosen),
         seed=seed,
-        sources=len(sources),
+        sources=len(extractor.sources),
         form=predictor.choice.form,
         metrics=LatencyMetrics.of(truth, prediction),
         oracle_width_pct=oracle_width_pct(truth, prediction.value),

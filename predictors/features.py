@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -42,6 +43,10 @@ class LatencySource(Protocol):
     @property
     def residuals(self) -> FloatArray:
         """Log errors on networks that the model was not fitted to, shape ``(any,)``."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the model into a new folder."""
         ...
 
 
@@ -120,7 +125,7 @@ class _Scaling:
     def apply(self, values: NDArray[np.floating]) -> FloatArray:
         whole = len(self.columns) == values.shape[1]
         scaled = (values if whole else values[:, self.columns]).astype(np.float64)
-        # In place: a large population's block is made once, not once a step.
+        # In place: a large population's block is allocated once, not once per step.
         scaled -= self.mean
         scaled /= self.scale
         return scaled

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from predictors.features import Features, LatencySource
+from predictors.features import Features
 from predictors.metrics import SMALLEST, typical_error
 from predictors.regression import Estimator, LooResiduals, Readings
 from predictors.samples import MIN_SAMPLES
@@ -129,62 +129,85 @@ class ErrorScale:
         return self.quantile * typical_error(scores) / typical_error(left_out.residuals / left_out.std)
 
 
-def error_scale(
-    form: Estimator,
-    features: Features,
-    population: Features,
-    population_std: FloatArray,
-    left_out: LooResiduals,
-    out_of_fold: FloatArray,
-    sources: Sequence[LatencySource],
-    source_logs: tuple[FloatArray, FloatArray],
-    seed: int,
-) -> ErrorScale:
-    """Scales left-out errors by what they have meant on known devices.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SampleErrors:
+    """An estimator's errors on a device's own samples, with each sample left out of the fit."""
 
-    Errors are counted in standard deviations: samples that were chosen to differ are harder to predict
-    when left out than what is like them once they are known, and standard deviations say how much.
+    estimator: Estimator
+    """Fitted to the device, and to each pseudo-target."""
+    features: Features
+    left_out: LooResiduals
+    """In log milliseconds, one per sample."""
+    out_of_fold: FloatArray
+    """Residuals of models that were refitted without the samples, log milliseconds, shape ``(n,)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PredictedPopulation:
+    """Networks of the kind that will be predicted."""
+
+    features: Features
+    std: FloatArray
+    """Standard deviations of the device's predictions, shape ``(p,)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KnownSources:
+    """The known devices' predictions of the samples and the population."""
+
+    residuals: tuple[FloatArray, ...]
+    """Each device's log errors on networks that its model was not fitted to; empty if they are not known."""
+    sample_logs: FloatArray
+    """Log milliseconds of the samples, shape ``(n, sources)``."""
+    population_logs: FloatArray
+    """Log milliseconds of the population, shape ``(p, sources)``."""
+
+
+def error_scale(
+    samples: SampleErrors, population: PredictedPopulation, sources: KnownSources, *, seed: int
+) -> ErrorScale:
+    """Scales left-out errors by how they related to true errors on known devices.
+
+    Errors are measured in standard deviations of the prediction. Samples are chosen to differ, so that one
+    of them is harder to predict when it is left out than a similar network is once all of them are known;
+    the standard deviations account for that.
 
     Args:
-        form: The estimator that is fitted to the device and to each pseudo-target.
-        features: The samples' features.
-        population: Features of networks of the kind that will be predicted.
-        population_std: Standard deviations of the device's predictions over the population.
-        left_out: The device's samples, each left out.
-        out_of_fold: Their residuals by models that were fitted anew without them, log milliseconds.
-        sources: The known devices.
-        source_logs: Their log milliseconds for the samples and for the population.
-        seed: Of the pseudo-targets' measurement noise.
+        samples: errors on the device's own samples.
+        population: the networks for which errors are expected.
+        sources: the known devices; with fewer than two nothing is learned from them.
+        seed: of the pseudo-targets' measurement noise.
     """
+    left_out = samples.left_out
     scores = left_out.residuals / left_out.std
-    scale = typical_error(scores) * float(population_std.mean())
+    scale = typical_error(scores) * float(population.std.mean())
     if len(scores) >= MANY_SAMPLES:
         return ErrorScale(
             quantile=conformal_quantile(scores), mean=float(np.mean(np.abs(left_out.residuals))), pseudo_targets=0
         )
     rng = np.random.default_rng(seed)
-    usable = [number for number, source in enumerate(sources) if len(source.residuals)]
+    usable = [number for number, residuals in enumerate(sources.residuals) if len(residuals)]
     if len(usable) > _MAX_PSEUDO_TARGETS:
         usable = sorted(rng.choice(usable, _MAX_PSEUDO_TARGETS, replace=False).tolist())
     quantiles, means = [], []
-    if len(sources) > 1:
+    if len(sources.residuals) > 1:
         for number in usable:
-            noise = sources[number].residuals
-            measured = source_logs[0][:, number] + rng.choice(noise, len(features))
-            true = source_logs[1][:, number] + rng.choice(noise, len(population))
-            hidden = _family(source_logs[1], number)
-            fitted = form.fit(features.without_sources(hidden), Readings.exact(measured), seed)
-            seen = population.without_sources(hidden)
+            noise = sources.residuals[number]
+            measured = sources.sample_logs[:, number] + rng.choice(noise, len(samples.features))
+            true = sources.population_logs[:, number] + rng.choice(noise, len(population.features))
+            hidden = _family(sources.population_logs, number)
+            fitted = samples.estimator.fit(samples.features.without_sources(hidden), Readings.exact(measured), seed)
+            seen = population.features.without_sources(hidden)
             predicted, std = fitted.predict_with_std(seen)
             errors = np.abs(true - predicted)
-            stated = typical_error(fitted.loo.residuals / fitted.loo.std)
-            quantiles.append(math.log((float(np.quantile(errors / std, LEVEL)) + SMALLEST) / stated))
-            means.append(math.log((float(errors.mean() / std.mean()) + SMALLEST) / stated))
+            typical = typical_error(fitted.loo.residuals / fitted.loo.std)
+            quantiles.append(math.log((float(np.quantile(errors / std, LEVEL)) + SMALLEST) / typical))
+            means.append(math.log((float(errors.mean() / std.mean()) + SMALLEST) / typical))
     if len(quantiles) < _VOUCHING_DEVICES:
-        scale = _shrink_scale(scale, out_of_fold)
+        scale = _shrink_scale(scale, samples.out_of_fold)
     widened = _shrunk_ratio(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles))
     return ErrorScale(
-        quantile=scale * widened / float(population_std.mean()),
+        quantile=scale * widened / float(population.std.mean()),
         mean=scale * _shrunk_ratio(means, _PRIOR_ERROR),
         pseudo_targets=len(quantiles),
     )
@@ -221,6 +244,6 @@ def _shrunk_ratio(log_ratios: Sequence[float], prior: float) -> float:
 
 
 def evaluation_rows(count: int, most: int, seed: int) -> IntArray:
-    """Seeded row numbers, all where there are few."""
+    """Seeded row numbers; all rows if there are at most ``most``."""
     rows = np.arange(count) if count <= most else np.random.default_rng(seed).choice(count, most, replace=False)
     return np.sort(rows).astype(np.int64)

@@ -22,7 +22,16 @@ from predictors.composite import BlendEstimator, ResidualEstimator
 from predictors.errors import RevisionError, UnfitDataError
 from predictors.features import FeatureExtractor, LatencySource
 from predictors.gaussian_process import GaussianProcessEstimator, Term
-from predictors.intervals import Z90, ErrorScale, error_scale, evaluation_rows, held_out_coverage_pct
+from predictors.intervals import (
+    Z90,
+    ErrorScale,
+    KnownSources,
+    PredictedPopulation,
+    SampleErrors,
+    error_scale,
+    evaluation_rows,
+    held_out_coverage_pct,
+)
 from predictors.metrics import LatencyMetrics
 from predictors.prediction import Prediction
 from predictors.regression import Estimator, FittedModel, LooResiduals, Readings
@@ -131,7 +140,7 @@ class LatencyPredictor:
     data_sha256: str
     residuals: FloatArray
     residual_std: FloatArray
-    sources: tuple["LatencyPredictor | SourceModel", ...]
+    sources: tuple[LatencySource, ...]
     _extractor: FeatureExtractor
     _model: FittedModel
     _range: TrainedRange
@@ -146,26 +155,46 @@ class LatencyPredictor:
         *,
         seed: int,
         repeatability: float = 0.0,
-        sources: Sequence["LatencyPredictor | SourceModel"] = (),
-        population: IntArray | None = None,
-        extractor: FeatureExtractor | None = None,
+        sources: Sequence[LatencySource] = (),
     ) -> "LatencyPredictor":
-        """Fits to measurements of shape ``(n, genes)`` and ``(n,)``; deterministic.
+        """Fits to measurements, scaling features by a seeded sample of the space; deterministic.
 
-        ``population`` holds genotypes of the kind that will be predicted (default: a seeded
-        sample of the space). An ``extractor`` made for the same space, sources and
-        population saves making it again.
+        Args:
+            space: the networks' space.
+            genotypes: measured networks, shape ``(n, genes)``.
+            latency_ms: their milliseconds, shape ``(n,)``.
+            seed: of cross-validation and of what is drawn.
+            repeatability: relative standard deviation of one measurement.
+            sources: models of known devices.
 
         Raises:
-            UnfitDataError: for samples that nothing can be learned from, or a source of
-                another space.
-            InvalidGenotypeError: where the genotypes are not of the space.
+            UnfitDataError: if nothing can be learned from the samples, or a source is of another space.
+            InvalidGenotypeError: if the genotypes are not of the space.
         """
         check_sources(space, sources)
+        extractor = FeatureExtractor(space, sources)
+        return cls.fit_with(extractor, genotypes, latency_ms, seed=seed, repeatability=repeatability)
+
+    @classmethod
+    @single_threaded
+    def fit_with(
+        cls,
+        extractor: FeatureExtractor,
+        genotypes: IntArray,
+        latency_ms: FloatArray,
+        *,
+        seed: int,
+        repeatability: float = 0.0,
+    ) -> "LatencyPredictor":
+        """:meth:`fit` with the space, sources and population of an extractor, which several fits may share.
+
+        Raises:
+            UnfitDataError: if nothing can be learned from the samples, or a source is of another space.
+            InvalidGenotypeError: if the genotypes are not of the space.
+        """
+        space, sources = extractor.space, extractor.sources
+        check_sources(space, sources)
         canonical, values = checked_latencies(space, genotypes, latency_ms)
-        if extractor is None:
-            pool = None if population is None else space.canonicalize(space.validate(population))
-            extractor = FeatureExtractor(space, sources, pool)
         features, target = extractor.encode(canonical), Readings.exact(np.log(values))
         selected = select(
             _pool(len(sources)),
@@ -180,15 +209,19 @@ class LatencyPredictor:
         blended = selected.choice.form == _pool(len(sources))[0].name
         left_out = selected.fitted.loo if blended else out_of_fold
         expected = error_scale(
-            restore_estimator(selected.choice.form, _pool(len(sources)), _TREES),
-            features,
-            around,
-            selected.fitted.std(around),
-            left_out,
-            out_of_fold.residuals,
-            sources if blended else (),
-            (extractor.source_values(canonical), extractor.source_values(reference)),
-            seed,
+            SampleErrors(
+                estimator=restore_estimator(selected.choice.form, _pool(len(sources)), _TREES),
+                features=features,
+                left_out=left_out,
+                out_of_fold=out_of_fold.residuals,
+            ),
+            PredictedPopulation(features=around, std=selected.fitted.std(around)),
+            KnownSources(
+                residuals=tuple(source.residuals for source in sources) if blended else (),
+                sample_logs=extractor.source_values(canonical),
+                population_logs=extractor.source_values(reference),
+            ),
+            seed=seed,
         )
         held_out = _prediction(selected.out_of_fold, expected.quantile * out_of_fold.std, repeatability)
         coverage_pct = held_out_coverage_pct(
@@ -204,7 +237,7 @@ class LatencyPredictor:
             data_sha256=data_hash(canonical, values),
             residuals=out_of_fold.residuals,
             residual_std=out_of_fold.std,
-            sources=tuple(sources),
+            sources=sources,
             _extractor=extractor,
             _model=selected.fitted,
             _range=TrainedRange.from_facts(extractor.facts(canonical)),

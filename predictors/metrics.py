@@ -53,7 +53,7 @@ def interval_width_pct(prediction: Prediction) -> float:
 def oracle_width_pct(truth: FloatArray, predicted: FloatArray, level: float = 0.9) -> float:
     """Width in percent of the narrowest constant relative interval that holds a share of the true values.
 
-    Only who knows the truth can give it: what honest intervals are measured against.
+    Requires ground truth: the reference for the widths of calibrated intervals.
     """
     half_width = float(np.quantile(np.abs(np.log(truth / predicted)), level))
     return float((np.exp(half_width) - np.exp(-half_width)) * 100)

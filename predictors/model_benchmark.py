@@ -160,7 +160,7 @@ def _fits(record: RecordedSpace, quantity: Quantity, seed: int) -> list[tuple[st
     def predictor(rows: IntArray, values: FloatArray, held_out: IntArray) -> tuple[FloatArray, str]:
         fitted: LatencyPredictor | AccuracyPredictor
         if latency:
-            fitted = LatencyPredictor.fit(record.space, genotypes[rows], values, seed=seed, extractor=extractor)
+            fitted = LatencyPredictor.fit_with(extractor, genotypes[rows], values, seed=seed)
         else:
             fitted = AccuracyPredictor.fit(record.space, genotypes[rows], values, seed=seed)
         return fitted.predict(genotypes[held_out]).value, fitted.choice.form

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
+from search_spaces.fused_layers import ConvolutionShape, Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
@@ -54,12 +54,12 @@ class FbnetSpace(SearchSpace):
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 16 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 16 pixels.
         """
         self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
         if min(self.task.height, self.task.width) < 16:
             raise UnsupportedTaskError(
-                f"fbnet needs images of at least 16 pixels a side; these are {self.task.height}x{self.task.width}."
+                f"fbnet needs images of at least 16 pixels per side; these are {self.task.height}x{self.task.width}."
             )
         small = min(self.task.height, self.task.width) < _SMALL_SIDE_PX
         self.stem_stride = 1 if small else 2
@@ -92,10 +92,12 @@ class FbnetSpace(SearchSpace):
         """The fused operators of one layer."""
         if self.units[unit] == "stem":
             size = (self.task.height, self.task.width)
-            return (convolution(self.task.channels, STEM_WIDTH, size, kernel=3, stride=self.stem_stride),)
+            return (
+                convolution(ConvolutionShape(self.task.channels, STEM_WIDTH, kernel=3, stride=self.stem_stride), size),
+            )
         if self.units[unit] == "head":
             return (
-                convolution(_WIDTHS[-1], self.head_width, self._final_size),
+                convolution(ConvolutionShape(_WIDTHS[-1], self.head_width), self._final_size),
                 global_pool(self.head_width, self._final_size),
                 linear(self.head_width, self.task.classes),
             )
@@ -104,7 +106,7 @@ class FbnetSpace(SearchSpace):
             return tuple(block.operators())
         if layer.keeps_shape:
             return ()
-        return (convolution(layer.in_channels, layer.out_channels, layer.size, stride=layer.stride),)
+        return (convolution(ConvolutionShape(layer.in_channels, layer.out_channels, stride=layer.stride), layer.size),)
 
     def block(self, position: int, choice: int) -> InvertedResidualShape | None:
         """The block that a choice selects for the layer at ``position`` (from 0); None for a skip."""

@@ -1,6 +1,7 @@
 """Fused operators of the layers of image networks; sizes are (height, width)."""
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 
 from search_spaces.operators import Activation, Operator, OperatorKind
 
@@ -42,27 +43,48 @@ def _operator(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ConvolutionShape:
+    """A convolution with a square kernel, padded by half of it."""
+
+    in_channels: int
+    out_channels: int
+    _: KW_ONLY
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is a group of its own."""
+        return self.groups == self.in_channels == self.out_channels and self.groups > 1
+
+
 def convolution(
-    in_channels: int,
-    out_channels: int,
+    shape: ConvolutionShape,
     size: Size,
     *,
-    kernel: int = 1,
-    stride: int = 1,
-    groups: int = 1,
     activation: Activation = "relu",
     residual: bool = False,
     bits: int = 32,
 ) -> Operator:
-    """A convolution with its batch norm and activation; depthwise where groups are channels."""
+    """A convolution with the batch norm, activation and addition that are fused into it.
+
+    Args:
+        shape: channels, kernel, stride and groups.
+        size: the input's height and width.
+        activation: applied to the output.
+        residual: whether a second tensor of the output's shape is added.
+        bits: width of weights and activations, 32 or 8.
+    """
     return _operator(
-        "depthwise" if groups == in_channels == out_channels and groups > 1 else "convolution",
-        (in_channels, out_channels),
+        "depthwise" if shape.depthwise else "convolution",
+        (shape.in_channels, shape.out_channels),
         size,
-        halved(size, stride),
-        kernel=kernel,
-        stride=stride,
-        groups=groups,
+        halved(size, shape.stride),
+        kernel=shape.kernel,
+        stride=shape.stride,
+        groups=shape.groups,
         activation=activation,
         residual=residual,
         bits=bits,

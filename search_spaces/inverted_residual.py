@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from search_spaces.fused_layers import Size, convolution, elementwise, global_pool, halved, linear
+from search_spaces.fused_layers import ConvolutionShape, Size, convolution, elementwise, global_pool, halved, linear
 from search_spaces.operators import Operator
 
 
@@ -44,15 +44,20 @@ class InvertedResidualShape:
         """The fused operators, in order."""
         hidden, out_size = self.hidden, halved(self.size, self.stride)
         if self.expands:
-            yield convolution(self.in_channels, hidden, self.size, groups=self.groups)
+            yield convolution(ConvolutionShape(self.in_channels, hidden, groups=self.groups), self.size)
             if self.groups > 1:
                 yield elementwise(hidden, self.size)
-        yield convolution(hidden, hidden, self.size, kernel=self.kernel, stride=self.stride, groups=hidden)
+        yield convolution(
+            ConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden), self.size
+        )
         if self.squeezed:
             yield global_pool(hidden, out_size)
             yield linear(hidden, self.squeezed, "relu")
             yield linear(self.squeezed, hidden, "hard_sigmoid")
             yield elementwise(hidden, out_size)
         yield convolution(
-            hidden, self.out_channels, out_size, groups=self.groups, activation="none", residual=self.skip
+            ConvolutionShape(hidden, self.out_channels, groups=self.groups),
+            out_size,
+            activation="none",
+            residual=self.skip,
         )

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import Size, convolution, global_pool, halved, linear
+from search_spaces.fused_layers import ConvolutionShape, Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
@@ -51,12 +51,12 @@ class MnasnetSpace(SearchSpace):
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 32 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 32 pixels.
         """
         self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
         if min(self.task.height, self.task.width) < _MIN_SIDE_PX:
             raise UnsupportedTaskError(
-                f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels a side;"
+                f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels per side;"
                 f" these are {self.task.height}x{self.task.width}."
             )
         stages: list[_Stage] = []
@@ -87,10 +87,10 @@ class MnasnetSpace(SearchSpace):
         """The fused operators of one stage."""
         if self.units[unit] == "stem":
             size = (self.task.height, self.task.width)
-            return (convolution(self.task.channels, STEM_WIDTH, size, kernel=3, stride=2),)
+            return (convolution(ConvolutionShape(self.task.channels, STEM_WIDTH, kernel=3, stride=2), size),)
         if self.units[unit] == "head":
             return (
-                convolution(_WIDTHS[-1], HEAD_WIDTH, self._final_size),
+                convolution(ConvolutionShape(_WIDTHS[-1], HEAD_WIDTH), self._final_size),
                 global_pool(HEAD_WIDTH, self._final_size),
                 linear(HEAD_WIDTH, self.task.classes),
             )

@@ -17,7 +17,16 @@ from typing import Final, NamedTuple, cast
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import conversion, convolution, elementwise, global_pool, halved, linear, resize
+from search_spaces.fused_layers import (
+    ConvolutionShape,
+    conversion,
+    convolution,
+    elementwise,
+    global_pool,
+    halved,
+    linear,
+    resize,
+)
 from search_spaces.mobilenet_v3_config import BITS, PRECISIONS, MobileNetV3Config, Precision, round_width, squeeze_width
 from search_spaces.operators import Activation, Operator
 from search_spaces.space import BoolArray, Choice, Gene, IntArray, SearchSpace
@@ -77,7 +86,7 @@ class MobileNetV3Space(SearchSpace):
         self.name = config.name
         if min(self.task.height, self.task.width) < config.min_side_px:
             raise UnsupportedTaskError(
-                f"{config.name} needs images of at least {config.min_side_px} pixels a side;"
+                f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
                 f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
             )
         self.resolutions = self._resolutions()
@@ -273,21 +282,20 @@ class MobileNetV3Space(SearchSpace):
             yield resize(task.channels, (task.height, task.width), size)
         yield from conversion(32, bits, task.channels, size)
         yield convolution(
-            task.channels, self.config.stem_width, size, kernel=3, stride=2, bits=bits, activation="hard_swish"
+            ConvolutionShape(task.channels, self.config.stem_width, kernel=3, stride=2),
+            size,
+            bits=bits,
+            activation="hard_swish",
         )
 
     def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
         hidden, out_size = shape.hidden_width, halved(size, shape.stride)
         yield from conversion(before, bits, shape.in_width, size)
         if shape.expands:
-            yield convolution(shape.in_width, hidden, size, bits=bits, activation=shape.activation)
+            yield convolution(ConvolutionShape(shape.in_width, hidden), size, bits=bits, activation=shape.activation)
         yield convolution(
-            hidden,
-            hidden,
+            ConvolutionShape(hidden, hidden, kernel=shape.kernel, stride=shape.stride, groups=hidden),
             size,
-            kernel=shape.kernel,
-            stride=shape.stride,
-            groups=hidden,
             bits=bits,
             activation=shape.activation,
         )
@@ -296,12 +304,14 @@ class MobileNetV3Space(SearchSpace):
             yield linear(hidden, squeeze_width(hidden), "relu", bits=bits)
             yield linear(squeeze_width(hidden), hidden, "hard_sigmoid", bits=bits)
             yield elementwise(hidden, out_size, bits=bits)
-        yield convolution(hidden, shape.out_width, out_size, bits=bits, activation="none", residual=shape.skip)
+        yield convolution(
+            ConvolutionShape(hidden, shape.out_width), out_size, bits=bits, activation="none", residual=shape.skip
+        )
 
     def _head_operators(self, size: tuple[int, int], width: int, bits: int, before: int) -> Iterator[Operator]:
         config = self.config
         yield from conversion(before, bits, width, size)
-        yield convolution(width, config.final_width, size, bits=bits, activation="hard_swish")
+        yield convolution(ConvolutionShape(width, config.final_width), size, bits=bits, activation="hard_swish")
         yield global_pool(config.final_width, size, bits=bits)
         yield linear(config.final_width, config.feature_width, "hard_swish", bits=bits)
         yield linear(config.feature_width, self.task.classes, bits=bits)

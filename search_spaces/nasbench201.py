@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import convolution, elementwise, global_pool, linear, pool
+from search_spaces.fused_layers import ConvolutionShape, convolution, elementwise, global_pool, linear, pool
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import ImageTask
@@ -81,12 +81,12 @@ class NasBench201Space(SearchSpace):
         """Binds the space to images and classes (published with CIFAR-10's).
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than 4 pixels a side.
+            UnsupportedTaskError: if a side of the images is shorter than 4 pixels.
         """
         self.task = task or ImageTask(channels=3, height=32, width=32, classes=10)
         if min(self.task.height, self.task.width) < 4:
             raise UnsupportedTaskError(
-                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels a side."
+                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels per side."
             )
         self.genes = tuple(Gene(name=f"edge{s}{t}", choices=OPERATIONS) for s, t in EDGES)
         self.units = ("stem", *(gene.name for gene in self.genes), "head")
@@ -140,7 +140,7 @@ class NasBench201Space(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
         if self.units[unit] == "stem":
-            return (convolution(self.task.channels, STAGE_WIDTHS[0], self._size(0), kernel=3),)
+            return (convolution(ConvolutionShape(self.task.channels, STAGE_WIDTHS[0], kernel=3), self._size(0)),)
         if self.units[unit] == "head":
             return (*self._between_stages(), *self._classifier())
         operation, added = divmod(key, 2)
@@ -157,7 +157,9 @@ class NasBench201Space(SearchSpace):
         if operation == _POOL:
             mean = pool(width, size, kernel=3, stride=1)
             return (mean, elementwise(width, size, residual=True)) if added else (mean,)
-        return (convolution(width, width, size, kernel=1 if operation == _CONV1 else 3, residual=added),)
+        return (
+            convolution(ConvolutionShape(width, width, kernel=1 if operation == _CONV1 else 3), size, residual=added),
+        )
 
     def _between_stages(self) -> tuple[Operator, ...]:
         operators: list[Operator] = []
@@ -166,9 +168,9 @@ class NasBench201Space(SearchSpace):
             large, small = self._size(stage - 1), self._size(stage)
             operators += [
                 pool(before, large, kernel=2, stride=2),
-                convolution(before, width, small),
-                convolution(before, width, large, kernel=3, stride=2),
-                convolution(width, width, small, kernel=3, residual=True),
+                convolution(ConvolutionShape(before, width), small),
+                convolution(ConvolutionShape(before, width, kernel=3, stride=2), large),
+                convolution(ConvolutionShape(width, width, kernel=3), small, residual=True),
             ]
         return tuple(operators)
 

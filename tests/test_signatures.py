@@ -8,26 +8,6 @@ PACKAGES = ("search_spaces", "hw_profiles", "predictors", "nas", "api")
 ROOT = Path(__file__).parent.parent
 MOST = 6
 
-ALLOWED: dict[str, int] = {
-    "nas.fronts.manifest.build_manifest": 10,
-    "nas.networks.layers.InvertedResidual.__init__": 10,
-    "nas.search.loop.run_search": 7,
-    "nas.search.proposal.Proposer.__init__": 7,
-    "nas.store.searches.Searches.open": 8,
-    "nas.supernet.supernet.ElasticBlock.__init__": 7,
-    "nas.training.sandwich.sandwich_gradients": 9,
-    "nas.training.trainer.train_supernet": 7,
-    "nas.workflows.front_search.random_front": 7,
-    "nas.workflows.front_search.search_front": 9,
-    "nas.workflows.searching.search": 9,
-    "predictors.calibration.calibrate": 10,
-    "predictors.intervals.error_scale": 9,
-    "predictors.latency.LatencyPredictor.fit": 8,
-    "predictors.selection.select": 7,
-    "search_spaces.fused_layers.convolution": 9,
-}
-"""Functions that still take more, and how many; entries are only ever removed or lowered."""
-
 
 def public_functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Public module functions and public methods (``__init__`` too) of public classes, by qualified name."""
@@ -64,7 +44,4 @@ def test_public_functions_take_six_parameters_at_most():
         for name, function in public_functions(path)
         if parameters(function) > MOST and not is_command(function)
     }
-    too_many = {name: count for name, count in found.items() if count > ALLOWED.get(name, MOST)}
-    assert not too_many, "bundle what belongs together in a dataclass"
-    lowered = {name: found.get(name, MOST) for name, count in ALLOWED.items() if found.get(name, MOST) < count}
-    assert not lowered, "these take fewer parameters now: lower or remove their entries"
+    assert not found, "bundle what belongs together in a dataclass"

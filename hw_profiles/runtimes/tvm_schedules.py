@@ -56,6 +56,8 @@ def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> tuple["tvm
 
 
 def _scheduled(function: Any, registers: Registers) -> Any | None:  # noqa: ANN401 - TVM has no type annotations
+    if function.attrs is not None and "tirx.is_scheduled" in function.attrs:
+        return function
     for rule in (_tile_reduction, _vectorize_elementwise):
         schedule = s_tir.Schedule(function)
         try:

@@ -3,6 +3,7 @@
 import typer
 
 from nas.cli.bench_device import device
+from nas.cli.bench_kernels import kernels
 from nas.cli.bench_predictors import ablation, accuracy, calibration, models
 from nas.cli.bench_results import limits, results
 from nas.cli.bench_search import front, search
@@ -22,3 +23,4 @@ app.command("front")(front)
 app.command("results")(results)
 app.command("limits")(limits)
 app.command("supernet")(supernet)
+app.command("kernels")(kernels)

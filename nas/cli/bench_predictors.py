@@ -50,7 +50,7 @@ def calibration(
     A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
     samples chosen from, the others alone. A target is never its own source, and sources of other
     spaces than its own are not used. If a table has fewer rows than samples asked for, all are
-    used and the row says how many. The table shows medians over the seeds.
+    used and the row reports how many. The table shows medians over the seeds.
     """
     from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
@@ -238,7 +238,7 @@ def _grouped(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[tup
 def _with_used(
     rows: Sequence[Mapping[str, Any]], asked: str, used: str, keys: Sequence[str]
 ) -> list[Mapping[str, Any]]:
-    """The rows, in groups; what was asked for says how much of it was used where that was less."""
+    """Groups rows; the column of what was asked for also shows how much was used, if that was less."""
     return [
         {**row, asked: _stated(row[asked], [member[used] for member in members])}
         for members in _grouped(rows, keys).values()

@@ -26,9 +26,9 @@ def search(
     budget: Annotated[int, typer.Option(min=1, help="Evaluations per search.")] = 300,
     batch: Annotated[int, typer.Option(min=1, help="Evaluations between two fits.")] = 20,
     methods: Annotated[
-        str, typer.Option(help="Of hwnas, linas, nsga2, tpe, random; separated by commas.")
+        str, typer.Option(help="Comma-separated: hwnas, linas, nsga2, tpe, random.")
     ] = "hwnas,nsga2,random",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 10,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +98,7 @@ def front(
     candidates: Annotated[int, typer.Option(min=400, help="Candidates to predict.")] = 20_000,
     space: Annotated[str, typer.Option("--space", help="A search space with cost facts.")] = "mobilenet_v3:tiny",
     samples: Annotated[int, typer.Option(min=20, help="Measured networks that the predictors are fitted to.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Of the samples and both evolutions.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples and of both evolutions.")] = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> None:

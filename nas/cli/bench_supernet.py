@@ -39,7 +39,7 @@ def supernet(
         list[str] | None,
         typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all trainings.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all trainings.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON document to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document instead of a table.")] = False,

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[-+]?[0-9][0-9.,]*%?( \[.*\])?")
 
 
 class TerminalProgress:
-    """Bars with time left on a terminal; a line now and then where there is none.
+    """Progress bars with the time left on a terminal; elsewhere, a line now and then.
 
     A context manager: bars live while it is open.
     """

@@ -33,7 +33,7 @@ from search_spaces.errors import NasError
 app = typer.Typer(
     name="hwnas",
     help=(
-        "Finds the network, in which precision, that is best on your device within your limits.\n\n"
+        "Finds the network and its precisions that are best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
         "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under "
         "HWNAS_HOME; an interrupted command resumes when it is run again."
@@ -67,7 +67,7 @@ def register_commands() -> typer.Typer:
         return app
     app.command("quickstart")(quickstart.quickstart)
     app.add_typer(data.app, name="data")
-    app.command("devices")(devices.devices)
+    app.add_typer(devices.app, name="devices")
     app.command("train")(train.train)
     app.command("measure")(measure.measure)
     app.command("fit")(measure.fit)

@@ -33,7 +33,7 @@ def running_service() -> Iterator[str]:
         if address is None:
             process.kill()
             _, errors = process.communicate()
-            raise NasError(f"the service did not start: {errors.strip()[-300:] or 'it said nothing'}")
+            raise NasError(f"the service did not start: {errors.strip()[-300:] or 'it printed no error'}")
         yield address.group(0)
     finally:
         process.terminate()

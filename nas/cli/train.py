@@ -13,7 +13,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images. Default: 20.", min=1, show_default=False)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step. Default: 64.", min=2)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size. Default: 64.", min=2)] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")

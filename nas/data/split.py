@@ -26,7 +26,7 @@ def validation_split(
     fraction: float = DEFAULT_FRACTION,
     seed: int = 0,
 ) -> Split:
-    """Splits off ``fraction`` of each class, or of whole groups where there are groups.
+    """Splits off ``fraction`` of each class, or of whole groups if there are groups.
 
     Both parts hold every class. The same arguments give the same split.
 

@@ -36,7 +36,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: 
     """Share of images whose class is right, 0 to 1.
 
     Raises:
-        UsageError: where there are no images, or not one label per image.
+        UsageError: if there are no images, or not one label per image.
     """
     if len(images) == 0 or len(images) != len(labels):
         raise UsageError(f"accuracy needs one label an image; got {len(images)} images and {len(labels)} labels.")

@@ -193,7 +193,7 @@ class Front:
     method: str | None = None
     budget: Budget | None = None
     random_budget: Budget | None = None
-    """What the random baseline spent; None where there is none."""
+    """What the random baseline spent; None if there is no baseline."""
     objectives: tuple[str, ...] = ("latency_p50_ms", "accuracy")
     """Metric names (:data:`nas.metrics.METRICS`)."""
     limits: Mapping[str, float] = field(default_factory=dict)

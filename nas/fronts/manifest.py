@@ -5,7 +5,7 @@ Feed ``(pixels * scale - mean) / std``, channels first; take the largest output.
 
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.runtimes.registry import get_runtime, runtime_names, runtimes_of_kind
+from nas.store.supernets import StoredSupernet
 from search_spaces.errors import NasError, UnknownNameError
-from search_spaces.space import Candidate
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
 from search_spaces.task import ImageTask
 
 SCHEMA: Final = "hwnas.manifest/1"
@@ -69,7 +71,7 @@ def _runtime_versions(kinds: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFormat:
-    """How pixels become the model's input."""
+    """The model's input, and how pixels become it."""
 
     name: str
     task: ImageTask
@@ -90,50 +92,61 @@ class InputFormat:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInterface:
+    """What a program feeds to a model and reads from it."""
+
+    input: InputFormat
+    output_name: str
+    """Name of the logits."""
+    classes: tuple[str, ...]
+    """Names in the order of the logits."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's ``input``, ``output`` and ``classes``."""
+        shape = [1, len(self.classes)]
+        return {
+            "input": self.input.as_json(),
+            "output": {"name": self.output_name, "shape": shape, "dtype": "float32", "meaning": "logits"},
+            "classes": list(self.classes),
+        }
+
+
 def build_manifest(
+    space: MobileNetV3Space,
+    genotype: IntArray,
     *,
-    candidate: Candidate,
-    canonical: str,
-    summary: str,
-    input_format: InputFormat,
-    output_name: str,
-    classes: Sequence[str],
-    supernet_id: str,
-    data: Mapping[str, str],
+    interface: ModelInterface,
+    supernet: StoredSupernet,
     files: Mapping[str, Mapping[str, Any]],
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The manifest's JSON object.
+    """Builds the manifest of a candidate as a JSON object.
 
     Args:
-        candidate: whose files these are.
-        canonical: its string in its space.
-        summary: the network in words.
-        input_format: how pixels are fed.
-        output_name: name of the logits.
-        classes: their names in the output's order.
-        supernet_id: SHA-256 of the supernet's weights.
-        data: name and fingerprint of the data set.
-        files: kind to ``{"file": …, "sha256": …, "size_bytes": …}``.
-        measured: accuracies, and latencies by device profile.
+        space: the candidate's space.
+        genotype: the candidate, shape ``(genes,)``.
+        interface: input, output and classes.
+        supernet: where the weights come from.
+        files: ``{"file": …, "sha256": …, "size_bytes": …}`` by kind.
+        measured: accuracies, latencies and size, with the device and its fingerprint.
     """
+    candidate = space.candidate(genotype)
     return {
         "schema": SCHEMA,
         "candidate": candidate.id,
-        "summary": summary,
-        "input": input_format.as_json(),
-        "output": {"name": output_name, "shape": [1, len(classes)], "dtype": "float32", "meaning": "logits"},
-        "classes": list(classes),
+        "summary": f"{space.describe(genotype)}, {space.describe_precision(genotype)}",
+        **interface.as_json(),
         "genes": {
             "space": candidate.space,
-            "canonical": canonical,
+            "canonical": space.to_string(genotype),
             "architecture": dict(candidate.architecture),
             "policy": dict(candidate.policy),
         },
         "hashes": {kind: file["sha256"] for kind, file in files.items()},
         "files": {kind: dict(file) for kind, file in files.items()},
-        "supernet": supernet_id,
-        "data": dict(data),
+        "supernet": supernet.id,
+        "data": {"name": supernet.data_name, "fingerprint": supernet.data_fingerprint},
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in _PACKAGES}
         | _runtime_versions(files),

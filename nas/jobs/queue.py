@@ -109,7 +109,7 @@ class JobQueue:
         """The job.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(job_id)
         if found is None:
@@ -125,7 +125,7 @@ class JobQueue:
             return tuple(job_of_row(row) for row in session.scalars(query))
 
     def claim(self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float) -> Job | None:
-        """Takes the oldest job that is queued or whose lease ran out; None where there is none.
+        """Claims the oldest job that is queued or whose lease has expired; None if there is none.
 
         Jobs that are not to run again (cancelled meanwhile, or out of attempts) are ended on the way.
         """
@@ -197,7 +197,7 @@ class JobQueue:
         """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         with self._database.write() as session:
             row = session.get(JobRow, job_id, with_for_update=True)
@@ -213,7 +213,7 @@ class JobQueue:
         """Queues a failed or cancelled job again; it resumes where it stopped. Any other stays as it is.
 
         Raises:
-            NotStoredError: if there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         with self._database.write() as session:
             row = session.get(JobRow, job_id, with_for_update=True)

@@ -169,7 +169,7 @@ def _after(table: type[JobRow] | type[SearchRow], start: PageStart | None) -> tu
 
 
 def _in_state(state: SearchStatusState, now: datetime) -> ColumnElement[bool]:
-    """The state of a command-line search as :attr:`nas.store.searches.StoredSearch.state` says it."""
+    """Condition for the state of a command-line search, as in :attr:`nas.store.searches.StoredSearch.state`."""
     held = and_(SearchRow.lease_until.is_not(None), SearchRow.lease_until > now)
     unheld = or_(SearchRow.lease_until.is_(None), SearchRow.lease_until <= now)
     if state in ("running", "interrupted"):

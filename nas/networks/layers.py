@@ -1,5 +1,6 @@
 """Layers that the networks of several spaces are made of; sizes are those of the spaces' operator lists."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from torch import Tensor, nn
@@ -82,31 +83,42 @@ class ChannelShuffle(nn.Module):
         return grouped.transpose(1, 2).reshape(x.shape)
 
 
-class InvertedResidual(nn.Module):
-    """Expansion, depthwise convolution, squeeze-excite, projection, each where there is one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BottleneckShape:
+    """The sizes of an inverted residual block."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        hidden: int,
-        kernel: int,
-        stride: int,
-        skip: bool,
-        activation: Activation = "relu",
-        expands: bool = True,
-        groups: int = 1,
-        squeezed: int = 0,
-    ) -> None:
-        """The words are those of :class:`search_spaces.inverted_residual.InvertedResidualShape`."""
+    in_channels: int
+    hidden: int
+    """Channels of the depthwise convolution."""
+    out_channels: int
+    kernel: int
+    stride: int
+    skip: bool
+    """Whether the input is added to the output."""
+    expands: bool = True
+    """Whether there is a first pointwise convolution."""
+    groups: int = 1
+    """Groups of the two pointwise convolutions; with more than one, a channel shuffle follows the first."""
+    squeezed: int = 0
+    """Hidden channels of squeeze-excite; 0 if there is none."""
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution, squeeze-excite and projection; expansion and squeeze-excite are optional."""
+
+    def __init__(self, shape: BottleneckShape, *, activation: Activation = "relu") -> None:
         super().__init__()
-        self.skip = skip
-        self.expand = ConvUnit(in_channels, hidden, activation=activation, groups=groups) if expands else None
+        hidden, groups = shape.hidden, shape.groups
+        self.skip = shape.skip
+        self.expand = (
+            ConvUnit(shape.in_channels, hidden, activation=activation, groups=groups) if shape.expands else None
+        )
         self.shuffle = ChannelShuffle(groups) if groups > 1 else None
-        self.depthwise = ConvUnit(hidden, hidden, activation=activation, kernel=kernel, stride=stride, groups=hidden)
-        self.squeeze_excite = SqueezeExcite(hidden, squeezed) if squeezed else None
-        self.project = ConvUnit(hidden, out_channels, activation="none", groups=groups)
+        self.depthwise = ConvUnit(
+            hidden, hidden, activation=activation, kernel=shape.kernel, stride=shape.stride, groups=hidden
+        )
+        self.squeeze_excite = SqueezeExcite(hidden, shape.squeezed) if shape.squeezed else None
+        self.project = ConvUnit(hidden, shape.out_channels, activation="none", groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to ``(n, c', h', w')``."""
@@ -121,17 +133,19 @@ class InvertedResidual(nn.Module):
 
 
 def inverted_residual(shape: InvertedResidualShape) -> InvertedResidual:
-    """The block of a shape."""
+    """The block of a shape in FBNet or MnasNet."""
     return InvertedResidual(
-        shape.in_channels,
-        shape.out_channels,
-        hidden=shape.hidden,
-        kernel=shape.kernel,
-        stride=shape.stride,
-        skip=shape.skip,
-        expands=shape.expands,
-        groups=shape.groups,
-        squeezed=shape.squeezed,
+        BottleneckShape(
+            in_channels=shape.in_channels,
+            hidden=shape.hidden,
+            out_channels=shape.out_channels,
+            kernel=shape.kernel,
+            stride=shape.stride,
+            skip=shape.skip,
+            expands=shape.expands,
+            groups=shape.groups,
+            squeezed=shape.squeezed,
+        )
     )
 
 

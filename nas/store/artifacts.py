@@ -65,7 +65,7 @@ class Artifacts:
         """The file under one of its uses.
 
         Raises:
-            NotStoredError: where there is none of this hash.
+            NotStoredError: if there is none with this hash.
         """
         found = self.find(sha256)
         if found is None:

@@ -73,7 +73,7 @@ class Candidates:
         """The candidate.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(candidate_id)
         if found is None:

@@ -136,7 +136,7 @@ class Fronts:
         """The bytes as they were stored.
 
         Raises:
-            NotStoredError: where there is no such front.
+            NotStoredError: if there is no such front.
             FrontDamagedError: where the bytes are not those of the front's hash.
         """
         with self._database.read() as session:

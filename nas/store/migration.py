@@ -60,6 +60,6 @@ def _upgrade(connection: Connection, database_name: str) -> None:
         command.upgrade(config, "head")
     except CommandError as error:
         raise StoreError(
-            f"the database {database_name} has a schema that this version of hwnas does not know ({error});"
+            f"the database {database_name} has a schema unknown to this version of hwnas ({error});"
             " use the newer hwnas that wrote it, or another database."
         ) from error

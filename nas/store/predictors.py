@@ -72,7 +72,7 @@ class Predictors:
         """The revision.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(revision)
         if found is None:

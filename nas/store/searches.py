@@ -78,6 +78,20 @@ class Generation:
     """What the search wants to say about it, such as the predictors' revisions and the hypervolume."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpec:
+    """What defines a search: with the generations done so far, it determines how the search goes on."""
+
+    id: str
+    profile_id: str
+    supernet_id: str
+    space: str
+    settings: Mapping[str, Any]
+    seed: int
+    job_id: str | None = None
+    """The job that runs it; None for a search of the command line."""
+
+
 class Searches:
     """Searches by id."""
 
@@ -85,37 +99,30 @@ class Searches:
         self._database = database
         self._clock = clock
 
-    def open(
-        self,
-        *,
-        search_id: str,
-        profile_id: str,
-        supernet_id: str,
-        space: str,
-        settings: Mapping[str, Any],
-        seed: int,
-        job_id: str | None = None,
-        lease: Lease | None = None,
-    ) -> StoredSearch:
-        """Makes a search, or returns the one of this id to resume (running again).
+    def open(self, spec: SearchSpec, *, lease: Lease | None = None) -> StoredSearch:
+        """Creates a search, or reopens the stored one with the same id; it is then running.
 
-        ``settings["evaluations"]``, the budget, may differ from the stored one: the larger of both is
-        kept, and a search that had succeeded runs again where it grew.
+        ``settings["evaluations"]``, the budget, may differ from the stored one. The larger of the two is
+        kept, and a search that had succeeded runs again if its budget grew.
+
+        Args:
+            spec: the search.
+            lease: the lease of the search's job.
 
         Raises:
-            StoreConflictError: if the stored search has other settings, seed, profile, space or supernet.
+            StoreConflictError: if the stored search differs in settings, seed, profile, space, supernet or job.
             SearchBusyError: if another live process runs it.
             LeaseLostError: if ``lease`` no longer holds.
         """
         now = self._clock()
         row = {
-            "id": search_id,
-            "job_id": job_id,
-            "profile_id": profile_id,
-            "supernet_id": supernet_id,
-            "space": space,
-            "settings": dict(settings),
-            "seed": seed,
+            "id": spec.id,
+            "job_id": spec.job_id,
+            "profile_id": spec.profile_id,
+            "supernet_id": spec.supernet_id,
+            "space": spec.space,
+            "settings": dict(spec.settings),
+            "seed": spec.seed,
             "state": "running",
             "evaluations": 0,
             "cancel_requested": False,
@@ -125,13 +132,13 @@ class Searches:
         with self._database.write() as session:
             leases.require(session, lease)
             insert_missing(session, table_of(SearchRow), [row])
-            stored = session.get_one(SearchRow, search_id, with_for_update=True)
+            stored = session.get_one(SearchRow, spec.id, with_for_update=True)
             for name in ("job_id", "profile_id", "supernet_id", "space", "seed"):
-                _require_same(search_id, name, getattr(stored, name), row[name])
-            _require_same(search_id, "settings", _without_budget(stored.settings), _without_budget(settings))
-            grown = settings.get(_BUDGET, 0) > stored.settings.get(_BUDGET, 0)
+                _require_same(spec.id, name, getattr(stored, name), row[name])
+            _require_same(spec.id, "settings", _without_budget(stored.settings), _without_budget(spec.settings))
+            grown = spec.settings.get(_BUDGET, 0) > stored.settings.get(_BUDGET, 0)
             if grown:
-                stored.settings = dict(settings)
+                stored.settings = dict(spec.settings)
             if stored.state != "succeeded" or grown:
                 self._take(stored, now)
             return search_of_row(stored, now)
@@ -167,7 +174,7 @@ class Searches:
         """Asks the process of a command-line search to stop; one that no process runs is cancelled at once.
 
         Raises:
-            NotStoredError: if there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         now = self._clock()
         with self._database.write() as session:
@@ -191,7 +198,7 @@ class Searches:
         """The search.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(search_id)
         if found is None:

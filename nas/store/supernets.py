@@ -68,7 +68,7 @@ class Supernets:
         """The supernet.
 
         Raises:
-            NotStoredError: where there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         found = self.find(supernet_id)
         if found is None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.home import write_atomically
-from nas.networks.layers import ConvUnit, InvertedResidual, global_mean
+from nas.networks.layers import BottleneckShape, ConvUnit, InvertedResidual, global_mean
 from nas.networks.network import UnitNetwork
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
@@ -24,15 +24,17 @@ class Block(InvertedResidual):
     def __init__(self, shape: BlockShape) -> None:
         hidden = shape.hidden_width
         super().__init__(
-            shape.in_width,
-            shape.out_width,
-            hidden=hidden,
-            kernel=shape.kernel,
-            stride=shape.stride,
-            skip=shape.skip,
+            BottleneckShape(
+                in_channels=shape.in_width,
+                hidden=hidden,
+                out_channels=shape.out_width,
+                kernel=shape.kernel,
+                stride=shape.stride,
+                skip=shape.skip,
+                expands=shape.expands,
+                squeezed=squeeze_width(hidden) if shape.squeeze_excite else 0,
+            ),
             activation=shape.activation,
-            expands=shape.expands,
-            squeezed=squeeze_width(hidden) if shape.squeeze_excite else 0,
         )
 
 

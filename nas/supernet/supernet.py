@@ -14,7 +14,6 @@ from nas.supernet.elastic_depthwise import ElasticDepthwise
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
 from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
-from search_spaces.mobilenet_v3_config import round_width
 from search_spaces.operators import Activation
 from search_spaces.space import IntArray
 
@@ -46,24 +45,16 @@ class ElasticDepthwiseUnit(nn.Module):
 
 
 class ElasticBlock(nn.Module):
-    """Inverted bottleneck at its largest size; a :class:`BlockShape` chooses what runs."""
+    """Inverted bottleneck at its largest size; the :class:`BlockShape` of a call selects what runs."""
 
-    def __init__(
-        self,
-        *,
-        in_width: int,
-        hidden_width: int,
-        out_width: int,
-        kernels: tuple[int, ...],
-        stride: int,
-        expands: bool,
-        squeeze_excite: bool,
-    ) -> None:
+    def __init__(self, largest: BlockShape, kernels: tuple[int, ...]) -> None:
+        """Builds a block that runs as any part of ``largest``, with any of the kernel sizes."""
         super().__init__()
-        self.expand = ElasticConvUnit(in_width, hidden_width) if expands else None
-        self.depthwise = ElasticDepthwiseUnit(hidden_width, kernels, stride)
-        self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if squeeze_excite else None
-        self.project = ElasticConvUnit(hidden_width, out_width)
+        hidden_width = largest.hidden_width
+        self.expand = ElasticConvUnit(largest.in_width, hidden_width) if largest.expands else None
+        self.depthwise = ElasticDepthwiseUnit(hidden_width, kernels, largest.stride)
+        self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if largest.squeeze_excite else None
+        self.project = ElasticConvUnit(hidden_width, largest.out_width)
 
     def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
         """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
@@ -106,39 +97,22 @@ class Supernet(nn.Module):
     def __init__(self, space: MobileNetV3Space, *, seed: int = 0) -> None:
         super().__init__()
         self.space = space
+        largest = space.network_shape(space.largest())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._build(space)
-        self._shape = space.network_shape(space.largest())
+            self._build(space, largest)
+        self._shape = largest
 
-    def _build(self, space: MobileNetV3Space) -> None:
-        config, first = space.config, space.first_block
+    def _build(self, space: MobileNetV3Space, largest: NetworkShape) -> None:
+        config = space.config
         self.stem = ElasticConvUnit(space.task.channels, config.stem_width, kernel=3, stride=2)
         self.blocks = nn.ModuleDict()
-        self.blocks["first"] = ElasticBlock(
-            in_width=first.in_width,
-            hidden_width=first.hidden_width,
-            out_width=first.out_width,
-            kernels=(first.kernel,),
-            stride=first.stride,
-            expands=first.expands,
-            squeeze_excite=first.squeeze_excite,
+        for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
+            kernels = (shape.kernel,) if unit == "first" else config.kernels
+            self.blocks[_module_name(unit)] = ElasticBlock(shape, kernels)
+        self.head = ElasticHead(
+            largest.blocks[-1].out_width, config.final_width, config.feature_width, space.task.classes
         )
-        before = config.first_width
-        for number, stage in enumerate(config.stages, start=1):
-            for position in range(max(stage.depths)):
-                in_width = max(stage.widths) if position else before
-                self.blocks[f"stage{number}_block{position + 1}"] = ElasticBlock(
-                    in_width=in_width,
-                    hidden_width=round_width(in_width * max(config.expand_ratios)),
-                    out_width=max(stage.widths),
-                    kernels=config.kernels,
-                    stride=1 if position else stage.stride,
-                    expands=True,
-                    squeeze_excite=any(stage.squeeze_excite),
-                )
-            before = max(stage.widths)
-        self.head = ElasticHead(before, config.final_width, config.feature_width, space.task.classes)
 
     @contextmanager
     def use(self, genotype: IntArray) -> Iterator["Supernet"]:
@@ -156,7 +130,7 @@ class Supernet(nn.Module):
 
     def block(self, unit: str) -> ElasticBlock:
         """The elastic block of a unit such as ``stage1.block2``."""
-        block = self.blocks[unit.replace(".", "_")]
+        block = self.blocks[_module_name(unit)]
         if not isinstance(block, ElasticBlock):  # pragma: no cover - ModuleDict forgets its values' type
             raise TypeError(unit)
         return block
@@ -177,6 +151,11 @@ class Supernet(nn.Module):
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
             x = self.block(unit)(x, block)
         return self.head(x, shape, dropout)  # type: ignore[no-any-return]
+
+
+def _module_name(unit: str) -> str:
+    """A unit's key in the module dictionary, whose keys must not contain dots."""
+    return unit.replace(".", "_")
 
 
 def scale_images(images: Tensor, resolution: tuple[int, int]) -> Tensor:

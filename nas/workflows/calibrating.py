@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
 from nas.measuring.context import DeviceContext
@@ -22,7 +21,7 @@ from nas.workflows.known_devices import KnownDevices, known_devices
 from nas.workflows.population import Precisions, population
 from nas.workflows.predictor_revisions import store_revision
 from nas.workspace import Workspace
-from predictors.calibration import Calibration, CalibrationStep, calibrate
+from predictors.calibration import Calibration, CalibrationSettings, CalibrationStep, TargetDevice, calibrate
 from predictors.errors import UnfitDataError
 from predictors.samples import MIN_SAMPLES
 from search_spaces.errors import UsageError
@@ -179,7 +178,7 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
     Raises:
         UsageError: for any other device; the message lists those that can be measured.
     """
-    here = {profile.id: profile for profile in detect_profiles()}
+    here = workspace.local_profiles()
     if device not in here:
         raise UsageError(
             f"device {device!r} cannot be measured here, and a calibration measures; devices here:"
@@ -237,13 +236,13 @@ class CalibrationRun:
         found = calibrate(
             self._space,
             pool,
-            measure,
-            budget=request.budget,
-            seed=request.seed,
+            TargetDevice(
+                measure=measure,
+                known=(earlier.genotypes[joining], earlier.latency_ms[joining]),
+                repeatability=self._repeatability,
+            ),
+            CalibrationSettings(budget=request.budget, seed=request.seed, target_mape_pct=request.target_mape_pct),
             sources=[device.model for device in known.devices],
-            target_mape_pct=request.target_mape_pct,
-            known=(earlier.genotypes[joining], earlier.latency_ms[joining]),
-            repeatability=self._repeatability,
             on_step=report,
         )
         progress.update(name, self._done, self._done)

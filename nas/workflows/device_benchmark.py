@@ -20,6 +20,7 @@ from nas.workflows.calibrating import (
 from nas.workflows.known_devices import known_devices
 from nas.workflows.population import population
 from nas.workspace import Workspace
+from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
 from search_spaces.errors import NasError, UsageError
@@ -112,14 +113,12 @@ def benchmark_device(
         if variant == "without sources" and not models:
             continue
         started_s = time.perf_counter()
-        predictor = LatencyPredictor.fit(
-            space,
+        predictor = LatencyPredictor.fit_with(
+            FeatureExtractor(space, sources, space.canonicalize(learn)),
             found.genotypes,
             found.latency_ms,
             seed=request.seed,
             repeatability=found.predictor.repeatability,
-            sources=sources,
-            population=learn,
         )
         prediction = predictor.predict(test[measured])
         rows.append(

@@ -112,7 +112,7 @@ def benchmark_front(
 def _optuna_front(
     space: SearchSpace, score: Callable[[IntArray], Scores], objectives: Objectives, candidates: int, seed: int
 ) -> IntArray:
-    """The best trials of Optuna's NSGA-II with our population, asked and told a generation at a time."""
+    """The best trials of Optuna's NSGA-II with our population, run one generation at a time."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         directions=directions(objectives), sampler=NSGAIISampler(population_size=_POPULATION, seed=seed)

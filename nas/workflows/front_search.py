@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.artifact_store import ArtifactStore
 from nas.fronts.front import Accuracy, Baselines, Budget, Front, Latency, Member, pareto_members
-from nas.fronts.manifest import InputFormat, build_manifest, file_name, manifest_bytes
+from nas.fronts.manifest import InputFormat, ModelInterface, build_manifest, file_name, manifest_bytes
 from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
 from nas.metrics import ACCURACY, Constraints, columns
@@ -310,20 +310,20 @@ def _manifest(context: SearchContext, one: Verified) -> str:
     space, workspace, supernet, profile = context.space, context.workspace, context.supernet, context.profile
     record = read_record(workspace.supernet_folder(supernet))
     manifest = build_manifest(
-        candidate=space.candidate(one.genotype),
-        canonical=space.to_string(one.genotype),
-        summary=f"{space.describe(one.genotype)}, {space.describe_precision(one.genotype)}",
-        input_format=InputFormat(
-            name=INPUT_NAME,
-            task=space.task,
-            scale=record.normalization.scale,
-            mean=record.normalization.mean,
-            std=record.normalization.std,
+        space,
+        one.genotype,
+        interface=ModelInterface(
+            input=InputFormat(
+                name=INPUT_NAME,
+                task=space.task,
+                scale=record.normalization.scale,
+                mean=record.normalization.mean,
+                std=record.normalization.std,
+            ),
+            output_name=OUTPUT_NAME,
+            classes=record.classes,
         ),
-        output_name=OUTPUT_NAME,
-        classes=record.classes,
-        supernet_id=supernet.id,
-        data={"name": supernet.data_name, "fingerprint": supernet.data_fingerprint},
+        supernet=supernet,
         files={
             kind: {"file": file_name(kind), "sha256": file.sha256, "size_bytes": file.size_bytes}
             for kind, file in one.files.items()

@@ -54,16 +54,8 @@ class LatencyFitter:
         rows = np.concatenate([genotypes.reshape(-1, len(self.space.genes)), earlier_rows])
         values = np.concatenate([latency_ms, earlier_ms])
         fitted = [
-            LatencyPredictor.fit(
-                self.space,
-                rows,
-                values,
-                seed=FIT_SEED,
-                repeatability=repeatability,
-                sources=[device.model for device in self.known.devices] if with_sources else [],
-                extractor=extractor,
-            )
-            for with_sources, extractor in zip((True, False)[-len(self._extractors) :], self._extractors, strict=True)
+            LatencyPredictor.fit_with(extractor, rows, values, seed=FIT_SEED, repeatability=repeatability)
+            for extractor in self._extractors
         ]
         return min(fitted, key=lambda predictor: predictor.held_out.mape_pct)
 

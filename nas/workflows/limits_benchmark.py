@@ -43,7 +43,7 @@ class LimitsRow:
     latency_held: int
     """Members whose p95 kept the limit in the new session."""
     accuracy_held: int
-    """Members whose test accuracy kept the limit; all where there is none."""
+    """Members whose test accuracy kept the limit; all members if there is no limit."""
 
     def as_json(self) -> dict[str, Any]:
         """The row as it is written."""

@@ -90,7 +90,7 @@ def newest_latency(store: Store, device: str, space: str | None) -> StoredPredic
 
     Raises:
         UnknownNameError: for an unknown space, or a device that is neither known nor here.
-        UsageError: where there is none, or no space is named and there are several.
+        UsageError: if there is none, or no space is named and there are several.
     """
     spaces = store.predictors.spaces(device)
     if space is None and len(spaces) > 1:

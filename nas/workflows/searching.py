@@ -16,6 +16,7 @@ from nas.search.generation import Generation
 from nas.search.loop import Method, SearchProblem, SearchResult, SearchSettings, run_search
 from nas.search.proposal import PredictorFits, Screening
 from nas.search.store_journal import StoreJournal
+from nas.store.searches import SearchSpec
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
@@ -129,13 +130,15 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
     space, settings, store = context.space, request.settings(), context.store
     store.devices.put(context.profile)
     store.searches.open(
-        search_id=search_id,
-        profile_id=context.profile.id,
-        supernet_id=context.supernet.id,
-        space=context.supernet.space,
-        settings=request.as_settings(),
-        seed=request.seed,
-        job_id=job_id,
+        SearchSpec(
+            id=search_id,
+            profile_id=context.profile.id,
+            supernet_id=context.supernet.id,
+            space=context.supernet.space,
+            settings=request.as_settings(),
+            seed=request.seed,
+            job_id=job_id,
+        ),
         lease=context.lease,
     )
     fitter = latency_fitter(context.device, before=store.searches.get(search_id).created_at)

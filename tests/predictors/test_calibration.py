@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from predictors.calibration import calibrate, choose_samples, network_size
+from predictors.calibration import CalibrationSettings, TargetDevice, calibrate, choose_samples, network_size
 from predictors.errors import UnfitDataError
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
@@ -56,7 +56,9 @@ def test_no_more_are_chosen_than_there_are():
 
 def test_a_budget_is_kept_and_the_result_predicts(sources):
     device = Device(noise=0.02, integer_speedup=2.0)
-    result = calibrate(SPACE, POPULATION, device.measure, budget=20, seed=1, sources=sources)
+    result = calibrate(
+        SPACE, POPULATION, TargetDevice(measure=device.measure), CalibrationSettings(budget=20, seed=1), sources=sources
+    )
     assert result.stopped == "budget"
     assert len(device.asked) == len(set(device.asked)) == len(result.genotypes) == 20
     assert [step.samples for step in result.history] == [10, 15, 20]
@@ -69,9 +71,15 @@ def test_a_budget_is_kept_and_the_result_predicts(sources):
     assert 0.4 < result.predictor.expected_mape_pct / found.mape_pct < 2.5
 
 
-def test_stops_once_the_stated_error_meets_the_target(sources):
+def test_stops_once_the_expected_error_meets_the_target(sources):
     device = Device(noise=0.01)
-    result = calibrate(SPACE, POPULATION, device.measure, budget=60, seed=1, sources=sources, target_mape_pct=6.0)
+    result = calibrate(
+        SPACE,
+        POPULATION,
+        TargetDevice(measure=device.measure),
+        CalibrationSettings(budget=60, seed=1, target_mape_pct=6.0),
+        sources=sources,
+    )
     assert result.stopped == "target"
     assert result.predictor.expected_mape_pct <= 6.0
     assert len(device.asked) < 60
@@ -79,7 +87,9 @@ def test_stops_once_the_stated_error_meets_the_target(sources):
 
 def test_failed_measurements_are_left_out_and_a_small_population_ends():
     device = Device(failing=2)
-    result = calibrate(SPACE, POPULATION[:14], device.measure, budget=50, seed=1)
+    result = calibrate(
+        SPACE, POPULATION[:14], TargetDevice(measure=device.measure), CalibrationSettings(budget=50, seed=1)
+    )
     assert result.stopped == "exhausted"
     assert len(result.genotypes) == len(device.asked) - 4
     assert np.isfinite(result.latency_ms).all()
@@ -89,8 +99,16 @@ def test_what_is_known_joins_the_fit_and_changes_no_choice(sources):
     alone, informed = Device(), Device()
     rows = np.concatenate([SPACE.sample(12, np.random.default_rng(7)), POPULATION[:1]])
     known = rows, device_latency_ms(SPACE, rows, np.random.default_rng(8))
-    first = calibrate(SPACE, POPULATION, alone.measure, budget=10, seed=1, sources=sources)
-    second = calibrate(SPACE, POPULATION, informed.measure, budget=10, seed=1, sources=sources, known=known)
+    first = calibrate(
+        SPACE, POPULATION, TargetDevice(measure=alone.measure), CalibrationSettings(budget=10, seed=1), sources=sources
+    )
+    second = calibrate(
+        SPACE,
+        POPULATION,
+        TargetDevice(measure=informed.measure, known=known),
+        CalibrationSettings(budget=10, seed=1),
+        sources=sources,
+    )
     assert informed.asked == alone.asked
     assert len(first.genotypes) == 10
     assert len(second.genotypes) == len(np.unique(np.concatenate([first.genotypes, SPACE.canonicalize(rows)]), axis=0))
@@ -101,7 +119,10 @@ def test_known_networks_alone_are_enough_where_every_measurement_fails():
     rows = SPACE.sample(12, np.random.default_rng(7))
     known = rows, device_latency_ms(SPACE, rows, np.random.default_rng(8))
     result = calibrate(
-        SPACE, POPULATION, Device(failing=100).measure, budget=5, seed=1, known=known, repeatability=lambda: 0.03
+        SPACE,
+        POPULATION,
+        TargetDevice(measure=Device(failing=100).measure, known=known, repeatability=lambda: 0.03),
+        CalibrationSettings(budget=5, seed=1),
     )
     assert len(result.genotypes) == 12
     assert result.predictor.repeatability == 0.03
@@ -109,13 +130,21 @@ def test_known_networks_alone_are_enough_where_every_measurement_fails():
 
 def test_refuses_a_budget_too_small_or_a_device_that_always_fails():
     with pytest.raises(UnfitDataError, match="budget of 3"):
-        calibrate(SPACE, POPULATION, Device().measure, budget=3, seed=1)
+        calibrate(SPACE, POPULATION, TargetDevice(measure=Device().measure), CalibrationSettings(budget=3, seed=1))
     with pytest.raises(UnfitDataError, match="samples are too few"):
-        calibrate(SPACE, POPULATION, Device(failing=100).measure, budget=12, seed=1)
+        calibrate(
+            SPACE, POPULATION, TargetDevice(measure=Device(failing=100).measure), CalibrationSettings(budget=12, seed=1)
+        )
 
 
 def test_a_calibrated_predictor_is_saved_with_its_sources(sources, tmp_path):
-    fitted = calibrate(SPACE, POPULATION, Device().measure, budget=12, seed=1, sources=sources).predictor
+    fitted = calibrate(
+        SPACE,
+        POPULATION,
+        TargetDevice(measure=Device().measure),
+        CalibrationSettings(budget=12, seed=1),
+        sources=sources,
+    ).predictor
     fitted.save(tmp_path / "revision")
     loaded = LatencyPredictor.load(tmp_path / "revision", SPACE)
     left, right = fitted.predict(POPULATION[:50]), loaded.predict(POPULATION[:50])
@@ -126,7 +155,9 @@ def test_a_calibrated_predictor_is_saved_with_its_sources(sources, tmp_path):
 
 def test_an_upper_bound_holds_on_the_true_latencies(sources):
     device = Device(noise=0.01)
-    fitted = calibrate(SPACE, POPULATION, device.measure, budget=30, seed=1, sources=sources).predictor
+    fitted = calibrate(
+        SPACE, POPULATION, TargetDevice(measure=device.measure), CalibrationSettings(budget=30, seed=1), sources=sources
+    ).predictor
     rng = np.random.default_rng(5)
     unseen = SPACE.sample(2000, rng)
     truth, prediction = device_latency_ms(SPACE, unseen, rng, noise=0.01), fitted.predict(unseen)

@@ -20,7 +20,7 @@ from nas.workflows.job_handlers import job_handlers
 from nas.workflows.known_devices import KnownDevices
 from nas.workflows.predictor_revisions import load_latency
 from nas.workspace import open_workspace
-from predictors.calibration import calibrate
+from predictors.calibration import CalibrationSettings, TargetDevice, calibrate
 from search_spaces.registry import get_space
 from tests.nas.cli.conftest import CommandLine
 from tests.nas.store.rows import measurement
@@ -185,7 +185,9 @@ def test_the_printed_counts_add_up(drift, others):
     rows = np.unique(SPACE.sample(80, np.random.default_rng(2)), axis=0)
     pool, known = rows[3:], rows[:3]
     known_ms = device_latency_ms(SPACE, known, np.random.default_rng(1))
-    found = calibrate(SPACE, pool, measure, budget=8, seed=0, known=(known, known_ms))
+    found = calibrate(
+        SPACE, pool, TargetDevice(measure=measure, known=(known, known_ms)), CalibrationSettings(budget=8, seed=0)
+    )
     report = CalibrationReport(
         device=DEVICE,
         space=SPACE.name,

@@ -24,7 +24,7 @@ def test_a_front_file_does_not_replace_a_folder(hwnas, front, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     refusal = hwnas.refused("front", "export", front, "--out", folder)
-    assert f"--out {folder} is a folder where a file would go; give another path" in refusal
+    assert f"--out {folder} is a folder, not a file; give another path" in refusal
     assert list(folder.iterdir()) == []
 
 

@@ -6,6 +6,8 @@ from sqlalchemy import update
 from nas.fronts.device_fronts import DeviceFronts, NoFrontError, UnclearFrontError
 from nas.store import Store
 from nas.store.errors import FrontDamagedError
+from nas.store.searches import SearchSpec
+from nas.store.supernets import NewSupernet
 from nas.store.tables import FrontRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, front_body, front_member, open_search, put_candidates
@@ -19,14 +21,14 @@ def _add(store: Store, search_id: str, candidate: str, p95_ms: float, accuracy: 
 
 
 def _search_of(store: Store, search_id: str, supernet_id: str, data_name: str) -> None:
-    store.supernets.put(
-        supernet_id=supernet_id, space=SPACE.name, task=SPACE.task, data_name=data_name,
+    store.supernets.put(NewSupernet(
+        id=supernet_id, space=SPACE.name, task=SPACE.task, data_name=data_name,
         data_fingerprint="e" * 64, folder="x", metrics={},
-    )  # fmt: skip
-    store.searches.open(
-        search_id=search_id, profile_id=PROFILE.id, supernet_id=supernet_id, space=SPACE.name,
+    ))  # fmt: skip
+    store.searches.open(SearchSpec(
+        id=search_id, profile_id=PROFILE.id, supernet_id=supernet_id, space=SPACE.name,
         settings={"budget": 40}, seed=7,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def test_every_front_of_the_device_counts(store: Store, clock: SteppedClock) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.jobs import JobContext, WorkerSettings, run_worker
 from nas.store import Store, open_store
-from nas.store.searches import Generation, Trial
+from nas.store.searches import Generation, SearchSpec, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
 
 
@@ -24,13 +24,15 @@ def handle(store: Store, context: JobContext) -> Mapping[str, Any]:
     """Writes generations under the lease, going on where an earlier worker was killed."""
     say("claimed", context.job_id, context.lease.fence)
     search = store.searches.open(
-        search_id=context.job_id,
-        profile_id=PROFILE.id,
-        supernet_id=SUPERNET_ID,
-        space=SPACE.name,
-        settings=dict(context.request),
-        seed=1,
-        job_id=context.job_id,
+        SearchSpec(
+            id=context.job_id,
+            profile_id=PROFILE.id,
+            supernet_id=SUPERNET_ID,
+            space=SPACE.name,
+            settings=dict(context.request),
+            seed=1,
+            job_id=context.job_id,
+        ),
         lease=context.lease,
     )
     for number in range(len(store.searches.generations(search.id)), context.request["steps"]):

@@ -15,7 +15,7 @@ from nas.reports.search_plots import front_figure
 from nas.reports.search_report import search_report, trial_metrics
 from nas.store import Store
 from nas.store.errors import NotStoredError
-from nas.store.searches import Generation, Trial
+from nas.store.searches import Generation, SearchSpec, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, open_search, put_candidates, put_device, put_supernet
 
 
@@ -54,10 +54,10 @@ def searched(store: Store) -> Store:
     open_search(store, "search-1")
     put_device(store)
     put_supernet(store)
-    store.searches.open(
-        search_id="search-2", profile_id=PROFILE.id, supernet_id=SUPERNET_ID, space=SPACE.name,
+    store.searches.open(SearchSpec(
+        id="search-2", profile_id=PROFILE.id, supernet_id=SUPERNET_ID, space=SPACE.name,
         settings={"method": "random", "evaluations": 4}, seed=9,
-    )  # fmt: skip
+    ))  # fmt: skip
     first = _trials(store, [(1.0, 0.5), (4.0, 0.8)], 0)
     failed = Trial(
         genotype=first[0].genotype,

@@ -9,7 +9,7 @@ import numpy as np
 from hw_profiles.measurement import Measurement
 from hw_profiles.profile import DeviceProfile
 from nas.store import Store
-from nas.store.searches import StoredSearch
+from nas.store.searches import SearchSpec, StoredSearch
 from nas.store.supernets import NewSupernet
 from search_spaces.registry import get_space
 
@@ -56,12 +56,14 @@ def put_candidates(store: Store, count: int, seed: int = 0) -> tuple[str, ...]:
 def open_search(store: Store, search_id: str = "search-1", profile_id: str = PROFILE.id) -> StoredSearch:
     put_device(store, profile_id)
     return store.searches.open(
-        search_id=search_id,
-        profile_id=profile_id,
-        supernet_id=put_supernet(store),
-        space=SPACE.name,
-        settings={"budget": 40},
-        seed=7,
+        SearchSpec(
+            id=search_id,
+            profile_id=profile_id,
+            supernet_id=put_supernet(store),
+            space=SPACE.name,
+            settings={"budget": 40},
+            seed=7,
+        )
     )
 
 

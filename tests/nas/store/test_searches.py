@@ -11,7 +11,7 @@ from nas.jobs.queue import JobQueue
 from nas.store import Store, open_store
 from nas.store.errors import LeaseLostError, NotStoredError, SearchBusyError, StoreConflictError, StoreError
 from nas.store.leases import Lease
-from nas.store.searches import LEASE_S, Generation, StoredSearch, Trial
+from nas.store.searches import LEASE_S, Generation, SearchSpec, StoredSearch, Trial
 from nas.store.tables import SearchRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, open_search, put_candidates, put_device, put_supernet
@@ -83,12 +83,14 @@ def test_opening_with_other_settings_is_refused(store: Store) -> None:
     open_search(store)
     with pytest.raises(StoreConflictError, match="settings"):
         store.searches.open(
-            search_id="search-1",
-            profile_id=PROFILE.id,
-            supernet_id=SUPERNET_ID,
-            space=SPACE.name,
-            settings={"budget": 41},
-            seed=7,
+            SearchSpec(
+                id="search-1",
+                profile_id=PROFILE.id,
+                supernet_id=SUPERNET_ID,
+                space=SPACE.name,
+                settings={"budget": 41},
+                seed=7,
+            )
         )
 
 
@@ -111,10 +113,10 @@ def test_a_fenced_out_worker_writes_nothing(store: Store, clock: SteppedClock) -
     assert first is not None
 
     def open_with(lease: Lease) -> None:
-        store.searches.open(
-            search_id=job.id, profile_id=PROFILE.id, supernet_id=SUPERNET_ID, space=SPACE.name,
-            settings={}, seed=1, job_id=job.id, lease=lease,
-        )  # fmt: skip
+        store.searches.open(SearchSpec(
+            id=job.id, profile_id=PROFILE.id, supernet_id=SUPERNET_ID, space=SPACE.name,
+            settings={}, seed=1, job_id=job.id,
+        ), lease=lease)  # fmt: skip
 
     open_with(first.lease)
     store.searches.append_generation(job.id, _generation(0, ids), lease=first.lease)
@@ -137,12 +139,14 @@ def test_a_fenced_out_worker_writes_nothing(store: Store, clock: SteppedClock) -
 def _open_with_budget(store: Store, evaluations: int, **changes: object) -> StoredSearch:
     put_device(store)
     return store.searches.open(
-        search_id="search-1",
-        profile_id=PROFILE.id,
-        supernet_id=put_supernet(store),
-        space=SPACE.name,
-        settings={"evaluations": evaluations, "seed": 7} | changes,
-        seed=7,
+        SearchSpec(
+            id="search-1",
+            profile_id=PROFILE.id,
+            supernet_id=put_supernet(store),
+            space=SPACE.name,
+            settings={"evaluations": evaluations, "seed": 7} | changes,
+            seed=7,
+        )
     )
 
 

@@ -204,4 +204,4 @@ def test_limits_hold_for_every_member_or_the_nearest_point_is_said(hwnas, search
     assert all(member["latency_p95_ms"]["measured"] <= limit_ms for member in front["members"])
     code, _, err = hwnas(*common, "--max-latency-p95-ms", fastest / 100)
     assert code == 1
-    assert "the nearest has p95" in err
+    assert "the nearest has latency_p95_ms" in err

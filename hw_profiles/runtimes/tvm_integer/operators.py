@@ -1,0 +1,133 @@
+"""Integer operators of a quantized network, as the graph is read and as kernels are chosen for them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedTensor:
+    """A uint8 tensor of one image."""
+
+    name: str
+    shape: ImageShape
+    quantization: Quantization
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvolutionOperator:
+    """A convolution or linear layer, with what is fused behind it."""
+
+    source: QuantizedTensor
+    weights: NDArray[np.int8]
+    """(outputs, inputs per group, height, width)."""
+    weight_scales: NDArray[np.float32]
+    biases: NDArray[np.int32]
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Top, left, bottom, right."""
+    depthwise: bool = False
+    clip: Clip
+    result: QuantizedTensor
+    """What the convolution itself is rounded to."""
+    rounded: bool = True
+    """Whether it is, before its activation."""
+    activation: "ActivationOperator | None" = None
+    residual: "AddOperator | None" = None
+
+    @property
+    def output(self) -> QuantizedTensor:
+        """What is written."""
+        if self.residual is not None:
+            return self.residual.output
+        return self.activation.output if self.activation is not None else self.result
+
+    @property
+    def sources(self) -> tuple[QuantizedTensor, ...]:
+        """Every tensor that is read."""
+        return (self.source,) if self.residual is None else (self.source, self.other)
+
+    @property
+    def other(self) -> QuantizedTensor:
+        """The residual's second tensor."""
+        if self.residual is None:
+            raise ValueError("there is no residual")
+        before = self.activation.output if self.activation is not None else self.result
+        return next(tensor for tensor in self.residual.sources if tensor != before)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivationOperator:
+    """Hard-swish or hard-sigmoid of every element."""
+
+    source: QuantizedTensor
+    function: Activation
+    clip: Clip
+    output: QuantizedTensor
+
+    @property
+    def sources(self) -> tuple[QuantizedTensor, ...]:
+        """Every tensor that is read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanOperator:
+    """Means over height and width, of activated values where there is a function."""
+
+    source: QuantizedTensor
+    function: Activation | None
+    clip: Clip
+    output: QuantizedTensor
+
+    @property
+    def sources(self) -> tuple[QuantizedTensor, ...]:
+        """Every tensor that is read."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddOperator:
+    """The sum of two tensors of one shape."""
+
+    sources: tuple[QuantizedTensor, QuantizedTensor]
+    clip: Clip
+    output: QuantizedTensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOperator:
+    """Channels times their factors: the end of squeeze-excite."""
+
+    source: QuantizedTensor
+    gate: QuantizedTensor
+    clip: Clip
+    output: QuantizedTensor
+
+    @property
+    def sources(self) -> tuple[QuantizedTensor, ...]:
+        """Every tensor that is read."""
+        return (self.source, self.gate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeOperator:
+    """From a float tensor of the graph."""
+
+    float_name: str
+    output: QuantizedTensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DequantizeOperator:
+    """To a float tensor of the graph."""
+
+    source: QuantizedTensor
+    float_name: str
+
+
+IntegerOperator = ConvolutionOperator | ActivationOperator | MeanOperator | AddOperator | GateOperator

@@ -1,0 +1,244 @@
+"""Whole quantized networks: integer where they can be, and ONNX Runtime's outputs within one step."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tvm
+from onnx import TensorProto, helper, numpy_helper
+from tvm import relax
+
+from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.runtimes.tvm_integer.graph import read_graph
+from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
+from hw_profiles.runtimes.tvm_integer.module import integer_module
+from hw_profiles.runtimes.tvm_integer.operators import (
+    ActivationOperator,
+    AddOperator,
+    ConvolutionOperator,
+    GateOperator,
+    MeanOperator,
+)
+from hw_profiles.runtimes.tvm_runtime import TvmExecutable, TvmRuntime, _build
+from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL
+
+LOCAL_INSTRUCTIONS = instructions_of(LOCAL)
+
+
+class Graph:
+    """Builds QDQ graphs of one image, operator by operator."""
+
+    def __init__(self, channels, height, width, *, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.nodes, self.constants, self.steps = [], [], {}
+        self.sides = {"image": (channels, height, width)}
+        self.names = 0
+        self.image = self.quantized("image", (channels, height, width), 0.03, 130)
+
+    def constant(self, array):
+        self.names += 1
+        name = f"c{self.names}"
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def node(self, kind, inputs, **attributes):
+        self.names += 1
+        name = f"{kind.lower()}{self.names}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=f"unit/{name}", **attributes))
+        return name
+
+    def quantized(self, name, sides, scale=0.05, zero_point=120):
+        """The tensor, rounded to uint8 and back."""
+        scheme = [self.constant(np.float32(scale)), self.constant(np.uint8(zero_point))]
+        out = self.node("DequantizeLinear", [self.node("QuantizeLinear", [name, *scheme]), *scheme])
+        self.sides[out] = sides
+        self.steps[out] = scale
+        return out
+
+    def weights(self, *shape):
+        scales = self.rng.uniform(0.002, 0.01, shape[0]).astype(np.float32)
+        values = self.rng.integers(-127, 128, shape).astype(np.int8)
+        inputs = [self.constant(values), self.constant(scales), self.constant(np.zeros(shape[0], np.int8))]
+        return self.node("DequantizeLinear", inputs, axis=0), scales
+
+    def conv(self, source, outputs, kernel=1, stride=1, *, depthwise=False, after=None, quantize=True, **attributes):
+        channels, height, width = self.sides[source]
+        group = channels if depthwise else 1
+        weights, scales = self.weights(outputs, channels // group, kernel, kernel)
+        bias = self.rng.integers(-500, 500, outputs).astype(np.int32)
+        bias_scales = (scales * np.float32(self.steps[source])).astype(np.float32)
+        biases = self.node("DequantizeLinear", [self.constant(bias), self.constant(bias_scales)], axis=0)
+        pad = kernel // 2
+        settings = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4, "group": group}
+        out = self.node("Conv", [source, weights, biases], **(settings | attributes))
+        sides = (outputs, -(-height // stride), -(-width // stride))
+        if after:
+            out = self.node(after, [out])
+        self.sides[out] = sides
+        return self.quantized(out, sides, 0.04, 0 if after == "Relu" else 115) if quantize else out
+
+    def model(self, output):
+        channels, *image = self.sides[output]
+        sides = [1, channels, *image]
+        graph = helper.make_graph(
+            [*self.nodes, helper.make_node("Identity", [output], ["logits"], name="last")], "network",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, *self.sides["image"]])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides)], self.constants,
+        )  # fmt: skip
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+        model.ir_version = 9
+        return model
+
+
+def _steps(model, kind=None):
+    steps = read_graph(model, LOCAL_INSTRUCTIONS).steps
+    return [step for step in steps if kind is None or isinstance(step, kind)]
+
+
+def _outputs(model, images, folder, module=None):
+    module = integer_module(model, LOCAL_INSTRUCTIONS) if module is None else module
+    executable = TvmExecutable(relax.VirtualMachine(_build(module, LOCAL), tvm.cpu()))
+    path = Path(folder) / "network.onnx"
+    onnx.save(model, path)
+    session = load_onnx(path)
+    return [np.concatenate([one.run(image[None]) for image in images]) for one in (executable, session)]
+
+
+def _check(graph, output, folder, *, steps=1.0):
+    model = graph.model(output)
+    images = graph.rng.standard_normal((3, *graph.sides["image"])).astype(np.float32) * 2
+    found, expected = _outputs(model, images, folder)
+    assert np.abs(found - expected).max() <= graph.steps[output] * (steps + 1e-3)
+    return model
+
+
+@pytest.mark.parametrize("channels", [3, 24])
+def test_convolutions_with_a_residual(tmp_path, channels):
+    graph = Graph(channels, 10, 9)
+    stem = graph.conv(graph.image, 24, 3, 2, after="HardSwish")
+    depth = graph.conv(stem, 24, 5, depthwise=True, after="Relu")
+    project = graph.conv(depth, 24)
+    total = graph.quantized(graph.node("Add", [stem, project]), graph.sides[stem], 0.06, 100)
+    graph.sides[total] = graph.sides[stem]
+    model = _check(graph, total, tmp_path)
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert not _steps(model, AddOperator)  # fused behind the projection
+
+
+def _quantized_twice(graph, source, kind, **attributes):
+    """An activation between two conversions, as the quantizer leaves it."""
+    return graph.quantized(graph.node(kind, [source], **attributes), graph.sides[source], 0.031, 17)
+
+
+def test_squeeze_excite(tmp_path):
+    graph = Graph(3, 12, 12)
+    x = _quantized_twice(graph, graph.conv(graph.image, 40, 3), "HardSwish")
+    pooled = graph.node("ReduceMean", [x, graph.constant(np.array([2, 3]))], keepdims=0)
+    pooled = graph.quantized(pooled, (40,), 0.01, 20)
+    weights, _ = graph.weights(16, 40)
+    hidden = graph.quantized(graph.node("Relu", [graph.node("Gemm", [pooled, weights], transB=1)]), (16,), 0.02, 0)
+    weights, _ = graph.weights(40, 16)
+    gate = graph.quantized(graph.node("Gemm", [hidden, weights], transB=1), (40,), 0.03, 128)
+    gate = graph.node("HardSigmoid", [gate], alpha=1 / 6, beta=0.5)
+    gate = graph.node("Unsqueeze", [gate, graph.constant(np.array([2, 3]))])
+    gate = graph.quantized(gate, (40, 1, 1), 0.0039, 0)
+    scaled = graph.quantized(graph.node("Mul", [x, gate]), (40, 12, 12), 0.03, 17)
+    model = _check(graph, graph.conv(scaled, 24), tmp_path)
+    assert len(_steps(model, GateOperator)) == len(_steps(model, MeanOperator)) == 1
+    assert not _steps(model, ActivationOperator)  # both fused
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons
+
+
+def test_mean_of_an_activation_and_a_linear_layer(tmp_path):
+    graph = Graph(3, 8, 8)
+    x = graph.conv(graph.image, 32, 3)
+    pooled = graph.node("ReduceMean", [graph.node("HardSwish", [x]), graph.constant(np.array([2, 3]))], keepdims=0)
+    pooled = graph.quantized(pooled, (32,), 0.01, 20)
+    weights, _ = graph.weights(10, 32)
+    logits = graph.quantized(graph.node("Gemm", [pooled, weights], transB=1), (10,), 0.02, 120)
+    # One step of the mean may differ, and be a few of the logits.
+    model = _check(graph, logits, tmp_path, steps=3)
+    assert all(isinstance(step, MeanOperator | ConvolutionOperator) for step in _steps(model)[1:-2])
+
+
+def test_float_units_stay_float_between_integer_ones(tmp_path):
+    graph = Graph(3, 8, 8)
+    x = graph.conv(graph.image, 24, 3)
+    weights = graph.constant(graph.rng.standard_normal((24, 24, 3, 3)).astype(np.float32) * 0.1)
+    plain = graph.node("Add", [graph.node("Relu", [graph.node("Conv", [x, weights], pads=[1] * 4)]), x])
+    y = graph.quantized(plain, (24, 8, 8), 0.08, 90)
+    model = _check(graph, graph.conv(y, 16), tmp_path, steps=2)
+    assert len(_steps(model, ConvolutionOperator)) == 2
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons  # nothing was meant to be integer there
+
+
+def test_what_has_no_kernel_is_float_with_a_reason(tmp_path, caplog):
+    graph = Graph(16, 8, 8)
+    dilated = graph.conv(graph.image, 16, 3, dilations=[2, 2], pads=[2] * 4)
+    grouped = graph.conv(dilated, 16, 3, group=1)
+    with caplog.at_level(logging.WARNING):
+        model = _check(graph, grouped, tmp_path, steps=2)
+    (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert "dilated" in reason
+    assert reason in caplog.text
+
+
+def test_float_network_has_no_integer_module(caplog):
+    graph = Graph(3, 8, 8)
+    weights = graph.constant(np.ones((4, 3, 1, 1), np.float32))
+    graph.sides["plain"] = (4, 8, 8)
+    out = graph.node("Conv", [graph.image, weights])
+    graph.sides[out] = (4, 8, 8)
+    with caplog.at_level(logging.WARNING):
+        assert integer_module(graph.model(out), LOCAL_INSTRUCTIONS) is None
+    assert "no operator" in caplog.text
+
+
+def test_sums_that_may_overflow_stay_float():
+    graph = Graph(16, 4, 4)
+    out = graph.conv(graph.image, 16, quantize=False)
+    quantized = graph.quantized(out, (16, 4, 4), 1e-9, 128)
+    (reason,) = read_graph(graph.model(quantized), LOCAL_INSTRUCTIONS).reasons
+    assert "overflow" in reason or "int32" in reason
+
+
+def test_two_threads_compute_the_same(tmp_path):
+    graph = Graph(3, 16, 16)
+    x = graph.conv(graph.conv(graph.image, 64, 3), 64, 5, depthwise=True)
+    model = graph.model(graph.conv(x, 32))
+    images = graph.rng.standard_normal((2, 3, 16, 16)).astype(np.float32) * 2
+    parallel = integer_module(model, LOCAL_INSTRUCTIONS, threads=2)
+    found, expected = _outputs(model, images, tmp_path, parallel)
+    np.testing.assert_array_equal(found, _outputs(model, images, tmp_path)[0])
+    assert np.abs(found - expected).max() <= graph.steps[list(graph.steps)[-1]] * 1.001
+
+
+def test_runtime_compiles_quantized_networks_to_integers(quantized_network, tmp_path):
+    runtime = TvmRuntime()
+    artifact = runtime.compile(quantized_network, LOCAL, tmp_path)
+    with np.load(quantized_network.reference) as arrays:
+        images = arrays["input"]
+    executable, session = runtime.load(artifact, LOCAL), load_onnx(quantized_network.onnx)
+    found, expected = (
+        np.concatenate([one.run(images[at : at + 1]) for at in range(len(images))]) for one in (executable, session)
+    )
+    assert read_graph(onnx.load(quantized_network.onnx), LOCAL_INSTRUCTIONS).operators > 5
+    assert (found.argmax(1) == expected.argmax(1)).all()
+
+
+def test_older_processors_compute_the_same(tmp_path):
+    graph = Graph(3, 9, 9)
+    model = graph.model(graph.conv(graph.conv(graph.image, 40, 3, 2, after="HardSwish"), 40, 5, depthwise=True))
+    images = graph.rng.standard_normal((2, 3, 9, 9)).astype(np.float32) * 2
+    expected, _ = _outputs(model, images, tmp_path)
+    for isa in (("sse4_2",), ("avx", "avx2", "f16c", "fma", "sse4_2")):
+        if not set(isa) <= set(LOCAL.isa):
+            pytest.skip("this processor cannot run the code")
+        older = dataclasses.replace(LOCAL, isa=isa)
+        built = _build(integer_module(model, instructions_of(older)), older)
+        executable = TvmExecutable(relax.VirtualMachine(built, tvm.cpu()))
+        found = np.concatenate([executable.run(image[None]) for image in images])
+        np.testing.assert_array_equal(found, expected)
