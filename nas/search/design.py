@@ -44,7 +44,7 @@ def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
 
 
 def promising_candidates(space: SearchSpace, candidates: IntArray, count: int, seed: int) -> IntArray:
-    """A start among given distinct genotypes, shape ``(k, genes)``: what cost facts alone promise, and random ones.
+    """A start among given distinct genotypes, shape ``(k, genes)``: the front that cost facts suggest, and random ones.
 
     Before anything is measured, networks with more work and more bytes moved can be expected to be
     slower, and those with more work and more parameters more accurate. How much each counts depends on

@@ -33,6 +33,10 @@ from search_spaces.space import IntArray, SearchSpace
 _POLICIES = 12
 """Policies tried with each known architecture, beside those that evolution found."""
 _Z90_ONE_SIDED = 1.2816
+_OWN_ERROR = 0.3
+"""Share of a predicted standard deviation that counts as a candidate's own chance to be better than predicted. The
+rest is a model's error that neighbours share: counted for each of thousands of candidates alone, the uncertain ones
+would fill the batch. Chosen on recorded tables (``hwnas bench search``; a100 and zcu102)."""
 
 
 @runtime_checkable
@@ -250,7 +254,7 @@ class Proposer:
         measured = self._measured()
         low, width, reference = unit_scale(measured)
         mean = (np.stack([mean for mean, _ in moments], axis=1) - low) / width
-        std = np.stack([std for _, std in moments], axis=1) / width
+        std = _OWN_ERROR * np.stack([std for _, std in moments], axis=1) / width
         constraints = self._tightened()
         weights = feasibility(constraints, predictions) if constraints else None
         return choose_batch(mean, std, (measured - low) / width, reference, count, weights)

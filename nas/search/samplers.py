@@ -146,7 +146,7 @@ class BatchSampler(BaseSampler):
 
 
 class GuidedSampler(BatchSampler):
-    """Ours: evolution on predictors, batches by sampled hypervolume gains; see :mod:`nas.search.proposal`."""
+    """Ours: evolution on predictors, batches by expected hypervolume gains; see :mod:`nas.search.proposal`."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class GuidedSampler(BatchSampler):
         """Accuracies looked up for the latest batch."""
 
     def start(self, study: Study) -> IntArray:
-        """The designed set: corners and a spread between."""
+        """The designed set: corners and a spread between; among given candidates, what cost facts promise."""
         del study
         if self.settings.candidates is not None:
             return promising_candidates(self.space, self.settings.candidates, self.settings.startup, self.settings.seed)

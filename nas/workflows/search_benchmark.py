@@ -1,9 +1,10 @@
 """Search methods on a recorded table: how fast each one finds the table's own front.
 
 A method proposes rows of the table and sees only those that it paid for. ``hwnas`` and
-``linas`` predict all rows and choose among them; Optuna's samplers propose in the whole
-space; each proposal is replaced by the nearest row that has not been tried, which is
-evaluated and reported to the sampler. ``random`` draws rows uniformly.
+``linas`` predict all rows and choose among them; ``hwnas`` starts with the rows that cost
+facts, which need no measurement, suggest, and ``linas`` with random ones. Optuna's samplers
+propose in the whole space; each proposal is replaced by the nearest row that has not been
+tried, which is evaluated and reported to the sampler. ``random`` draws rows uniformly.
 """
 
 from collections.abc import Callable, Sequence
