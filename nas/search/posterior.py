@@ -7,11 +7,8 @@ tells of it, so it only widens the interval. The *individual* part is what makes
 of many readings look better than it is: a prior, what a predictor expects of the
 candidate without having seen its reading, is what readings are shrunk towards.
 
-How the binomial variance ``B`` splits is estimated from the left-out errors of the
-predictor, whose variance is ``V = τ² + φB``: what it misses of true differences, and the
-individual part. Neither is known alone. With flat priors on ``τ`` and on the share ``φ``
-(no share that would explain more than ``V``) the expected share follows in closed form:
-two thirds of ``V`` where ``V`` is below ``B``, falling to ``B/2`` where it is far above.
+How the binomial variance splits was measured on sub-networks of one supernet
+(:data:`predictors.reading_noise.SHARED_SHARE`), which agree on most images.
 """
 
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from predictors.prediction import Prediction
+from predictors.reading_noise import SHARED_SHARE
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
@@ -77,7 +75,11 @@ class Readings:
 
 
 def accuracy_posterior(
-    prior: Prediction, readings: Readings, *, images_new: int | None = None, individual_share: float | None = None
+    prior: Prediction,
+    readings: Readings,
+    *,
+    images_new: int | None = None,
+    individual_share: float = 1.0 - SHARED_SHARE,
 ) -> AccuracyPosterior:
     """Joins priors and readings of the same candidates.
 
@@ -86,14 +88,14 @@ def accuracy_posterior(
         readings: what was counted.
         images_new: size of the set of new images that the intervals are for; as many as
             were read by default.
-        individual_share: of the binomial variance, from 0 to 1; estimated where not given.
+        individual_share: share of the binomial variance that is each candidate's own, from 0 to 1.
     """
     binomial = _binomial_variance(prior.value, readings.images)
     residuals = readings.accuracy - prior.value
     predicted = np.maximum(((prior.high - prior.low) / (2 * _Z90)) ** 2, 1e-12)
     if len(residuals) >= _MANY_RESIDUALS:
         predicted = predicted * np.clip(np.mean(residuals**2 / predicted), *_CORRECTIONS)
-    individual = _individual_variance(float(predicted.mean()), binomial, individual_share)
+    individual = individual_share * binomial
     weight = np.clip(1.0 - individual / predicted, 0.0, 1.0)
     expected = np.clip(prior.value + weight * residuals, 0.0, 1.0)
     new = readings.images if images_new is None else np.full(len(residuals), images_new)
@@ -103,30 +105,6 @@ def accuracy_posterior(
         individual_std=np.sqrt(own),
         total_std=np.sqrt(own + np.maximum(binomial - individual, 0.0) + _binomial_variance(expected, new)),
     )
-
-
-def expected_individual_share(left_out_variance: float, binomial_variance: float) -> float:
-    """The expected share ``φ`` of the binomial variance that is each candidate's own; see the module.
-
-    Args:
-        left_out_variance: ``V``, of left-out predictions' errors.
-        binomial_variance: ``B``.
-    """
-    if binomial_variance <= 0:
-        return 0.0
-    ratio = left_out_variance / binomial_variance
-    if ratio <= 1:
-        return 2.0 / 3.0 * ratio
-    rest = ratio - 1.0
-    numerator = 4.0 / 3.0 * (ratio**1.5 - rest**1.5) - 2.0 * rest**0.5
-    return float(min(numerator / (2.0 * (ratio**0.5 - rest**0.5)), 2.0 / 3.0))
-
-
-def _individual_variance(left_out: float, binomial: FloatArray, share: float | None) -> FloatArray:
-    if share is None:
-        read = binomial[binomial > 0]
-        share = expected_individual_share(left_out, float(read.mean())) if len(read) else 0.0
-    return share * binomial
 
 
 def _binomial_variance(accuracy: FloatArray, images: IntArray) -> FloatArray:
