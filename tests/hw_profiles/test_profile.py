@@ -59,7 +59,7 @@ def test_says_how_a_precision_is_executed():
         ({"processor": ""}, "empty processor"),
         ({"threads": 0}, "threads = 0"),
         ({"threads": 5}, "5 threads on 4 cores"),
-        ({"precisions": {"fp32": "native", "int2": "native"}}, "int2 is native"),
+        ({"precisions": {"fp32": "native", "int2": "native"}}, "precision int2 as native"),
         ({"precisions": {"int8": "native"}}, "does not execute fp32"),
     ],
 )
