@@ -35,7 +35,9 @@ class QuickstartSettings:
         default_factory=lambda: TrainingSettings(epochs=6, flip=True, evaluate_every_epochs=3)
     )
     design: int = DEFAULT_DESIGN
-    search: SearchRequest = field(default_factory=lambda: SearchRequest(evaluations=30, random_baseline=True))
+    search: SearchRequest = field(
+        default_factory=lambda: SearchRequest(evaluations=26, survey=40, screen=16, random_baseline=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
