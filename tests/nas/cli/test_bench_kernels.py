@@ -4,6 +4,11 @@ import json
 
 import pytest
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # torch reading its own files
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
 TIMES = ("tvm_fp32_ms", "tvm_int8_ms", "onnxruntime_fp32_ms", "onnxruntime_int8_ms")
 
 
