@@ -7,6 +7,7 @@ instruction sets, TVM version and recipe.
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import platformdirs
 
 from hw_profiles.profile import DeviceProfile, Execution
+
+_LOG: Final = logging.getLogger(__name__)
 
 NATIVE_BELOW: Final = 0.8
 """int8 is native where it takes at most this fraction of the float time."""
@@ -55,6 +58,7 @@ def int8_execution(profile: DeviceProfile, folder: Path | None = None) -> Execut
     except (OSError, ValueError, KeyError, TypeError):
         found = _probed(profile)
         if found is None:
+            _LOG.warning("the int8 probe of TVM failed, so int8 counts as emulated until it succeeds")
             return "emulated"
         ratio = found
         _keep(path, {"ratio": ratio, "processor": profile.processor, "runtime_version": profile.runtime_version})
