@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from nas.fronts.color_scale import ColorScale
 from nas.fronts.front import Front, Member
 from nas.home import write_atomically
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects
 
 _FRONT_COLOR: Final = "#0b6e4f"
+_INTERVAL: Final[dict[str, Any]] = {"color": _FRONT_COLOR, "alpha": 0.35}
 _STYLES: Final = {
     "largest, fp32": ("#c1440e", "s", "square"),
     "largest, all int8": ("#8f2d56", "D", "diamond"),
@@ -23,7 +25,10 @@ _TICKS_MS: Final = [digit * 10.0**power for power in range(-4, 5) for digit in (
 
 
 def plot_png(front: Front, path: Path) -> None:
-    """Draws expected accuracy with its 90 % interval against measured p50 latency (log), with the baselines."""
+    """Draws expected accuracy with its 90 % interval against measured p50 latency (log), with the baselines.
+
+    A third objective is the color of the points.
+    """
     # matplotlib takes half a second to import and belongs to this function alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -33,32 +38,30 @@ def plot_png(front: Front, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     times, values = _points(front.members)
-    axes.step(times, values, where="post", color=_FRONT_COLOR, alpha=0.5, linewidth=1.5)
+    colored = ColorScale.of(front.objectives, front.members)
+    if colored is None:
+        axes.step(times, values, where="post", color=_FRONT_COLOR, alpha=0.5, linewidth=1.5)
     for member in front.members:
         time_ms = member.latency_p50_ms.best_known
-        axes.plot(
-            time_ms,
-            member.expected_accuracy,
-            "o",
-            color=_FRONT_COLOR,
-            markersize=8,
-            markerfacecolor="white" if member.precision == "fp32" else _FRONT_COLOR,
-        )
         if member.latency_p50_ms.interval_90:
-            low, high = member.latency_p50_ms.interval_90
-            axes.plot((low, high), (member.expected_accuracy,) * 2, color=_FRONT_COLOR, alpha=0.35, linewidth=3)
+            axes.plot(member.latency_p50_ms.interval_90, (member.expected_accuracy,) * 2, **_INTERVAL, linewidth=3)
         if member.accuracy is not None:
-            axes.plot((time_ms,) * 2, member.accuracy.interval_90, color=_FRONT_COLOR, alpha=0.35, linewidth=1.5)
-    axes.plot([], [], "o-", color=_FRONT_COLOR, markerfacecolor="white", label="hwnas front, fp32")
-    axes.plot([], [], "o", color=_FRONT_COLOR, label="hwnas front, mixed or int8")
-    axes.plot(
-        [],
-        [],
-        color=_FRONT_COLOR,
-        alpha=0.35,
-        linewidth=3,
-        label="90 % intervals: predicted latency, expected accuracy",
-    )
+            axes.plot((time_ms,) * 2, member.accuracy.interval_90, **_INTERVAL, linewidth=1.5)
+    if colored is None:
+        for precision, face in (("fp32", "white"), ("mixed or int8", _FRONT_COLOR)):
+            shown = [member for member in front.members if (member.precision == "fp32") == (precision == "fp32")]
+            axes.plot(
+                *_points(shown),
+                "o",
+                color=_FRONT_COLOR,
+                markersize=8,
+                markerfacecolor=face,
+                label=f"hwnas front, {precision}",
+            )
+    else:
+        points = axes.scatter(times, values, c=colored.values, cmap="viridis", s=64, zorder=3, label="hwnas front")
+        figure.colorbar(points, ax=axes, label=colored.label)
+    axes.plot([], [], **_INTERVAL, linewidth=3, label="90 % intervals: predicted latency, expected accuracy")
     for label, (color, marker, _) in _STYLES.items():
         beside = _baseline(front, label)
         if beside:
@@ -81,7 +84,12 @@ def plot_html(front: Front, path: Path) -> None:
     import plotly.graph_objects as go  # noqa: PLC0415
 
     figure = go.Figure()
-    figure.add_trace(_trace(front.members, "hwnas front", _FRONT_COLOR, "circle", "lines+markers"))
+    colored = ColorScale.of(front.objectives, front.members)
+    mode: Literal["markers", "lines+markers"] = "lines+markers" if colored is None else "markers"
+    figure.add_trace(_trace(front.members, "hwnas front", _FRONT_COLOR, "circle", mode))
+    if colored is not None:
+        figure.data[0].marker.update(plotly_colors(colored))
+        figure.update_layout(legend={"orientation": "h", "y": 1.05})
     for label, (color, _, symbol) in _STYLES.items():
         if beside := _baseline(front, label):
             figure.add_trace(_trace(beside, label, color, symbol, "markers"))
@@ -98,6 +106,16 @@ def plot_html(front: Front, path: Path) -> None:
         temporary.write_text(page, encoding="utf-8")
 
     write_atomically(path, fill)
+
+
+def plotly_colors(colored: ColorScale) -> dict[str, Any]:
+    """The settings of a Plotly trace's markers that show a metric as color."""
+    return {
+        "color": colored.values,
+        "colorscale": "Viridis",
+        "showscale": True,
+        "colorbar": {"title": {"text": colored.label, "side": "right"}},
+    }
 
 
 def _trace(

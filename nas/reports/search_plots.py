@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.fronts.color_scale import ColorScale
 from nas.fronts.front import Front, Member
+from nas.fronts.plot import plotly_colors
 from nas.reports.search_report import SearchReport, SharedGene
 
 if TYPE_CHECKING:
@@ -44,12 +46,12 @@ def front_figure(report: SearchReport) -> "plotly.graph_objects.Figure":
             hovertemplate="p50 %{x:.3f} ms, validation %{y:.1%}<extra></extra>",
         )
     )
-    others = [name for name in report.objectives.names if name not in ("latency_p50_ms", "accuracy")]
     if report.front is not None:
+        colored = ColorScale.of(report.front.objectives, report.front.members)
         for name, members, color, symbol in _groups(report.front):
-            trace = _members_trace(name, members, color, symbol, line=name == "front" and not others)
-            if name == "front" and others:
-                _color_by(trace, members, others[0])
+            trace = _members_trace(name, members, color, symbol, line=name == "front" and colored is None)
+            if name == "front" and colored is not None:
+                trace.marker.update(plotly_colors(colored))
             figure.add_trace(trace)
     figure.update_layout(
         xaxis={"title": "latency p50, ms (log)", "type": "log", "tickvals": _TICKS_MS, "tickformat": "~r"},
@@ -159,16 +161,6 @@ def _members_trace(
             for member in members
         ],
         hovertemplate="%{text}<br>p50 %{x:.3f} ms, expected %{y:.1%}<extra>" + name + "</extra>",
-    )
-
-
-def _color_by(trace: "plotly.graph_objects.Scatter", members: Sequence[Member], metric: str) -> None:
-    """Shows a third objective as the color of the points."""
-    trace.marker.update(
-        color=[member.values.get(metric) for member in members],
-        colorscale="Viridis",
-        showscale=True,
-        colorbar={"title": {"text": metric, "side": "right"}},
     )
 
 

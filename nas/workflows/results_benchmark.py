@@ -68,7 +68,7 @@ class JudgedFront:
     seed: int
     members: tuple[Member, ...]
     slowest_ms: float
-    """Of all networks that the search evaluated."""
+    """The largest p50 that it read, in the search or in verification."""
     least_accurate: float
     """The lowest accuracy of those: readings, and test accuracies of members."""
     evaluations: int
@@ -231,7 +231,9 @@ def _judged(
         method=method,
         seed=seed,
         members=members,
-        slowest_ms=max(outcome.latency_p50_ms for outcome in outcomes),
+        slowest_ms=max(
+            [outcome.latency_p50_ms for outcome in outcomes] + [member.latency_p50_ms.best_known for member in members]
+        ),
         least_accurate=min([outcome.accuracy_val for outcome in outcomes] + [_test(member) for member in members]),
         evaluations=spent.evaluations,
         lookups=spent.lookups,

@@ -28,7 +28,7 @@ def test_every_space_has_networks(name):
 
 def drawn(space):
     pool = population(space, 0, "all")
-    rows = [space.smallest(), space.largest(), *pool[np.random.default_rng(1).integers(len(pool), size=4)]]
+    rows = [space.smallest(), space.largest(), *pool[np.random.default_rng(1).integers(len(pool), size=2)]]
     # Each cell of skips alone multiplies by four: the widest range of values.
     return rows if space.name != "nasbench201" else [*rows, space.from_string(SKIPS)]
 
@@ -37,7 +37,7 @@ def drawn(space):
 @torch.no_grad()
 def test_folding_keeps_what_a_network_says(space):
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(8, *space.task.shape, generator=generator, dtype=torch.float64)
+    images = torch.randn(4, *space.task.shape, generator=generator, dtype=torch.float64)
     for genotype in drawn(space):
         torch.manual_seed(0)
         # In double precision: statistics of a few 1x1 images make a network that magnifies rounding.

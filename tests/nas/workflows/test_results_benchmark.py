@@ -92,7 +92,8 @@ def test_a_real_benchmark_of_two_methods(hwnas, tmp_path):
     assert [row["method"] for row in rows] == ["hwnas", "random"]
     assert rows[0]["evaluations"] == rows[1]["evaluations"] == 6
     assert rows[0]["lookups"] == rows[1]["lookups"] > 0
-    assert all(row["test_hypervolume"] > 0 and 0 <= row["accuracy_coverage_90"] <= 1 for row in rows)
+    assert all(row["test_hypervolume"] >= 0 and 0 <= row["accuracy_coverage_90"] <= 1 for row in rows)
+    assert all(row["members"] > 0 and 0 < row["best_test"] <= 1 for row in rows)
 
 
 @pytest.mark.usefixtures("supernet")
