@@ -96,6 +96,13 @@ class SearchRequest(_Request):
     evaluations: int = Field(
         DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
     )
+    finish_epochs: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Epochs that the front's networks are fine-tuned for before they are verified; 0 for none.",
+    )
     seed: Seed = 0
 
     @field_validator("objectives")

@@ -39,9 +39,9 @@ class Workspace:
         """What is compiled for a device, as it is now; part of the cache."""
         return self.home.cache / "compiled" / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
-    def compiled_folder(self, supernet: StoredSupernet, profile: DeviceProfile) -> Path:
-        """Where a supernet's candidates, compiled for a device, lie until they are exported."""
-        return self.measuring_folder(profile) / supernet.id[:16]
+    def compiled_folder(self, weights: str, profile: DeviceProfile) -> Path:
+        """Where candidates with some weights (a weight source's key), compiled for a device, lie until exported."""
+        return self.measuring_folder(profile) / weights
 
     def supernet_folder(self, supernet: StoredSupernet) -> Path:
         """The folder of a supernet's weights."""

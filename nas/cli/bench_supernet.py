@@ -51,7 +51,7 @@ def supernet(
     resume where it stopped.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
-    from nas.training.finishing import FinishSettings  # noqa: PLC0415
+    from nas.training.finish_settings import FinishSettings  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 from nas.cli.console import print_lines, print_table
 from nas.fronts.front import Front, Latency, Member
-from nas.fronts.member_text import accuracy_text
+from nas.fronts.member_text import accuracy_text, share_text
 
 _COLUMNS = (
     "candidate",
@@ -12,6 +12,7 @@ _COLUMNS = (
     "predicted p50 ms [90 %]",
     "p50 ms",
     "p95 ms",
+    "inherited",
     "validation",
     "expected [90 %]",
     "test",
@@ -56,9 +57,10 @@ def _row(member: Member, label: str | None = None) -> tuple[str, ...]:
         _predicted(member.latency_p50_ms),
         mark + _measured(member.latency_p50_ms),
         mark + _measured(member.latency_p95_ms),
-        f"{member.accuracy_val:.1%}",
+        share_text(member.accuracy_inherited_val),
+        share_text(member.accuracy_val),
         "-" if member.accuracy is None else accuracy_text(member),
-        "-" if member.accuracy_test is None else f"{member.accuracy_test:.1%}",
+        share_text(member.accuracy_test),
     )
 
 

@@ -80,6 +80,14 @@ def search(
         int,
         typer.Option(help="Architectures evaluated in fp32 with inherited weights before each batch.", min=0),
     ] = 32,
+    finish_epochs: Annotated[
+        float,
+        typer.Option(
+            help="Epochs that the front's networks, and baselines beside them, are fine-tuned for before they are"
+            " verified; 0 ships inherited weights.",
+            min=0.0,
+        ),
+    ] = 1.0,
     random_baseline: Annotated[
         bool, typer.Option(help="Spend the same budget again on random candidates, for comparison.")
     ] = False,
@@ -89,8 +97,8 @@ def search(
     """Search architectures and per-block precisions for a device; verify and store the front.
 
     Predictors propose and the device decides: each batch is chosen by predicted evolution and
-    evaluated for real, then the predictors are fitted again. The members of the front are timed
-    once more from the exported files. Run the same command again to resume an interrupted search;
+    evaluated for real, then the predictors are fitted again. The members of the front are fine-tuned
+    and timed once more from the exported files. Run the same command again to resume an interrupted search;
     with a larger --evaluations it extends the search.
     """
     if context.invoked_subcommand is not None:
@@ -117,6 +125,7 @@ def search(
             "limits": Constraints.from_limits(limits).as_limits(),
             "survey": survey,
             "screen": screen,
+            "finish_epochs": finish_epochs,
             "random_baseline": random_baseline,
         }
     )
@@ -193,7 +202,8 @@ def resume_search(
             return
         stored = workspace.store.searches.get(status.id)
         budget = max(evaluations or 0, int(stored.settings["evaluations"]))
-        request = SearchRequest.from_settings(dict(stored.settings) | {"evaluations": budget})
+        settings = {"finish_epochs": 0.0} | dict(stored.settings) | {"evaluations": budget}
+        request = SearchRequest.from_settings(settings)
         supernet = workspace.store.supernets.get(stored.supernet_id)
         _run(workspace, supernet, stored.profile_id, request, stored.id, as_json=as_json)
 

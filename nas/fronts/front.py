@@ -101,9 +101,11 @@ class Member:
     latency_p50_ms: Latency
     latency_p95_ms: Latency
     accuracy_val: float
-    """Fraction of the validation images: the reading that the search used."""
+    """Fraction of the validation images that the network that ships gets right."""
     accuracy_test: float | None = None
     """Fraction of the test images, counted after every choice was made."""
+    accuracy_inherited_val: float | None = None
+    """Fraction of the validation images before the network was finished; None where it ships as inherited."""
     accuracy: Accuracy | None = None
     """None in fronts of earlier versions."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -123,6 +125,7 @@ class Member:
             "latency_p95_ms": self.latency_p95_ms.as_json(),
             "accuracy_val": self.accuracy_val,
             "accuracy_test": self.accuracy_test,
+            "accuracy_inherited_val": self.accuracy_inherited_val,
             "accuracy": None if self.accuracy is None else self.accuracy.as_json(),
             "metrics": dict(self.metrics),
             "quality": self.quality,

@@ -3,6 +3,11 @@
 from nas.fronts.front import Member
 
 
+def share_text(fraction: float | None) -> str:
+    """An accuracy, or a dash where there is none."""
+    return "-" if fraction is None else f"{fraction:.1%}"
+
+
 def accuracy_text(member: Member) -> str:
     """Expected accuracy with its 90 % interval; the validation accuracy in fronts of earlier versions."""
     if member.accuracy is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from nas.measuring.random_weights import RandomWeightSource
 from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
-
-_RANDOM: Final = "random"
 
 LatencyOutcome = Measurement | MeasurementFailure
 
@@ -115,17 +113,15 @@ def prepare_anchor(context: DeviceContext, pool: PreparationPool) -> NetworkFile
     return prepared.network_files
 
 
-def local_bench(context: DeviceContext, supernet_id: str | None) -> LocalBench:
+def local_bench(context: DeviceContext, weights: str) -> LocalBench:
     """This machine's bench for a profile; a context manager.
 
-    Networks with each supernet's weights, or with random ones, are compiled in a folder of their own: what
-    lies in a supernet's may ship.
+    Networks with the weights of each source, named by its key, are compiled in a folder of their own.
     """
     task = f"compiling for {context.profile.id}"
-    folder = context.workspace.measuring_folder(context.profile)
     return LocalBench(
         context.profile,
-        folder / (_RANDOM if supernet_id is None else supernet_id[:16]),
+        context.workspace.compiled_folder(weights, context.profile),
         context.store.anchor_references,
         lambda done, total: context.progress.update(task, done, total),
         lambda name, message: context.progress.say(f"candidate {name[:12]}: {message}"),
@@ -136,8 +132,8 @@ def local_bench(context: DeviceContext, supernet_id: str | None) -> LocalBench:
 def random_weight_measurer(context: DeviceContext) -> Iterator[NetworkMeasurer]:
     """Measures networks with random weights; its processes end with the context."""
     context.store.devices.put(context.profile)
-    source = RandomWeightSource.from_space(context.space, context.workspace.home.cache / _RANDOM)
-    with PreparationPool(source) as pool, local_bench(context, None) as bench:
+    source = RandomWeightSource.from_space(context.space, context.workspace.home.cache / "random")
+    with PreparationPool(source) as pool, local_bench(context, source.key) as bench:
         yield NetworkMeasurer(context, pool, bench)
 
 

@@ -50,6 +50,11 @@ class RandomWeightSource:
         return get_space(self.space_name, self.task)
 
     @property
+    def key(self) -> str:
+        """The same for all spaces; artifacts of random weights never ship."""
+        return "random"
+
+    @property
     def supernet_id(self) -> None:
         """None: no supernet's."""
         return

@@ -56,6 +56,11 @@ class SupernetWeightSource:
         return cast("MobileNetV3Space", get_space(self.space_name, self.task))
 
     @property
+    def key(self) -> str:
+        """The supernet's."""
+        return self.supernet_id[:16]
+
+    @property
     def quantized_tolerance(self) -> float:
         """A value on a rounding boundary may flip, and the flip travels on."""
         return _QUANTIZED_TOLERANCE

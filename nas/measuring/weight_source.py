@@ -70,6 +70,11 @@ class WeightSource(Protocol):
         ...
 
     @property
+    def key(self) -> str:
+        """Names the weights in paths: what is compiled from other weights lies elsewhere."""
+        ...
+
+    @property
     def cache(self) -> Path:
         """Where prepared networks lie."""
         ...

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from nas.fronts.front import Front, Member
-from nas.fronts.member_text import accuracy_text
+from nas.fronts.member_text import accuracy_text, share_text
 from nas.home import write_bytes
 from nas.reports.search_plots import figure_html, front_figure, genes_figure, progress_figure
 from nas.reports.search_report import SearchReport
@@ -136,7 +136,7 @@ def _members_table(rows: Sequence[tuple[str, Member]]) -> str:
     more = [(name, title, scale) for name, title, scale in _MORE_COLUMNS if name in measured]
     header = ("", "network", "precision", "p50 ms", "p95 ms", "KiB", *(title for _, title, _ in more))
     return _table(
-        (*header, "validation", "expected [90 %]", "test"),
+        (*header, "inherited", "validation", "expected [90 %]", "test"),
         [
             (
                 label,
@@ -146,13 +146,14 @@ def _members_table(rows: Sequence[tuple[str, Member]]) -> str:
                 f"{member.latency_p95_ms.best_known:.3f}",
                 f"{member.size_bytes / 1024:.0f}",
                 *(f"{member.metrics[name] / scale:.3g}" if name in member.metrics else "-" for name, _, scale in more),
-                f"{member.accuracy_val:.1%}",
+                share_text(member.accuracy_inherited_val),
+                share_text(member.accuracy_val),
                 "-" if member.accuracy is None else accuracy_text(member),
-                "-" if member.accuracy_test is None else f"{member.accuracy_test:.1%}",
+                share_text(member.accuracy_test),
             )
             for label, member in rows
         ],
-        numbers=range(3, 9 + len(more)),
+        numbers=range(3, 10 + len(more)),
     )
 
 

@@ -28,6 +28,10 @@ _MANY_RESIDUALS: Final = 8
 """Residuals from which on their size corrects the prior's stated one."""
 _CORRECTIONS: Final = (0.25, 4.0)
 """Range of that correction, of variances."""
+_MIN_SHARING: Final = 2
+"""Finished networks from which on they share a gain."""
+_MIN_SLOPE: Final = 4
+"""Finished networks from which on the gain depends on the inherited accuracy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,6 +109,36 @@ def accuracy_posterior(
         individual_std=np.sqrt(own),
         total_std=np.sqrt(own + np.maximum(binomial - individual, 0.0) + _binomial_variance(expected, new)),
     )
+
+
+def finished_posterior(inherited: AccuracyPosterior, finished: Readings) -> AccuracyPosterior:
+    """Joins what finishing did to all networks with the reading of each finished one.
+
+    Networks that inherit less gain more, so the prior is a line from expected inherited accuracy to the
+    finished reading, fitted to the other networks; two or three networks share a mean gain, and a single
+    one's reading stands for itself.
+
+    Args:
+        inherited: of networks before they were finished, shape ``(n,)``.
+        finished: of the same networks, in the same order, afterwards.
+    """
+    count = len(finished.accuracy)
+    gains = finished.accuracy - inherited.expected
+    if count < _MIN_SHARING:
+        missed = np.ones(count)
+    else:
+        centered = inherited.expected - inherited.expected.mean()
+        spread = float(centered @ centered)
+        sloped = count >= _MIN_SLOPE and spread > 0
+        slope = float(centered @ gains) / spread if sloped else 0.0
+        leverage = 1.0 / count + (centered**2 / spread if sloped else 0.0)
+        # Residuals of lines fitted without the network itself.
+        missed = (gains - gains.mean() - slope * centered) / (1.0 - leverage)
+    value = finished.accuracy - missed if count >= _MIN_SHARING else finished.accuracy
+    # At least the noise of the readings themselves, which few residuals may happen not to show.
+    noise = (1.0 - SHARED_SHARE) * _binomial_variance(value, finished.images)
+    half = _Z90 * np.sqrt(np.maximum(np.mean(missed**2), noise))
+    return accuracy_posterior(Prediction(value=value, low=value - half, high=value + half), finished)
 
 
 def _binomial_variance(accuracy: FloatArray, images: IntArray) -> FloatArray:

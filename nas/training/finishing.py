@@ -6,35 +6,10 @@ from dataclasses import dataclass, replace
 from nas.evaluation.accuracy import accuracy, evaluate_subnet
 from nas.supernet.static_network import StaticNetwork
 from nas.training.batches import TrainingBatches
+from nas.training.finish_settings import FinishSettings
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
 from nas.training.settings import TrainingSettings
-from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishSettings:
-    """How networks are finished.
-
-    Attributes:
-        epochs: Passes over the training images, parts of one allowed.
-        learning_rate_share: Peak learning rate, as a share of the supernet's.
-        teacher_share: Share of the largest network's output in the targets; the rest are the labels.
-    """
-
-    epochs: float = 1.0
-    learning_rate_share: float = 0.3
-    teacher_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name, low, high in (
-            ("epochs", 0.001, 100_000.0),
-            ("learning_rate_share", 1e-6, 100.0),
-            ("teacher_share", 0.0, 1.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UsageError(f"the finishing setting {name} is {value}; it must lie between {low:g} and {high:g}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -46,7 +46,7 @@ def evaluator(context: SearchContext, metrics: Collection[str] = ()) -> Iterator
     ``metrics`` names those that each outcome must have, such as a search's objectives and limits.
     """
     context.store.devices.put(context.profile)
-    with local_bench(context.device, context.supernet.id) as bench:
+    with local_bench(context.device, context.pool.source.key) as bench:
         yield RealEvaluator(context, bench, metrics)
 
 

@@ -13,6 +13,7 @@ from nas.fronts.front import Accuracy, Baselines, Budget, Front, Latency, Member
 from nas.fronts.manifest import InputFormat, ModelInterface, build_manifest, file_name, manifest_bytes
 from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
+from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.metrics import ACCURACY, Constraints, columns
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
 from nas.search.judging import (
@@ -25,7 +26,8 @@ from nas.search.judging import (
 )
 from nas.search.metric_predictors import needed_metrics
 from nas.search.outcome import Outcome
-from nas.search.posterior import AccuracyPosterior
+from nas.search.posterior import AccuracyPosterior, Readings, finished_posterior
+from nas.training.finish_settings import FinishSettings
 from nas.training.record import read_record
 from nas.workflows.member_predictions import predict_latencies, search_accuracies
 from nas.workflows.random_baseline import RandomBaseline, random_baseline
@@ -109,7 +111,9 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
     random = random_baseline(context, request, budget) if request.random_baseline else None
     beside = _baseline_rows(context, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
-    judged = _judge(context, run, verify(context, list(asked)))
+    finishing = request.finishing()
+    verified = verify_finished(context, asked, finishing)
+    judged = _judge(context, run, verified, finished=finishing is not None)
 
     def of_rows(rows: IntArray) -> list[_Judged]:
         ids = [context.space.candidate(row).id for row in rows]
@@ -133,6 +137,24 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
         objectives=names,
         limits=request.constraints.as_limits(),
     )
+
+
+def verify_finished(
+    context: SearchContext, genotypes: IntArray, finishing: FinishSettings | None
+) -> dict[str, Verified]:
+    """Candidates finished, if asked for, and verified; by id.
+
+    Args:
+        context: supernet, device, preparation.
+        genotypes: canonical and distinct, evaluated before, shape ``(n, genes)``.
+        finishing: how they are finished; None where they ship with inherited weights.
+    """
+    if finishing is None:
+        return verify(context, list(genotypes))
+    from nas.workflows.finishing import finished_pool  # noqa: PLC0415 - imports torch
+
+    with finished_pool(context, genotypes, finishing) as pool:
+        return verify(context, list(genotypes), pool)
 
 
 def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -> IntArray:
@@ -161,14 +183,20 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
     return evaluated.genotypes[kept][chosen]
 
 
-def _judge(context: SearchContext, run: SearchRun, verified: Mapping[str, Verified]) -> dict[str, _Judged]:
+def _judge(
+    context: SearchContext, run: SearchRun, verified: Mapping[str, Verified], *, finished: bool
+) -> dict[str, _Judged]:
     """Verified candidates by id as members, each with its predictions and a stored manifest."""
     if not verified:
         return {}
     order = sorted(verified)
     rows = np.stack([verified[candidate_id].genotype for candidate_id in order])
     latencies = predict_latencies(context, run, rows)
-    accuracies = _accuracies(context, run, [verified[candidate_id] for candidate_id in order])
+    shipped = [verified[candidate_id].prepared for candidate_id in order]
+    inherited = _inherited(context, rows) if finished else shipped
+    accuracies = _accuracies(context, run, rows, inherited)
+    if finished:
+        accuracies = finished_posterior(accuracies, _readings(shipped))
     before = {outcome.candidate_id: outcome for outcome in run.result.outcomes if outcome.succeeded}
     judged: dict[str, _Judged] = {}
     for row, candidate_id in enumerate(order):
@@ -183,6 +211,7 @@ def _judge(context: SearchContext, run: SearchRun, verified: Mapping[str, Verifi
             latency_p95_ms=_latency(one.measurement.latency_p95_ms, latencies.latency_p95_ms, row),
             accuracy_val=one.accuracy_val,
             accuracy_test=one.accuracy_test,
+            accuracy_inherited_val=inherited[row].accuracy_val if finished else None,
             accuracy=Accuracy(
                 expected=float(accuracies.expected[row]),
                 interval_90=(float(accuracies.low[row]), float(accuracies.high[row])),
@@ -223,27 +252,43 @@ def _latency(measured: float, predicted: Prediction, row: int) -> Latency:
     )
 
 
-def _accuracies(context: SearchContext, run: SearchRun, verified: Sequence[Verified]) -> AccuracyPosterior:
-    """Posteriors in the order of ``verified``; those of candidates that the search evaluated are the search's."""
+def _inherited(context: SearchContext, genotypes: IntArray) -> list[Prepared]:
+    """The candidates' files with inherited weights; made again where the cache lost them."""
+    prepared = context.pool.prepare(list(genotypes))
+    for one in prepared:
+        if isinstance(one, PreparationFailure):
+            raise NasError(f"candidate {one.candidate_id[:12]} could be prepared before and now cannot: {one.message}")
+    return [one for one in prepared if isinstance(one, Prepared)]
+
+
+def _accuracies(
+    context: SearchContext, run: SearchRun, genotypes: IntArray, inherited: Sequence[Prepared]
+) -> AccuracyPosterior:
+    """Posteriors with inherited weights, in order; those of candidates that the search evaluated are the search's."""
     evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
     ids = [outcome.candidate_id for outcome in evaluated.outcomes]
-    unseen = [one for one in verified if one.candidate_id not in set(ids)]
+    unseen = [row for row, one in enumerate(inherited) if one.candidate_id not in set(ids)]
     others = Evaluated(
-        genotypes=np.array([one.genotype for one in unseen], dtype=np.int64).reshape(
-            len(unseen), len(context.space.genes)
-        ),
+        genotypes=genotypes[unseen],
         outcomes=tuple(
             Outcome(
-                candidate_id=one.candidate_id,
-                metrics={ACCURACY.name: one.accuracy_val},
-                images_val=one.prepared.images_val,
+                candidate_id=inherited[row].candidate_id,
+                metrics={ACCURACY.name: inherited[row].accuracy_val},
+                images_val=inherited[row].images_val,
             )
-            for one in unseen
+            for row in unseen
         ),
     )
     posterior = search_accuracies(context, run, others)
-    place = {candidate_id: row for row, candidate_id in enumerate([*ids, *(one.candidate_id for one in unseen)])}
-    return posterior.take(np.array([place[one.candidate_id] for one in verified], dtype=np.int64))
+    place = {name: row for row, name in enumerate([*ids, *(inherited[row].candidate_id for row in unseen)])}
+    return posterior.take(np.array([place[one.candidate_id] for one in inherited], dtype=np.int64))
+
+
+def _readings(prepared: Sequence[Prepared]) -> Readings:
+    return Readings(
+        accuracy=np.array([one.accuracy_val for one in prepared], dtype=np.float64),
+        images=np.array([one.images_val for one in prepared], dtype=np.int64),
+    )
 
 
 def _keeping(

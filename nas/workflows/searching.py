@@ -18,6 +18,7 @@ from nas.search.proposal import PredictorFits, Screening
 from nas.search.store_journal import StoreJournal
 from nas.store.searches import SearchSpec
 from nas.store.supernets import StoredSupernet
+from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
 from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
@@ -49,6 +50,8 @@ class SearchRequest:
     """Networks whose accuracy in fp32 ``hwnas`` looks up beforehand; no device is asked for them."""
     screen: int = 32
     """Architectures whose accuracy in fp32 ``hwnas`` looks up before each batch; 0 for predictions alone."""
+    finish_epochs: float = 1.0
+    """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none."""
     random_baseline: bool = False
     """Whether random candidates are evaluated, too, with the same budgets of evaluations and look-ups."""
 
@@ -72,12 +75,23 @@ class SearchRequest:
             **chosen,
         )
         request.settings()
+        request.finishing()
         return request
 
     def as_settings(self) -> dict[str, Any]:
         """The inverse of :meth:`from_settings`, as JSON values: what is stored with a search."""
         plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "constraints"}
+        if not self.finish_epochs:  # as in searches that were stored before networks were finished
+            del plain["finish_epochs"]
         return plain | {"objectives": list(self.objectives.names), "limits": self.constraints.as_limits()}
+
+    def finishing(self) -> FinishSettings | None:
+        """How finalists are finished; None where they ship as inherited.
+
+        Raises:
+            UsageError: for epochs that cannot be.
+        """
+        return FinishSettings(epochs=self.finish_epochs) if self.finish_epochs else None
 
     def settings(self) -> SearchSettings:
         """The loop's settings.

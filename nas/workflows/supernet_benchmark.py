@@ -19,7 +19,8 @@ from nas.progress import Progress
 from nas.supernet.extraction import extract
 from nas.supernet.static_network import StaticNetwork
 from nas.supernet.supernet import Supernet
-from nas.training.finishing import FinishSettings, finish_plans
+from nas.training.finish_settings import FinishSettings
+from nas.training.finishing import finish_plans
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
 from nas.training.prepared_data import prepare
 from nas.training.record import SupernetRecord, load_supernet

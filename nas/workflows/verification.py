@@ -15,6 +15,7 @@ from hw_profiles.onnx_graph import load_onnx
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
+from nas.data.dataset import ImageDataset
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
@@ -23,11 +24,10 @@ from nas.measuring.device_measurements import DeviceMeasurements
 from nas.measuring.local_bench import LocalBench
 from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
+from nas.measuring.preparation_pool import PreparationPool
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
-from nas.store.supernets import StoredSupernet
 from nas.training.record import read_record
-from nas.workspace import Workspace
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
@@ -50,7 +50,9 @@ class Verified:
     """
 
 
-def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, Verified]:
+def verify(
+    context: SearchContext, genotypes: Sequence[IntArray], finished: PreparationPool | None = None
+) -> dict[str, Verified]:
     """Verified candidates by id; one that fails is reported as progress and left out.
 
     The device's own runtime decides: a candidate whose artifact it compiles, checks and times
@@ -59,17 +61,19 @@ def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, V
     Args:
         context: the supernet whose weights they share, and the device that they were searched for.
         genotypes: canonical, distinct, evaluated before.
+        finished: prepares the same candidates with finished weights, which then are what ships.
     """
+    pool = finished or context.pool
     ready: list[Prepared] = []
-    for outcome in context.pool.prepare(genotypes):
+    for outcome in pool.prepare(genotypes):
         if isinstance(outcome, PreparationFailure):
             context.progress.say(f"candidate {outcome.candidate_id[:12]} left out: {outcome.message}")
         else:
             ready.append(outcome)
-    timed = _timed(context, ready)
+    timed = _timed(context, ready, pool.source.key)
     proven = [one for one in ready if one.candidate_id in timed]
-    accuracy_test = _test_accuracies(context.workspace, context.supernet, proven)
-    extras = _extra_artifacts(context, proven)
+    accuracy_test = (_test_accuracies if finished is None else _counted_test_accuracies)(context, proven)
+    extras = _extra_artifacts(context, proven, pool.source.key)
     kind = get_runtime(context.profile.runtime).artifact_kind
     rows = {context.space.candidate(genotype).id: genotype for genotype in genotypes}
     store = ArtifactStore(context.workspace.home, context.store)
@@ -93,11 +97,11 @@ def verify(context: SearchContext, genotypes: Sequence[IntArray]) -> dict[str, V
     }
 
 
-def _timed(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, Measurement]:
+def _timed(context: SearchContext, ready: Sequence[Prepared], weights: str) -> dict[str, Measurement]:
     """Measurements of the artifacts that ship, by candidate; all outcomes are stored."""
     timed: dict[str, Measurement] = {}
-    with local_bench(context.device, context.supernet.id) as bench:
-        shipped = _artifacts(context, ready, bench)
+    with local_bench(context.device, weights) as bench:
+        shipped = _artifacts(context, ready, bench, weights)
         bench.open(prepare_anchor(context.device, context.pool))
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
@@ -113,19 +117,23 @@ def _timed(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, Measu
     return timed
 
 
-def _artifacts(context: SearchContext, ready: Sequence[Prepared], bench: LocalBench) -> dict[str, CompileOutcome]:
+def _artifacts(
+    context: SearchContext, ready: Sequence[Prepared], bench: LocalBench, weights: str
+) -> dict[str, CompileOutcome]:
     """The artifact of each candidate that ships to the device; compiled again if the cache lost it."""
     if get_runtime(context.profile.runtime).artifact_kind == "onnx":
         return {one.candidate_id: one.onnx for one in ready}
-    found: dict[str, CompileOutcome] = dict(_compiled_before(context, context.profile, ready))
+    found: dict[str, CompileOutcome] = dict(_compiled_before(context, context.profile, ready, weights))
     lost = [one for one in ready if one.candidate_id not in found]
     compiled = bench.compile([one.network_files for one in lost]) if lost else []
     return found | {one.candidate_id: outcome for one, outcome in zip(lost, compiled, strict=True)}
 
 
-def _compiled_before(context: SearchContext, profile: DeviceProfile, ready: Sequence[Prepared]) -> dict[str, Path]:
+def _compiled_before(
+    context: SearchContext, profile: DeviceProfile, ready: Sequence[Prepared], weights: str
+) -> dict[str, Path]:
     """The artifacts that were measured under a profile and are still in the cache, by candidate."""
-    folder = context.workspace.compiled_folder(context.supernet, profile)
+    folder = context.workspace.compiled_folder(weights, profile)
     known = DeviceMeasurements(context.store, profile, context.space).artifacts(context.supernet.id)
     measured = {one.candidate_id: known[one.candidate_id] for one in ready if one.candidate_id in known}
     return {
@@ -136,24 +144,26 @@ def _compiled_before(context: SearchContext, profile: DeviceProfile, ready: Sequ
     }
 
 
-def _extra_artifacts(context: SearchContext, proven: Sequence[Prepared]) -> dict[str, dict[str, Path]]:
+def _extra_artifacts(context: SearchContext, proven: Sequence[Prepared], weights: str) -> dict[str, dict[str, Path]]:
     """Artifacts of this machine's other runtimes, by candidate and kind; a failure is a message and no more."""
     extras: dict[str, dict[str, Path]] = {one.candidate_id: {} for one in proven}
     for other in detect_profiles():
         kind = get_runtime(other.runtime).artifact_kind
         if other.id == context.profile.id or other.device != context.profile.device or kind == "onnx":
             continue
-        for candidate_id, path in _artifacts_for(context, other, proven).items():
+        for candidate_id, path in _artifacts_for(context, other, proven, weights).items():
             extras[candidate_id][kind] = path
     return extras
 
 
-def _artifacts_for(context: SearchContext, other: DeviceProfile, proven: Sequence[Prepared]) -> dict[str, Path]:
+def _artifacts_for(
+    context: SearchContext, other: DeviceProfile, proven: Sequence[Prepared], weights: str
+) -> dict[str, Path]:
     """The candidates' artifacts for another runtime, as far as they compile and agree."""
     say, kind = context.progress.say, get_runtime(other.runtime).artifact_kind
-    found = _compiled_before(context, other, proven)
+    found = _compiled_before(context, other, proven, weights)
     lost = [one for one in proven if one.candidate_id not in found]
-    folder = context.workspace.compiled_folder(context.supernet, other)
+    folder = context.workspace.compiled_folder(weights, other)
     try:
         with CompilePool(other, folder, on_warning=lambda name, what: say(f"candidate {name[:12]}: {what}")) as pool:
             outcomes = pool.compile([one.network_files for one in lost], check=True)
@@ -172,24 +182,35 @@ def _is_file(path: Path, sha256: str) -> bool:
     return path.exists() and sha256_of(path) == sha256
 
 
-def _test_accuracies(workspace: Workspace, supernet: StoredSupernet, ready: Sequence[Prepared]) -> dict[str, float]:
+def _test_accuracies(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, float]:
     """Fractions of the test images by candidate; each is counted once in a supernet's life."""
-    known = {i: one.accuracy for i, one in workspace.store.evaluations.of(supernet.id, "test").items()}
+    evaluations, supernet = context.store.evaluations, context.supernet
+    known = {i: one.accuracy for i, one in evaluations.of(supernet.id, "test").items()}
     missing = [one for one in ready if one.candidate_id not in known]
-    if missing:
-        dataset = load_dataset(workspace.data_spec(supernet))
-        images = read_record(workspace.supernet_folder(supernet)).normalization.apply(dataset.x_test)
-        known |= {one.candidate_id: artifact_accuracy(load_onnx(one.onnx), images, dataset.y_test) for one in missing}
-        workspace.store.evaluations.put(
-            [
-                Evaluation(
-                    supernet_id=supernet.id,
-                    candidate_id=one.candidate_id,
-                    part="test",
-                    accuracy=known[one.candidate_id],
-                    images=len(images),
-                )
-                for one in missing
-            ]
-        )
-    return known
+    if not missing:
+        return known
+    dataset = load_dataset(context.workspace.data_spec(supernet))
+    counted = _counted_test_accuracies(context, missing, dataset)
+    evaluations.put(
+        [
+            Evaluation(
+                supernet_id=supernet.id,
+                candidate_id=candidate_id,
+                part="test",
+                accuracy=accuracy,
+                images=len(dataset.y_test),
+            )
+            for candidate_id, accuracy in counted.items()
+        ]
+    )
+    return known | counted
+
+
+def _counted_test_accuracies(
+    context: SearchContext, ready: Sequence[Prepared], dataset: ImageDataset | None = None
+) -> dict[str, float]:
+    """Fractions of the test images that the graphs get right, counted now."""
+    dataset = dataset or load_dataset(context.workspace.data_spec(context.supernet))
+    record = read_record(context.workspace.supernet_folder(context.supernet))
+    images = record.normalization.apply(dataset.x_test)
+    return {one.candidate_id: artifact_accuracy(load_onnx(one.onnx), images, dataset.y_test) for one in ready}

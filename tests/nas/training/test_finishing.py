@@ -5,7 +5,8 @@ import torch
 
 from nas.evaluation import accuracy
 from nas.supernet.supernet import Supernet
-from nas.training.finishing import FinishSettings, finish_networks
+from nas.training.finish_settings import FinishSettings
+from nas.training.finishing import finish_networks
 from search_spaces.errors import UsageError
 from tests.nas.training.test_network_training import GENOTYPES, PREPARED, SETTINGS, context_in
 from tests.nas.training.test_trainer import SPACE

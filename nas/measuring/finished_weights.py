@@ -1,0 +1,113 @@
+"""Weights of networks that were finished: fine-tuned, each for itself, from what they inherited."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.measuring.deployed_files import FloatImages
+from nas.measuring.supernet_weights import SupernetWeights, SupernetWeightSource
+from nas.measuring.weight_source import ValidationImages
+from search_spaces.errors import NasError
+from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
+
+if TYPE_CHECKING:
+    from nas.networks.network import UnitNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedWeightSource:
+    """Finished networks by architecture, beside the supernet and the data that they come from."""
+
+    supernet: SupernetWeightSource
+    recipe: str
+    """How they were finished, as text: networks finished otherwise are prepared elsewhere."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Weight files by the genes, as text, of the unquantized network."""
+
+    @property
+    def space(self) -> MobileNetV3Space:
+        """See :class:`nas.measuring.weight_source.WeightSource`."""
+        return self.supernet.space
+
+    @property
+    def key(self) -> str:
+        """The supernet's and the recipe's."""
+        return f"{self.supernet.key}-{hashlib.sha256(self.recipe.encode()).hexdigest()[:8]}"
+
+    @property
+    def cache(self) -> Path:
+        """Beside the supernet's own."""
+        return self.supernet.cache.parent / self.key
+
+    @property
+    def supernet_id(self) -> str:
+        """The supernet that they were finished from."""
+        return self.supernet.supernet_id
+
+    @property
+    def quantized_tolerance(self) -> float:
+        """As for inherited weights."""
+        return self.supernet.quantized_tolerance
+
+    def load(self) -> "FinishedWeights":
+        """Loads supernet and images; errors as :meth:`SupernetWeightSource.load`."""
+        return FinishedWeights(self.supernet.load(), self.space, self.files)
+
+
+class FinishedWeights:
+    """See :class:`nas.measuring.weight_source.Weights`; images are the supernet's."""
+
+    def __init__(self, supernet: SupernetWeights, space: MobileNetV3Space, files: Mapping[str, Path]) -> None:
+        self._supernet = supernet
+        self._space = space
+        self._files = files
+
+    @property
+    def reference(self) -> FloatImages:
+        """The supernet's."""
+        return self._supernet.reference
+
+    @property
+    def calibration(self) -> FloatImages:
+        """The supernet's."""
+        return self._supernet.calibration
+
+    @property
+    def validation(self) -> ValidationImages:
+        """The supernet's."""
+        return self._supernet.validation
+
+    def network(self, genotype: IntArray) -> "UnitNetwork":
+        """The finished network of the genotype's architecture, with the genotype's policy.
+
+        Raises:
+            NasError: if it was not finished, or its file is gone.
+        """
+        from nas.supernet.static_network import StaticNetwork, load_network  # noqa: PLC0415 - imports torch
+
+        architecture = self._space.to_string(self._space.unquantized(genotype[None])[0])
+        if architecture not in self._files:
+            raise NasError("the network was not finished.")
+        network = StaticNetwork.from_shape(self._space, genotype)
+        network.load_state_dict(load_network(self._space, self._files[architecture]).state_dict())
+        return network.eval()
+
+    def save(self, network: "UnitNetwork", path: Path) -> None:
+        """Writes a safetensors file."""
+        self._supernet.save(network, path)
+
+    def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
+        """Of the finished float network."""
+        import torch  # noqa: PLC0415
+
+        from nas.evaluation.accuracy import accuracy  # noqa: PLC0415
+        from nas.supernet.static_network import StaticNetwork  # noqa: PLC0415
+
+        network = self.network(genotype)
+        assert isinstance(network, StaticNetwork)
+        images, labels = self.validation.images, self.validation.labels
+        found = accuracy(network.fold_batch_norm(), torch.from_numpy(images), torch.from_numpy(labels))
+        return found, len(labels)

@@ -1,0 +1,93 @@
+"""Finalists are fine-tuned before they are verified: what ships, is measured and is shown is the finished network."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nas.home import Home
+from nas.measuring.context import SearchContext
+from nas.progress import SilentProgress
+from nas.store import open_store
+from nas.supernet.static_network import load_network
+from nas.training.finish_settings import FinishSettings
+from nas.workflows.evaluating import preparation_pool
+from nas.workflows.finishing import finished_pool
+from nas.workspace import Workspace
+from search_spaces.errors import UsageError
+
+SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)
+
+
+@pytest.fixture
+def context(supernet, shared_home):
+    assert supernet["supernet"]
+    home = Home(shared_home)
+    with open_store(home.database_url) as store:
+        workspace = Workspace(home, store)
+        stored = workspace.supernet()
+        with preparation_pool(workspace, stored) as pool:
+            yield SearchContext(
+                workspace=workspace,
+                supernet=stored,
+                profile=workspace.profile("local-cpu/onnxruntime"),
+                pool=pool,
+                progress=SilentProgress(),
+            )
+
+
+def test_candidates_of_one_architecture_share_a_finished_network(context):
+    space = context.space
+    largest = space.largest()
+    both = np.stack([largest, space.with_policy(largest, "int8")])
+    with finished_pool(context, both, FinishSettings(epochs=0.5)) as pool:
+        assert len(pool.source.files) == 1
+        fp32, int8 = pool.prepare(list(both))
+    assert (fp32.quantized, int8.quantized) == (False, True)
+    first, second = load_network(space, fp32.weights), load_network(space, int8.weights)
+    assert all(np.array_equal(a, second.state_dict()[name]) for name, a in first.state_dict().items())
+    (inherited,) = context.pool.prepare([largest])
+    before = load_network(space, inherited.weights)
+    assert any(not np.array_equal(a, before.state_dict()[name]) for name, a in first.state_dict().items())
+    assert inherited.folder != fp32.folder
+
+
+def test_another_recipe_is_kept_apart(context):
+    rows = context.space.smallest()[None]
+    with finished_pool(context, rows, FinishSettings(epochs=0.5)) as pool:
+        key = pool.source.key
+    with finished_pool(context, rows, FinishSettings(epochs=0.5, teacher_share=0.0)) as pool:
+        assert pool.source.key != key
+        assert pool.source.supernet_id == context.supernet.id
+
+
+def test_a_network_that_was_not_finished_is_a_failure(context):
+    with finished_pool(context, context.space.smallest()[None], FinishSettings(epochs=0.5)) as pool:
+        (failure,) = pool.prepare(list(context.space.sample(1, np.random.default_rng(5))))
+    assert failure.message == "the network was not finished."
+
+
+def test_a_front_shows_inherited_and_finished_accuracy(hwnas, supernet):
+    assert supernet["supernet"]
+    front = hwnas.json(*SEARCH, "--finish-epochs", 2, "--random-baseline")
+    everyone = [*front["members"], front["baselines"]["largest_fp32"], *front["baselines"]["random"]]
+    assert all(0 <= member["accuracy_inherited_val"] <= 1 for member in everyone)
+    finished, inherited = ([member[name] for member in everyone] for name in ("accuracy_val", "accuracy_inherited_val"))
+    assert finished != inherited
+
+
+def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, supernet):
+    assert supernet["supernet"]
+    front = hwnas.json(*SEARCH, "--finish-epochs", 0)
+    assert all(member["accuracy_inherited_val"] is None for member in front["members"])
+    plain = [one for one in hwnas.json("search", "list") if "finish_epochs" not in one["request"]]
+    again = hwnas.json("search", "resume", plain[0]["id"])
+    assert json.dumps(again["members"]) == json.dumps(front["members"])
+
+
+def test_epochs_that_cannot_be_are_refused(hwnas, supernet):
+    assert supernet["supernet"]
+    assert "finishing setting epochs" in hwnas.refused(*SEARCH, "--finish-epochs", 1e9)
+    with pytest.raises(UsageError, match="learning_rate_share"):
+        replace(FinishSettings(), learning_rate_share=0.0)
