@@ -55,7 +55,7 @@ class TrainingSettings:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     dropout: float = 0.1
-    label_share: float = 0.0
+    label_share: float = 0.5
     largest_first_share: float = 0.0
     ema_decay: float = 0.0
     clip_norm: float = 2.0
