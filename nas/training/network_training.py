@@ -8,10 +8,12 @@ finished network is loaded, an interrupted one resumes where it stopped.
 import hashlib
 import json
 import os
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +40,7 @@ from search_spaces.space import IntArray
 WEIGHTS_FILE: Final = "network.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _GROUP_PER_THREAD: Final = 4
+_KEPT_LESSONS: Final = 8
 _SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout"})
 """Settings that do not change a single network: supernets that differ in them share what was trained."""
 
@@ -128,8 +131,9 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
         with ThreadPoolExecutor(threads, thread_name_prefix="network") as executor:
             size = threads * _GROUP_PER_THREAD
             for start in range(0, len(waiting), size):
+                lessons = _Lessons(context, teacher)
                 group = [
-                    _NetworkTraining(plans[i], folders[i], context, teacher) for i in waiting[start : start + size]
+                    _NetworkTraining(plans[i], folders[i], context, lessons) for i in waiting[start : start + size]
                 ]
                 _run_group(group, executor, context, done, total)
                 done += sum(training.plan.steps for training in group)
@@ -168,16 +172,45 @@ def _run_group(
         list(executor.map(_NetworkTraining.finish, group))
 
 
+class _Lessons:
+    """The images and targets of steps, made once for all networks of a group that learn from the same."""
+
+    def __init__(self, context: NetworkTrainingContext, teacher: StaticNetwork | None) -> None:
+        self._context, self._teacher = context, teacher
+        self._made: OrderedDict[tuple[TrainingSettings, float, int], tuple[Tensor, Tensor]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def lesson(self, plan: NetworkPlan, step: int) -> tuple[Tensor, Tensor]:
+        """Images ``(n, c, h, w)``, channels last, and target probabilities ``(n, classes)``; only to be read."""
+        # Networks that differ in the learning rate alone see the same.
+        settings = replace(plan.settings, learning_rate=1.0)
+        key = (settings, plan.teacher_share, step)
+        with self._lock:
+            if key not in self._made:
+                images, labels = TrainingBatches(self._context.data, settings).batch(step)
+                images = images.contiguous(memory_format=torch.channels_last)
+                self._made[key] = (images, self._targets(plan, images, labels))
+                if len(self._made) > _KEPT_LESSONS:
+                    self._made.popitem(last=False)
+            return self._made[key]
+
+    def _targets(self, plan: NetworkPlan, images: Tensor, labels: Tensor) -> Tensor:
+        classes = self._context.space.task.classes
+        smoothing = plan.settings.label_smoothing
+        targets = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+        if plan.teacher_share and self._teacher is not None:
+            with torch.no_grad():
+                targets = torch.lerp(targets, self._teacher(images).softmax(1), plan.teacher_share)
+        return targets
+
+
 class _NetworkTraining:
     """One network's training, from its start or its last checkpoint."""
 
-    def __init__(
-        self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext, teacher: StaticNetwork | None
-    ) -> None:
+    def __init__(self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext, lessons: _Lessons) -> None:
         self.plan, self.folder, self._context = plan, folder, context
-        self._batches = TrainingBatches(context.data, plan.settings)
+        self._lessons = lessons
         self._network = _start_network(plan, context)
-        self._teacher = teacher if plan.teacher_share else None
         self._optimizer = make_optimizer(self._network, plan.settings)
         decay = plan.settings.ema_decay
         self._average = WeightAverage(self._network, decay) if decay else None
@@ -195,9 +228,7 @@ class _NetworkTraining:
             group["lr"] = learning_rate(
                 self.step, self.plan.steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
             )
-        images, labels = self._batches.batch(self.step)
-        images = images.contiguous(memory_format=torch.channels_last)
-        targets = self._targets(images, labels)
+        images, targets = self._lessons.lesson(self.plan, self.step)
         self._network.train()
         self._optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(self._network(images), targets).backward()  # type: ignore[no-untyped-call]
@@ -206,15 +237,6 @@ class _NetworkTraining:
         self.step += 1
         if self._average is not None:
             self._average.update(self._network, self.step)
-
-    def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
-        classes = self._context.space.task.classes
-        smoothing = self.plan.settings.label_smoothing
-        targets = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
-        if self._teacher is not None:
-            with torch.no_grad():
-                targets = torch.lerp(targets, self._teacher(images).softmax(1), self.plan.teacher_share)
-        return targets
 
     def save_checkpoint(self) -> None:
         tensors = pack_state(self._network, self._optimizer, self._average)
