@@ -1,7 +1,7 @@
 """From a request to a stored front: search, baselines, verification, predictions, manifests."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -112,7 +112,8 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
     beside = _baseline_rows(context, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
     finishing = request.finishing()
-    verified = verify_finished(context, asked, finishing)
+    shipping = {context.space.candidate(row).id for row in finalists}
+    verified = verify_finished(context, asked, finishing, shipping)
     judged = _judge(context, run, verified, finished=finishing is not None)
 
     def of_rows(rows: IntArray) -> list[_Judged]:
@@ -140,7 +141,10 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
 
 
 def verify_finished(
-    context: SearchContext, genotypes: IntArray, finishing: FinishSettings | None
+    context: SearchContext,
+    genotypes: IntArray,
+    finishing: FinishSettings | None,
+    shipping: Collection[str] | None = None,
 ) -> dict[str, Verified]:
     """Candidates finished, if asked for, and verified; by id.
 
@@ -148,13 +152,14 @@ def verify_finished(
         context: supernet, device, preparation.
         genotypes: canonical and distinct, evaluated before, shape ``(n, genes)``.
         finishing: how they are finished; None where they ship with inherited weights.
+        shipping: see :func:`nas.workflows.verification.verify`.
     """
     if finishing is None:
-        return verify(context, list(genotypes))
+        return verify(context, list(genotypes), shipping=shipping)
     from nas.workflows.finishing import finished_pool  # noqa: PLC0415 - imports torch
 
     with finished_pool(context, genotypes, finishing) as pool:
-        return verify(context, list(genotypes), pool)
+        return verify(context, list(genotypes), finished=pool, shipping=shipping)
 
 
 def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -> IntArray:

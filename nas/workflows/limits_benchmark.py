@@ -88,7 +88,7 @@ def _held(context: SearchContext, request: SearchRequest, front: Front, limits: 
     """How many members keep the latency limit when timed again, and the accuracy limit on the test images."""
     stored = context.store.candidates.get_many(tuple(member.candidate for member in front.members))
     genotypes: IntArray = np.array([one.genotype for one in stored], dtype=np.int64)
-    verified = verify_finished(context, genotypes, request.finishing())
+    verified = verify_finished(context, genotypes, request.finishing(), ())
     slow = limits["max_latency_p95_ms"]
     latency = sum(one.measurement.latency_p95_ms <= slow for one in verified.values())
     accuracy = sum(one.accuracy_test >= limits.get("min_accuracy", 0.0) for one in verified.values())

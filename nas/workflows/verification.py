@@ -4,7 +4,7 @@ A fresh measuring session times the very artifacts that are exported. Test image
 touched here and nowhere else, on the ONNX graph that ships, after every choice is made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,11 @@ class Verified:
 
 
 def verify(
-    context: SearchContext, genotypes: Sequence[IntArray], finished: PreparationPool | None = None
+    context: SearchContext,
+    genotypes: Sequence[IntArray],
+    *,
+    finished: PreparationPool | None = None,
+    shipping: Collection[str] | None = None,
 ) -> dict[str, Verified]:
     """Verified candidates by id; one that fails is reported as progress and left out.
 
@@ -62,6 +66,7 @@ def verify(
         context: the supernet whose weights they share, and the device that they were searched for.
         genotypes: canonical, distinct, evaluated before.
         finished: prepares the same candidates with finished weights, which then are what ships.
+        shipping: ids of the candidates that get extras, all by default; baselines do not ship.
     """
     pool = finished or context.pool
     ready: list[Prepared] = []
@@ -73,7 +78,9 @@ def verify(
     timed = _timed(context, ready, pool.source.key)
     proven = [one for one in ready if one.candidate_id in timed]
     accuracy_test = (_test_accuracies if finished is None else _counted_test_accuracies)(context, proven)
-    extras = _extra_artifacts(context, proven, pool.source.key)
+    extras = _extra_artifacts(
+        context, [one for one in proven if shipping is None or one.candidate_id in shipping], pool.source.key
+    )
     kind = get_runtime(context.profile.runtime).artifact_kind
     rows = {context.space.candidate(genotype).id: genotype for genotype in genotypes}
     store = ArtifactStore(context.workspace.home, context.store)

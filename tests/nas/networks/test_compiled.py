@@ -13,7 +13,8 @@ from nas.workflows.population import population
 from tests.nas.networks.spaces import ODD_SPACES, SMALL_SPACES, label
 
 PROFILES = {profile.runtime: profile for profile in detect_profiles()}
-SPACES = (*SMALL_SPACES, ODD_SPACES[0])
+MORE_SPACES = (*SMALL_SPACES[1:], ODD_SPACES[0])
+SPACES = (SMALL_SPACES[0], *(pytest.param(space, marks=pytest.mark.slow) for space in MORE_SPACES))
 
 
 @pytest.mark.parametrize("runtime", ["tvm", "onnxruntime"])

@@ -42,7 +42,7 @@ def test_operators_equal_the_executed_layers(space):
 
 @pytest.mark.parametrize("space", SMALL_SPACES, ids=label)
 def test_operators_without_weights_are_nodes_of_the_graph(space, tmp_path):
-    for number, genotype in enumerate(genotypes(space, 2)):
+    for number, genotype in enumerate(genotypes(space, 1)[1:]):
         network = build_network(space, genotype).deploy()
         path = tmp_path / f"{number}.onnx"
         export_onnx(capture(network, torch.zeros(1, *space.task.shape)), network.units, path)

@@ -145,10 +145,10 @@ def test_a_third_objective_is_a_color_and_a_column(searched: Store) -> None:
     report = replace(
         report,
         objectives=Objectives.from_names(("latency_p50_ms", "accuracy", "peak_memory_bytes")),
-        front=replace(report.front, members=members),
+        front=replace(report.front, members=members, objectives=("latency_p50_ms", "accuracy", "peak_memory_bytes")),
     )
     (front,) = [trace for trace in front_figure(report).data if trace.name == "front"]
-    assert list(front.marker.color) == [3 * 2.0**20, 4 * 2.0**20]
+    assert list(front.marker.color) == [3.0, 4.0]
     assert front.mode == "markers"
     assert "peak MiB" in report_page(report)
 

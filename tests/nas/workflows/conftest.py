@@ -6,6 +6,9 @@ import pytest
 from nas.data.sources import load_dataset
 from tests.command_line import CommandLine
 
+SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--batch", 3, "--survey", 8, "--finish-epochs", 0)
+"""A small search; test_finishing.py has those that finish their networks."""
+
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
@@ -46,4 +49,4 @@ def supernet(hwnas, small_data):
 def searched(hwnas, supernet):
     """The stored front of a small search on ONNX Runtime, as JSON."""
     assert supernet["supernet"]
-    return hwnas.json("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)
+    return hwnas.json(*SEARCH, "--evaluations", 8)

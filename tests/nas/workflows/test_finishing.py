@@ -68,6 +68,7 @@ def test_a_network_that_was_not_finished_is_a_failure(context):
     assert failure.message == "the network was not finished."
 
 
+@pytest.mark.slow
 def test_a_front_shows_inherited_and_finished_accuracy(hwnas, supernet):
     assert supernet["supernet"]
     front = hwnas.json(*SEARCH, "--finish-epochs", 2, "--random-baseline")

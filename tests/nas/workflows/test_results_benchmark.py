@@ -84,6 +84,7 @@ def test_hypervolume_matrix_has_a_reference_per_device():
     np.testing.assert_allclose(matrix, [[0.5 * 0.2, 0.5 * 0.2], [0.0, 1.0 * 0.2]])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("supernet")
 def test_a_real_benchmark_of_two_methods(hwnas, tmp_path):
     rows = hwnas.json(
@@ -96,6 +97,7 @@ def test_a_real_benchmark_of_two_methods(hwnas, tmp_path):
     assert all(row["members"] > 0 and 0 < row["best_test"] <= 1 for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("supernet")
 def test_limits_are_measured_again(hwnas):
     rows = hwnas.json("bench", "limits", "--searches", 2, "--evaluations", 8)
@@ -103,6 +105,7 @@ def test_limits_are_measured_again(hwnas):
     assert all(row["latency_held"] <= row["members"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("supernet")
 def test_one_search_for_two_devices(hwnas):
     found = hwnas.json(

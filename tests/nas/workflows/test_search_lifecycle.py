@@ -17,8 +17,7 @@ from nas.store.database import utc_now
 from nas.store.searches import LEASE_S
 from nas.workspace import open_workspace
 from tests.databases import SteppedClock
-
-SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--batch", 3, "--survey", 8)
+from tests.nas.workflows.conftest import SEARCH
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +31,7 @@ def generations(home, search_id):
         return workspace.store.searches.generations(search_id)
 
 
+@pytest.mark.slow
 def test_a_finished_search_is_listed_resumed_and_extended(hwnas, searched):
     listed = hwnas.json("search", "list", "--state", "succeeded")
     (search,) = [one for one in listed if one["front"] == searched["front"]]

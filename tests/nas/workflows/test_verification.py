@@ -52,7 +52,7 @@ def test_a_finalist_of_onnx_runtime_outlives_a_failing_tvm(hwnas, monkeypatch, t
     """Without a C compiler TVM cannot link: its file is missing, and the member is not."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with open_workspace(Home(hwnas.home)) as workspace:
-        compiled = workspace.compiled_folder(workspace.supernet(), resolve_profile("local-cpu/tvm"))
+        compiled = workspace.compiled_folder(workspace.supernet().id[:16], resolve_profile("local-cpu/tvm"))
     for library in compiled.glob("*.so"):
         library.unlink()
     messages = []
