@@ -115,7 +115,8 @@ class Member:
     artifacts: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's member object."""
+        """The contract's member object; ``accuracy_inherited_val`` is there if the network was finished."""
+        inherited = self.accuracy_inherited_val
         return {
             "candidate": self.candidate,
             "summary": self.summary,
@@ -125,7 +126,7 @@ class Member:
             "latency_p95_ms": self.latency_p95_ms.as_json(),
             "accuracy_val": self.accuracy_val,
             "accuracy_test": self.accuracy_test,
-            "accuracy_inherited_val": self.accuracy_inherited_val,
+            **({} if inherited is None else {"accuracy_inherited_val": inherited}),
             "accuracy": None if self.accuracy is None else self.accuracy.as_json(),
             "metrics": dict(self.metrics),
             "quality": self.quality,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nas.search.pareto import non_dominated
-from nas.search.posterior import Readings, accuracy_posterior
+from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior, finished_posterior
 from predictors.prediction import Prediction
 
 
@@ -55,3 +55,46 @@ def test_exact_figures_stay_as_they_are():
     posterior = accuracy_posterior(prior, Readings(accuracy=np.array([0.7, 0.8]), images=np.zeros(2, dtype=np.int64)))
     assert posterior.expected == pytest.approx([0.7, 0.8])
     assert posterior.total_std == pytest.approx([0.0, 0.0], abs=1e-9)
+
+
+def known(expected):
+    """Inherited accuracies that are known exactly."""
+    return AccuracyPosterior(
+        expected=expected, individual_std=np.zeros(len(expected)), total_std=np.zeros(len(expected))
+    )
+
+
+@pytest.mark.parametrize("count", [6, 12, 20])
+def test_finished_readings_are_drawn_towards_what_finishing_did_to_the_others(count):
+    rng = np.random.default_rng(3)
+    by_posterior, by_reading, inside = [], [], []
+    for _ in range(300):
+        inherited = rng.uniform(0.78, 0.86, count)
+        true = 0.86 + 0.3 * (inherited - 0.86) + rng.normal(0, 0.002, count)
+        images = np.full(count, 2400)
+        own = np.sqrt(0.27 * true * (1 - true) / images)
+        readings = Readings(accuracy=true + own * rng.normal(size=count), images=images)
+        posterior = finished_posterior(known(inherited), readings)
+        best = int(np.argmax(posterior.expected))
+        by_posterior.append(posterior.expected[best] - true[best])
+        luckiest = int(np.argmax(readings.accuracy))
+        by_reading.append(readings.accuracy[luckiest] - true[luckiest])
+        test = rng.binomial(3000, true) / 3000
+        inside += ((posterior.low <= test) & (test <= posterior.high)).tolist()
+    assert abs(np.mean(by_posterior)) < 0.0015
+    assert abs(np.mean(by_posterior)) < np.mean(by_reading)
+    assert 0.85 <= np.mean(inside) <= 0.99
+
+
+def test_a_single_finished_network_is_believed_its_reading():
+    reading = Readings(accuracy=np.array([0.84]), images=np.array([2400]))
+    posterior = finished_posterior(known(np.array([0.80])), reading)
+    assert posterior.expected == pytest.approx([0.84])
+    assert posterior.low[0] < 0.84 < posterior.high[0]
+
+
+def test_networks_that_inherit_alike_share_a_mean_gain():
+    readings = Readings(accuracy=np.array([0.84, 0.85, 0.83, 0.84]), images=np.full(4, 2400))
+    posterior = finished_posterior(known(np.full(4, 0.80)), readings)
+    assert np.ptp(posterior.expected) < 0.02
+    assert posterior.expected.mean() == pytest.approx(0.84, abs=1e-3)

@@ -81,7 +81,7 @@ def test_a_front_shows_inherited_and_finished_accuracy(hwnas, supernet):
 def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, supernet):
     assert supernet["supernet"]
     front = hwnas.json(*SEARCH, "--finish-epochs", 0)
-    assert all(member["accuracy_inherited_val"] is None for member in front["members"])
+    assert not any("accuracy_inherited_val" in member for member in front["members"])
     plain = [one for one in hwnas.json("search", "list") if "finish_epochs" not in one["request"]]
     again = hwnas.json("search", "resume", plain[0]["id"])
     assert json.dumps(again["members"]) == json.dumps(front["members"])
