@@ -37,7 +37,7 @@ class QuickstartSettings:
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
-            evaluations=26, survey=40, screen=16, finish_epochs=0.5, random_baseline=True
+            evaluations=26, survey=40, screen=16, finish_epochs=0.0, random_baseline=True
         )
     )
 
