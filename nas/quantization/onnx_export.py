@@ -5,6 +5,7 @@ reader can tell what it came from.
 """
 
 import contextlib
+import functools
 import io
 import logging
 import warnings
@@ -16,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from nas.home import write_atomically
 from search_spaces.errors import NasError
@@ -60,7 +62,7 @@ def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path) -> N
         ExportError: where PyTorch cannot export the network.
     """
     try:
-        with _quiet():
+        with _quiet(), _operators_read_once():
             onnx_program = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -93,6 +95,24 @@ def name_nodes_by_unit(model: onnx.ModelProto, units: Sequence[str]) -> None:
 def unit_of(node_name: str) -> str:
     """The unit in a node's name."""
     return node_name.partition("/")[0]
+
+
+@contextlib.contextmanager
+def _operators_read_once() -> Iterator[None]:
+    """Lets exports of one process share the exporter's operator table, which it reads from source each time.
+
+    That is a third of an export's time. The table depends on the operator set's version alone, and no export
+    changes it.
+    """
+    read = ONNXRegistry.from_torchlib
+    ONNXRegistry.from_torchlib = staticmethod(_operators)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = read  # type: ignore[method-assign]
+
+
+_operators = functools.cache(ONNXRegistry.from_torchlib)
 
 
 @contextlib.contextmanager
