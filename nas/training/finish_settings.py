@@ -16,7 +16,7 @@ class FinishSettings:
     """
 
     epochs: float = 1.0
-    learning_rate_share: float = 0.3
+    learning_rate_share: float = 0.5
     teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
