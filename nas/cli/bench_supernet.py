@@ -18,7 +18,7 @@ def supernet(
     data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
     space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
     networks: Annotated[int, typer.Option(help="Sampled networks to train alone, at least 3.")] = 20,
-    epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 6,
+    epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 5,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")

@@ -32,12 +32,12 @@ class QuickstartSettings:
     """Budgets of each stage."""
 
     training: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=6, flip=True, evaluate_every_epochs=3)
+        default_factory=lambda: TrainingSettings(epochs=5, flip=True, evaluate_every_epochs=5)
     )
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
-            evaluations=26, survey=40, screen=16, finish_epochs=0.0, random_baseline=True
+            evaluations=24, survey=40, screen=16, finish_epochs=0.0, random_baseline=True
         )
     )
 
