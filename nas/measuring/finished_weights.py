@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class FinishedWeightSource:
     supernet: SupernetWeightSource
     recipe: str
     """How they were finished, as text: networks finished otherwise are prepared elsewhere."""
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Path]
     """Weight files by the genes, as text, of the unquantized network."""
 
     @property

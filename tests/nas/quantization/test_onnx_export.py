@@ -3,6 +3,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from hw_profiles.onnx_graph import load_onnx
 from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME, ExportError, capture, export_onnx, unit_of
@@ -53,3 +54,12 @@ def test_a_network_that_cannot_be_written_leaves_no_file(tmp_path):
     with pytest.raises(ExportError, match="could not export"):
         export_onnx(program, (), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_operator_table_changes_nothing(network, images, float_onnx, tmp_path):
+    """The second export of a process uses the table of the first, and leaves PyTorch as it was."""
+    before = ONNXRegistry.from_torchlib
+    again = tmp_path / "again.onnx"
+    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, again)
+    assert again.read_bytes() == float_onnx.read_bytes()
+    assert ONNXRegistry.from_torchlib == before
