@@ -103,6 +103,7 @@ def test_a_search_is_queued_and_followed(service: Service) -> None:
         "objectives": ["latency_p50_ms", "accuracy"],
         "method": "hwnas",
         "evaluations": 12,
+        "finish_epochs": 1.0,
         "seed": 3,
     }
     assert answer["state"] == "queued"

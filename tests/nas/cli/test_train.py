@@ -14,14 +14,14 @@ def data(tmp_path):
 
 
 def test_options_become_settings(hwnas, data):
-    options = ("--optimizer", "muon", "--flip", "--cutout", 4, "--crop", 1, "--setting", "label_share=0.5")
+    options = ("--optimizer", "muon", "--flip", "--cutout", 4, "--crop", 1, "--setting", "label_share=0.25")
     for more in ((), options):
         assert hwnas.json("train", "--data", data, "--epochs", 1, "--batch-size", 24, *more)["space"]
     plain, asked = sorted((one.settings for one in list_supernets(hwnas.home / "supernets")), key=lambda s: s.flip)
     # Nobody said that a mirrored image of this data means the same.
     assert (plain.flip, plain.cutout_px, plain.shift_px, plain.optimizer) == (False, 0, 2, "sgd")
     assert (asked.flip, asked.cutout_px, asked.shift_px, asked.optimizer) == (True, 4, 1, "muon")
-    assert (plain.label_share, asked.label_share) == (0.0, 0.5)
+    assert (plain.label_share, asked.label_share) == (0.5, 0.25)
     assert asked.learning_rate != plain.learning_rate
 
 
