@@ -1,6 +1,5 @@
 """Finalists are fine-tuned before they are verified: what ships, is measured and is shown is the finished network."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +15,7 @@ from nas.workflows.evaluating import preparation_pool
 from nas.workflows.finishing import finished_pool
 from nas.workspace import Workspace
 from search_spaces.errors import UsageError
-
-SEARCH = ("search", "--device", "local-cpu/onnxruntime", "--evaluations", 8, "--batch", 3, "--survey", 8)
+from tests.nas.workflows.conftest import SEARCH
 
 
 @pytest.fixture
@@ -71,20 +69,18 @@ def test_a_network_that_was_not_finished_is_a_failure(context):
 @pytest.mark.slow
 def test_a_front_shows_inherited_and_finished_accuracy(hwnas, supernet):
     assert supernet["supernet"]
-    front = hwnas.json(*SEARCH, "--finish-epochs", 2, "--random-baseline")
+    front = hwnas.json(*SEARCH, "--evaluations", 8, "--finish-epochs", 2, "--random-baseline")
     everyone = [*front["members"], front["baselines"]["largest_fp32"], *front["baselines"]["random"]]
     assert all(0 <= member["accuracy_inherited_val"] <= 1 for member in everyone)
     finished, inherited = ([member[name] for member in everyone] for name in ("accuracy_val", "accuracy_inherited_val"))
     assert finished != inherited
 
 
-def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, supernet):
-    assert supernet["supernet"]
-    front = hwnas.json(*SEARCH, "--finish-epochs", 0)
-    assert not any("accuracy_inherited_val" in member for member in front["members"])
-    plain = [one for one in hwnas.json("search", "list") if "finish_epochs" not in one["request"]]
-    again = hwnas.json("search", "resume", plain[0]["id"])
-    assert json.dumps(again["members"]) == json.dumps(front["members"])
+def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, searched):
+    assert not any("accuracy_inherited_val" in member for member in searched["members"])
+    (search,) = [one for one in hwnas.json("search", "list") if one["front"] == searched["front"]]
+    assert "finish_epochs" not in search["request"]
+    assert hwnas.json("search", "resume", search["id"]) == searched
 
 
 def test_epochs_that_cannot_be_are_refused(hwnas, supernet):
