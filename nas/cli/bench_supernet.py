@@ -8,6 +8,7 @@ import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.home import write_bytes
+from nas.training.finish_settings import FinishSettings
 from search_spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def supernet(
     resume where it stopped.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
-    from nas.training.finish_settings import FinishSettings  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

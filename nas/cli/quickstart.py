@@ -20,7 +20,7 @@ def quickstart(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Run the whole product on real images and this machine's processor, in under ten minutes.
+    """Run the whole product on real images and this machine's processor: ten minutes to half an hour.
 
     Trains a small supernet on the embedded images, measures on TVM and ONNX Runtime, fits the
     predictors, searches architectures and precisions, verifies and exports models, and queries the

@@ -1,20 +1,21 @@
-"""Weights of networks that were finished: fine-tuned, each for itself, from what they inherited."""
+"""Weights of networks that were finished: fine-tuned, each for itself, from what they inherited.
+
+Imports torch: whoever asks for these weights has trained them.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nas.measuring.deployed_files import FloatImages
+import torch
+
+from nas.evaluation.accuracy import accuracy
 from nas.measuring.supernet_weights import SupernetWeights, SupernetWeightSource
-from nas.measuring.weight_source import ValidationImages
+from nas.supernet.static_network import StaticNetwork, load_network
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.space import IntArray
-
-if TYPE_CHECKING:
-    from nas.networks.network import UnitNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +59,22 @@ class FinishedWeightSource:
 
 
 class FinishedWeights:
-    """See :class:`nas.measuring.weight_source.Weights`; images are the supernet's."""
+    """See :class:`nas.measuring.weight_source.Weights`; all images are the supernet's."""
 
     def __init__(self, supernet: SupernetWeights, space: MobileNetV3Space, files: Mapping[str, Path]) -> None:
-        self._supernet = supernet
         self._space = space
         self._files = files
+        self.reference = supernet.reference
+        self.calibration = supernet.calibration
+        self.validation = supernet.validation
+        self.save = supernet.save
 
-    @property
-    def reference(self) -> FloatImages:
-        """The supernet's."""
-        return self._supernet.reference
-
-    @property
-    def calibration(self) -> FloatImages:
-        """The supernet's."""
-        return self._supernet.calibration
-
-    @property
-    def validation(self) -> ValidationImages:
-        """The supernet's."""
-        return self._supernet.validation
-
-    def network(self, genotype: IntArray) -> "UnitNetwork":
+    def network(self, genotype: IntArray) -> StaticNetwork:
         """The finished network of the genotype's architecture, with the genotype's policy.
 
         Raises:
             NasError: if it was not finished, or its file is gone.
         """
-        from nas.supernet.static_network import StaticNetwork, load_network  # noqa: PLC0415 - imports torch
-
         architecture = self._space.to_string(self._space.unquantized(genotype[None])[0])
         if architecture not in self._files:
             raise NasError("the network was not finished.")
@@ -95,19 +82,8 @@ class FinishedWeights:
         network.load_state_dict(load_network(self._space, self._files[architecture]).state_dict())
         return network.eval()
 
-    def save(self, network: "UnitNetwork", path: Path) -> None:
-        """Writes a safetensors file."""
-        self._supernet.save(network, path)
-
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """Of the finished float network."""
-        import torch  # noqa: PLC0415
-
-        from nas.evaluation.accuracy import accuracy  # noqa: PLC0415
-        from nas.supernet.static_network import StaticNetwork  # noqa: PLC0415
-
-        network = self.network(genotype)
-        assert isinstance(network, StaticNetwork)
         images, labels = self.validation.images, self.validation.labels
-        found = accuracy(network.fold_batch_norm(), torch.from_numpy(images), torch.from_numpy(labels))
+        found = accuracy(self.network(genotype).fold_batch_norm(), torch.from_numpy(images), torch.from_numpy(labels))
         return found, len(labels)

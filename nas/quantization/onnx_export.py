@@ -105,11 +105,12 @@ def _operators_read_once() -> Iterator[None]:
     changes it.
     """
     read = ONNXRegistry.from_torchlib
-    ONNXRegistry.from_torchlib = staticmethod(_operators)  # type: ignore[method-assign]
+    # torch.onnx.export takes no table, and mypy takes no method that is replaced.
+    ONNXRegistry.from_torchlib = staticmethod(_operators)  # type: ignore[method-assign]  # as said above
     try:
         yield
     finally:
-        ONNXRegistry.from_torchlib = read  # type: ignore[method-assign]
+        ONNXRegistry.from_torchlib = read  # type: ignore[method-assign]  # PyTorch's own again
 
 
 _operators = functools.cache(ONNXRegistry.from_torchlib)

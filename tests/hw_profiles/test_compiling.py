@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import signal
+import threading
 
 import pytest
 
@@ -41,12 +42,14 @@ def test_a_corrupt_network_costs_itself_alone(profile, network, corrupt, tmp_pat
     assert compiled.is_file()
 
 
-def test_a_killed_worker_costs_one_candidate_at_most(profile, anchor, network, tmp_path):
+def test_a_killed_worker_costs_its_candidate_alone(profile, anchor, network, tmp_path):
     with CompilePool(profile, tmp_path, workers=1) as pool:
         pool.compile([anchor])
         (worker,) = pool._workers
-        os.kill(worker.pid, signal.SIGKILL)
-        first, compiled = pool.compile([network, network])
-    # None at all where the pool sees that the worker is gone before it sends the candidate.
-    assert first.stage == "crash" if isinstance(first, MeasurementFailure) else first.is_file()
+        # Stopped, it cannot answer: it is killed with the first candidate in hand.
+        os.kill(worker.pid, signal.SIGSTOP)
+        threading.Timer(3.0, os.kill, (worker.pid, signal.SIGKILL)).start()
+        failed, compiled = pool.compile([network, network])
+    assert isinstance(failed, MeasurementFailure)
+    assert failed.stage == "crash"
     assert compiled.is_file()
