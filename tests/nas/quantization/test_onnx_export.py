@@ -3,10 +3,21 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from torch.onnx._internal.exporter import _core
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from hw_profiles.onnx_graph import load_onnx
-from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME, ExportError, capture, export_onnx, unit_of
+from nas.networks.building import build_network
+from nas.quantization.onnx_export import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ExportError,
+    capture,
+    export_onnx,
+    name_nodes_by_unit,
+    unit_of,
+)
+from search_spaces.registry import get_space, space_names
 
 
 def test_the_graph_says_what_pytorch_says(network, images, float_onnx):
@@ -56,10 +67,46 @@ def test_a_network_that_cannot_be_written_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_shared_operator_table_changes_nothing(network, images, float_onnx, tmp_path):
-    """The second export of a process uses the table of the first, and leaves PyTorch as it was."""
-    before = ONNXRegistry.from_torchlib
-    again = tmp_path / "again.onnx"
-    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, again)
-    assert again.read_bytes() == float_onnx.read_bytes()
-    assert ONNXRegistry.from_torchlib == before
+def _first_connected(space):
+    genotypes = space.sample(20, np.random.default_rng(5))
+    return genotypes[space.connected(genotypes)][0]
+
+
+class Promoting(nn.Module):
+    """PyTorch adds integers to floats, ONNX does not: the exporter has to insert a cast."""
+
+    def forward(self, x):
+        return x + torch.arange(x.shape[-1])
+
+
+def test_what_onnx_cannot_say_as_it_is_is_prepared(tmp_path):
+    images = torch.rand(1, 1, 4, 4)
+    export_onnx(capture(Promoting(), images), (), tmp_path / "x.onnx")
+    assert load_onnx(tmp_path / "x.onnx").run(images.numpy()) == pytest.approx(Promoting()(images).numpy())
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", space_names())
+def test_what_the_export_leaves_out_changes_nothing(name, tmp_path):
+    """The operators, names and outputs of what PyTorch's exporter writes, which stays as it was."""
+    space = get_space(name)
+    network = build_network(space, _first_connected(space)).deploy()
+    program = capture(network, torch.zeros(1, *space.task.shape))
+    before = ONNXRegistry.from_torchlib, _core._prepare_exported_program_for_export
+    export_onnx(program, network.units, tmp_path / "ours.onnx")
+    assert (ONNXRegistry.from_torchlib, _core._prepare_exported_program_for_export) == before
+    theirs = torch.onnx.export(
+        program,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=[INPUT_NAME],
+        output_names=[OUTPUT_NAME],
+    ).model_proto
+    name_nodes_by_unit(theirs, network.units)
+    onnx.save(theirs, tmp_path / "theirs.onnx")
+    ours = onnx.load(tmp_path / "ours.onnx")
+    assert [node.name for node in ours.graph.node] == [node.name for node in theirs.graph.node]
+    image = np.random.default_rng(0).standard_normal((1, *space.task.shape)).astype(np.float32)
+    outputs = [load_onnx(tmp_path / name).run(image) for name in ("ours.onnx", "theirs.onnx")]
+    assert np.array_equal(*outputs)
