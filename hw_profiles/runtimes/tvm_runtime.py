@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 5
+RECIPE: Final = 6
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -196,6 +196,8 @@ def target_of(profile: DeviceProfile) -> "tvm.target.Target":
             "mcpu": _MODELS[profile.architecture],
             "mattr": features,
             "num-cores": profile.threads,
+            # Compiles a quarter (float) or a twentieth (int8) faster than level 3, which makes no kernel of ours faster.
+            "opt-level": 2,
         }
     )
 
