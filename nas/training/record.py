@@ -51,7 +51,11 @@ class SupernetRecord:
     weights_sha256: str
     steps: int
     accuracy_smallest: float
+    accuracy_middle: float | None
+    """None for supernets of versions that did not count it."""
     accuracy_largest: float
+    images_val: int | None
+    """Validation images that the accuracies were counted on; None as before."""
     seconds: float
     versions: dict[str, str]
 
@@ -70,7 +74,9 @@ class SupernetRecord:
             "weights_sha256": self.weights_sha256,
             "steps": self.steps,
             "accuracy_smallest": self.accuracy_smallest,
+            "accuracy_middle": self.accuracy_middle,
             "accuracy_largest": self.accuracy_largest,
+            "images_val": self.images_val,
             "seconds": self.seconds,
             "versions": self.versions,
         }
@@ -90,7 +96,9 @@ class SupernetRecord:
             weights_sha256=str(values["weights_sha256"]),
             steps=int(values["steps"]),
             accuracy_smallest=float(values["accuracy_smallest"]),
+            accuracy_middle=None if values.get("accuracy_middle") is None else float(values["accuracy_middle"]),
             accuracy_largest=float(values["accuracy_largest"]),
+            images_val=None if values.get("images_val") is None else int(values["images_val"]),
             seconds=float(values["seconds"]),
             versions={str(k): str(v) for k, v in values["versions"].items()},
         )

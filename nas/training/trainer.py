@@ -19,6 +19,7 @@ from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
+from nas.training.learning_curve import LearningCurve, SubnetAccuracies
 from nas.training.memory import keep_freed_memory
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
@@ -31,6 +32,7 @@ from nas.training.training_state import pack_state, unpack_state
 from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
 
 
 class TrainingDivergedError(NasError):
@@ -46,8 +48,7 @@ class TrainingProgress:
     step: int
     total_steps: int
     loss: float
-    accuracy_smallest: float | None
-    accuracy_largest: float | None
+    accuracies: SubnetAccuracies | None
     images_per_s: float
     seconds_left: float
 
@@ -135,7 +136,7 @@ class _Training:
         self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
         self.seconds_before = 0.0
-        self.accuracies: tuple[float, float] | None = None
+        self.curve = LearningCurve()
         self.started_s = clock()
         self.resumed_step = 0
 
@@ -150,6 +151,7 @@ class _Training:
         with deferred_interrupts() as interruption:
             while self.step < self.total_steps:
                 loss = self._train_step()
+                self.curve.add_loss(loss)
                 self._evaluate_when_due()
                 try:
                     self._report(loss)
@@ -202,13 +204,22 @@ class _Training:
         epoch, position = divmod(self.step, self.batches.steps_per_epoch)
         last = self.step == self.total_steps
         if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
-            smallest, largest = (self._accuracy(largest=largest) for largest in (False, True))
-            self.accuracies = (smallest, largest)
+            self._evaluate()
 
-    def _accuracy(self, *, largest: bool) -> float:
+    def _evaluate(self) -> SubnetAccuracies:
+        accuracies = SubnetAccuracies(
+            smallest=self._accuracy(self.space.smallest()),
+            middle=self._accuracy(self.space.middle()),
+            largest=self._accuracy(self.space.largest()),
+        )
+        self.curve.add_evaluation(self.step, self.step / self.batches.steps_per_epoch, accuracies)
+        self.curve.write(self.folder)
+        return accuracies
+
+    def _accuracy(self, genotype: IntArray) -> float:
         return evaluate_subnet(
             self._trained,
-            self.space.largest() if largest else self.space.smallest(),
+            genotype,
             recalibration_images=self.data.recalibration_images,
             images=self.data.validation_images,
             labels=self.data.validation_labels,
@@ -218,14 +229,12 @@ class _Training:
         if self.on_progress is None:
             return
         step_s = (self.clock() - self.started_s) / (self.step - self.resumed_step)
-        smallest, largest = self.accuracies or (None, None)
         self.on_progress(
             TrainingProgress(
                 step=self.step,
                 total_steps=self.total_steps,
                 loss=loss,
-                accuracy_smallest=smallest,
-                accuracy_largest=largest,
+                accuracies=self.curve.accuracies,
                 images_per_s=self.batches.batch_size / step_s if step_s > 0 else 0.0,
                 seconds_left=step_s * (self.total_steps - self.step),
             )
@@ -246,7 +255,7 @@ class _Training:
             "id": self.id,
             "step": self.step,
             "seconds": self._seconds(),
-            "accuracies": self.accuracies,
+            "curve": self.curve.as_json(),
             "settings": self.settings.as_json(),
             "data_fingerprint": self.dataset.fingerprint,
             "space": self.space.name,
@@ -266,7 +275,7 @@ class _Training:
             unpack_state(checkpoint.tensors, self.supernet, self.optimizer, self.average)
             self.step = self.resumed_step = int(state["step"])
             self.seconds_before = float(state["seconds"])
-            self.accuracies = tuple(state["accuracies"]) if state["accuracies"] else None
+            self.curve = LearningCurve.from_json(state["curve"])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint {self.checkpoint_path} lacks what its training needs;"
@@ -283,8 +292,7 @@ class _Training:
         return f"other settings ({changed[0]}: {theirs.get(changed[0])})" if changed else "other sizes of the space"
 
     def _finish(self) -> SupernetRecord:
-        if self.accuracies is None:
-            self.accuracies = (self._accuracy(largest=False), self._accuracy(largest=True))
+        accuracies = self.curve.accuracies or self._evaluate()
         record = SupernetRecord(
             id=self.id,
             space=self.space.name,
@@ -296,8 +304,10 @@ class _Training:
             settings=self.settings,
             weights_sha256="",
             steps=self.step,
-            accuracy_smallest=self.accuracies[0],
-            accuracy_largest=self.accuracies[1],
+            accuracy_smallest=accuracies.smallest,
+            accuracy_middle=accuracies.middle,
+            accuracy_largest=accuracies.largest,
+            images_val=len(self.data.validation_labels),
             seconds=self._seconds(),
             versions={"torch": str(torch.__version__)},
         )

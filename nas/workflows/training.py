@@ -1,6 +1,7 @@
 """Training as a step: a data set and a space to a stored supernet."""
 
 import json
+from dataclasses import asdict
 
 from nas.data.sources import absolute_spec, load_dataset
 from nas.home import write_bytes
@@ -47,8 +48,8 @@ def train(
 
     def report(at: TrainingProgress) -> None:
         figures = {"loss": f"{at.loss:.3f}"}
-        if at.accuracy_smallest is not None and at.accuracy_largest is not None:
-            figures |= {"smallest": f"{at.accuracy_smallest:.1%}", "largest": f"{at.accuracy_largest:.1%}"}
+        if at.accuracies is not None:
+            figures |= {name: f"{value:.1%}" for name, value in asdict(at.accuracies).items()}
         progress.update("training the supernet", at.step, at.total_steps, figures)
 
     folder = workspace.home.supernets / name
@@ -64,7 +65,9 @@ def train(
             folder=name,
             metrics={
                 "accuracy_smallest": record.accuracy_smallest,
+                "accuracy_middle": record.accuracy_middle,
                 "accuracy_largest": record.accuracy_largest,
+                "images_val": record.images_val,
                 "seconds": record.seconds,
                 "steps": record.steps,
             },
