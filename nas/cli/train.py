@@ -53,7 +53,9 @@ def train(
     straddle the validation split; test images are not used.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
+    from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
+    from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
@@ -72,19 +74,22 @@ def train(
     settings = TrainingSettings.with_defaults(chosen)
     with open_workspace() as workspace, TerminalProgress() as progress:
         supernet = run_training(workspace, data, space, settings, progress, threads=threads)
-    metrics = supernet.metrics
+        trust = supernet_trust(workspace, supernet)
+        curve = workspace.supernet_folder(supernet) / CURVE_PNG
     show(
         {
             "supernet": supernet.id,
             "space": supernet.space,
             "data": supernet.data_name,
             "task": supernet.task.as_json(),
-            "metrics": dict(metrics),
+            "metrics": dict(supernet.metrics),
+            "trust": trust.as_json(),
+            "learning_curve": str(curve),
         },
         as_json=as_json,
         lines=[
-            f"supernet {supernet.id[:12]} of {supernet.space} on {supernet.data_name}: validation accuracy"
-            f" {metrics['accuracy_smallest']:.1%} (smallest) to {metrics['accuracy_largest']:.1%} (largest)"
-            f" with inherited weights, after {metrics['seconds']:.0f} s."
+            f"Supernet {supernet.id[:12]} of {supernet.space} on {supernet.data_name}, trained in"
+            f" {supernet.metrics['seconds']:.0f} s; learning curve: {curve}.",
+            *trust.lines,
         ],
     )

@@ -26,6 +26,7 @@ from nas.training.prepared_data import prepare
 from nas.training.record import SupernetRecord, load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.step_cost import StepCost, measure_step_cost
+from nas.workflows.supernet_trust import write_benchmark
 from nas.workflows.training import train
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
@@ -168,8 +169,9 @@ def benchmark_supernet(
 ) -> SupernetBenchmark:
     """Trains (or finds) the supernet and the same networks alone, and compares both on test images.
 
-    Every trained network is kept under the home's cache: the same call resumes after an interrupt, and
-    another supernet of the same data and steps reuses the networks trained alone.
+    What was found is kept with the supernet. Every trained network is kept under the home's cache: the
+    same call resumes after an interrupt, and another supernet of the same data and steps reuses the
+    networks trained alone.
 
     Raises:
         NasError: where the data or the space cannot be trained on.
@@ -219,7 +221,7 @@ def benchmark_supernet(
         pairs = [(getattr(inherited[i], part), getattr(alone[i][0], part)) for i in range(1, len(genotypes))]
         return RankingFidelity.of(np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs]))
 
-    return SupernetBenchmark(
+    found = SupernetBenchmark(
         supernet=stored.id,
         space=space.name,
         data=dataset.name,
@@ -233,6 +235,8 @@ def benchmark_supernet(
         on_validation=fidelity("right_val"),
         networks=rows,
     )
+    write_benchmark(workspace.supernet_folder(stored), found.as_json())
+    return found
 
 
 def sample_networks(space: MobileNetV3Space, count: int, seed: int) -> list[IntArray]:
