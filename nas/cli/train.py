@@ -41,6 +41,10 @@ def train(
         list[str] | None,
         typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
     ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Leave out images of an imagefolder that cannot be read, and name them."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
@@ -52,13 +56,14 @@ def train(
     run the same command again to resume where it stopped. Groups (groups_train in an npz) never
     straddle the validation split; test images are not used.
     """
-    from nas.data.sources import flips_by_default  # noqa: PLC0415
+    from nas.data.sources import flips_by_default, skipping_damaged  # noqa: PLC0415
     from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
+    data = skipping_damaged(data) if skip_damaged else data
     given = {
         "epochs": epochs,
         "batch_size": batch_size,

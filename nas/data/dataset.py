@@ -38,6 +38,8 @@ class ImageDataset:
     y_test: LabelArray
     classes: tuple[str, ...]
     groups_train: LabelArray | None = None
+    skipped: tuple[str, ...] = ()
+    """Damaged files that were left out, since that was asked for."""
     fingerprint: str
 
     @property

@@ -13,12 +13,16 @@ _CHANNEL_COUNTS = (1, 3, 4)
 
 
 def checked_dataset(
-    name: str, arrays: Mapping[str, AnyArray], class_names: Sequence[str] | None = None
+    name: str,
+    arrays: Mapping[str, AnyArray],
+    class_names: Sequence[str] | None = None,
+    *,
+    skipped: Sequence[str] = (),
 ) -> ImageDataset:
     """A data set from ``x_train, y_train, x_test, y_test`` and optionally ``groups_train``.
 
     Images are uint8, NHWC or NHW; labels integers from 0 to K-1. Without class names
-    the classes are called by their numbers.
+    the classes are called by their numbers. ``skipped`` names files that were left out.
 
     Raises:
         DataError: one sentence that names the array, what it holds and what is allowed.
@@ -41,6 +45,11 @@ def checked_dataset(
             f"{name}: every pixel of x_train is {_levels(x_train)}, so that no image differs from another;"
             " give images that show their classes."
         )
+    if _all_equal(x_train):
+        raise DataError(
+            f"{name}: all {len(x_train)} images of x_train are the same, so that nothing tells classes apart;"
+            " give images that show their classes."
+        )
     y_train = _checked_labels(name, "y_train", arrays["y_train"], len(x_train))
     y_test = _checked_labels(name, "y_test", arrays["y_test"], len(x_test))
     classes = _checked_classes(name, y_train, y_test, class_names)
@@ -57,6 +66,7 @@ def checked_dataset(
         y_test=y_test,
         classes=classes,
         groups_train=groups_train,
+        skipped=tuple(skipped),
         fingerprint=fingerprint_of(hashed, classes),
     )
 
@@ -68,6 +78,11 @@ def _shape(images: ImageArray) -> str:
 def _levels(images: ImageArray) -> str:
     levels = [str(int(level)) for level in images[0, 0, 0]]
     return levels[0] if len(levels) == 1 else f"({', '.join(levels)})"
+
+
+def _all_equal(images: ImageArray) -> bool:
+    """Whether there are several images and no two differ; looks no further than the first that does."""
+    return len(images) > 1 and all(bool((image == images[0]).all()) for image in images[1:])
 
 
 def _checked_images(name: str, key: str, images: AnyArray) -> ImageArray:

@@ -42,6 +42,7 @@ def prepare(dataset: ImageDataset, settings: TrainingSettings) -> PreparedData:
         groups=dataset.groups_train,
         fraction=settings.validation_fraction,
         seed=settings.split_seed,
+        classes=dataset.classes,
     )
     images = dataset.x_train[split.train]
     normalization = Normalization.of(images)

@@ -14,7 +14,7 @@ from nas.data.normalization import Normalization
 from nas.home import sha256_of, write_atomically, write_bytes
 from nas.supernet.supernet import Supernet
 from nas.training.settings import TrainingSettings
-from search_spaces.errors import NasError
+from search_spaces.errors import NasError, UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
@@ -148,6 +148,11 @@ def read_record(folder: Path) -> SupernetRecord:
         return SupernetRecord.from_json(values)
     except FileNotFoundError as error:
         raise SupernetError(f"{folder} holds no finished supernet; run hwnas train.") from error
+    except UsageError as error:
+        raise SupernetError(
+            f"{path} was written by another version of hwnas ({str(error).rstrip('.')});"
+            " use that version, or train again."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SupernetError(f"{path} cannot be read ({error}); delete {folder} and train again.") from error
 

@@ -1,7 +1,9 @@
 """Training as a step: a data set and a space to a stored supernet."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Final
 
 from nas.data.sources import absolute_spec, load_dataset
 from nas.home import write_bytes
@@ -14,6 +16,8 @@ from nas.workspace import SOURCE_FILE, Workspace
 from search_spaces.errors import UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
+
+_NAMED: Final = 10
 
 
 def train(
@@ -44,6 +48,8 @@ def train(
     space = get_space(space_name, dataset.task)
     if not isinstance(space, MobileNetV3Space):
         raise UsageError(f"{space_name} has no supernet; train one of the mobilenet_v3 spaces.")
+    if dataset.skipped:
+        progress.say(_skipped(dataset.skipped))
     name = supernet_id(space, dataset, settings)
 
     def report(at: TrainingProgress) -> None:
@@ -74,3 +80,8 @@ def train(
         )
     )
     return workspace.store.supernets.get(record.weights_sha256)
+
+
+def _skipped(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"Left out {len(names)} {'image' if len(names) == 1 else 'images'} that cannot be read: {shown}."

@@ -1,9 +1,13 @@
 """``hwnas train``: options become settings, and settings out of range are one sentence."""
 
+import json
+
 import pytest
 
 from nas.data.npz import export_npz
+from nas.data.sources import load_dataset
 from nas.training.record import list_supernets
+from tests.nas.data.test_sources import image_tree
 from tests.nas.training.test_trainer import made_data
 
 
@@ -37,3 +41,18 @@ def test_options_become_settings(hwnas, data):
 )
 def test_settings_out_of_range_are_refused(hwnas, options, message):
     assert message in hwnas.refused("train", *options)
+
+
+def test_damaged_images_are_skipped_if_asked_and_named(hwnas, tmp_path):
+    root = image_tree(tmp_path / "images", suffix="jpg")
+    path = root / "train" / "cat" / "2.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    options = ("--data", f"imagefolder:{root}", "--epochs", 1, "--batch-size", 4, "--threads", 1)
+    assert "cat/2.jpg is not a readable image" in hwnas.refused("train", *options)
+    code, _, errors = hwnas("train", *options, "--skip-damaged")
+    assert code == 0, errors
+    assert "Left out 1 image that cannot be read: train/cat/2.jpg." in errors
+    # Whoever loads the supernet's data later leaves the same image out.
+    (source,) = hwnas.home.glob("supernets/*/data.json")
+    assert len(load_dataset(json.loads(source.read_text())["data"]).x_train) == 7
+    assert "is for folders of images" in hwnas.refused("train", "--skip-damaged", "--data", "fashion-mini")

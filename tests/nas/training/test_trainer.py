@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nas.data.dataset import ImageDataset
 from nas.data.validation import checked_dataset
@@ -228,3 +229,26 @@ def test_a_record_of_before_the_middle_network_is_read(tmp_path, uninterrupted):
     del values["accuracy_middle"], values["images_val"]
     (tmp_path / RECORD_FILE).write_text(json.dumps(values))
     assert read_record(tmp_path) == replace(record, accuracy_middle=None, images_val=None)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_kept(interrupted):
+    path = interrupted / CHECKPOINT_FILE
+    for schema, named in (("hwnas.checkpoint/1", "hwnas.checkpoint/1"), (None, "an earlier one")):
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        metadata.pop("schema", None)
+        save_file(tensors, path, metadata | ({"schema": schema} if schema else {}))
+        before = path.read_bytes()
+        with pytest.raises(CheckpointError, match=rf"another version of hwnas \({named}.*or delete it"):
+            train_supernet(SPACE, DATA, SETTINGS, interrupted)
+        assert path.read_bytes() == before
+
+
+def test_a_supernet_of_a_version_with_other_settings_is_refused(tmp_path, uninterrupted):
+    folder, _ = uninterrupted
+    values = json.loads((folder / RECORD_FILE).read_text())
+    values["settings"]["curriculum"] = 3
+    (tmp_path / RECORD_FILE).write_text(json.dumps(values))
+    with pytest.raises(SupernetError, match=r"another version of hwnas \(unknown training setting 'curriculum'\)"):
+        read_record(tmp_path)
