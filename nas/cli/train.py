@@ -37,6 +37,13 @@ def train(
     validation: Annotated[
         float | None, typer.Option(help="Share of the training images used for validation. Default: 0.2.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of this supernet of the same space, by the first digits of its id. Helps with"
+            " few images; its classifier is not taken over. Default: random weights."
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
@@ -74,6 +81,7 @@ def train(
         "cutout_px": cutout,
         "validation_fraction": validation,
         "seed": seed,
+        "init": init,
     }
     chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
     settings = TrainingSettings.with_defaults(chosen)

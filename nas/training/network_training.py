@@ -41,7 +41,7 @@ WEIGHTS_FILE: Final = "network.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _GROUP_PER_THREAD: Final = 4
 _KEPT_LESSONS: Final = 8
-_SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout"})
+_SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout", "init"})
 """Settings that do not change a single network: supernets that differ in them share what was trained."""
 
 

@@ -18,6 +18,7 @@ from nas.evaluation.accuracy import evaluate_subnet
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.initialization import initialize_from
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.learning_curve import LearningCurve, SubnetAccuracies
 from nas.training.memory import keep_freed_memory
@@ -71,7 +72,7 @@ def train_supernet(
         space: Bound to the data set's task.
         dataset: Its test images are not used.
         settings: Equal settings and data give equal weights.
-        folder: ``Home.supernets / supernet_id(space, dataset, settings)``.
+        folder: ``Home.supernets / supernet_id(space, dataset, settings)``; a supernet to start from lies beside it.
         on_progress: Called after each step, between steps.
         threads: Threads while training; None takes one per core. The weights do not depend on it as long as
             torch uses one thread per operator, which holds for up to as many threads as a step has sub-networks.
@@ -81,6 +82,7 @@ def train_supernet(
         CheckpointError: where the folder's checkpoint is damaged or of another training.
         TrainingDivergedError: where the loss is not finite.
         DataError: where the data does not fit the space or cannot be split.
+        UsageError: where the supernet to start from is of another space or other images.
     """
     if space.task != dataset.task:
         raise DataError(f"{dataset.name} has images and classes {dataset.task}; the space is bound to {space.task}.")
@@ -132,6 +134,8 @@ class _Training:
         self.batches = TrainingBatches(self.data, settings)
         self.total_steps = settings.epochs * self.batches.steps_per_epoch
         self.supernet = Supernet(space, seed=settings.seed)
+        if settings.init and not self.checkpoint_path.is_file():
+            initialize_from(self.supernet, folder.parent, settings.init)
         self.optimizer = make_optimizer(self.supernet, settings)
         self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0

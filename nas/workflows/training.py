@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from nas.data.sources import absolute_spec, load_dataset
 from nas.home import write_bytes
 from nas.progress import Progress
 from nas.store.supernets import NewSupernet, StoredSupernet
+from nas.training.initialization import check_space
 from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingProgress, train_supernet
@@ -35,19 +36,23 @@ def train(
         workspace: home and store.
         data: as ``--data`` takes it.
         space_name: a MobileNetV3 space.
-        settings: equal settings and data give equal weights.
+        settings: equal settings and data give equal weights; ``init`` may be the start of a supernet's id.
         progress: updated after each step.
         threads: torch's threads; None takes its default.
 
     Raises:
         DataError: where the data cannot be trained on.
-        UsageError: where the space has no supernet.
+        UsageError: where the space has no supernet, or ``init`` is of another space or other images.
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
     """
     dataset = load_dataset(data)
     space = get_space(space_name, dataset.task)
     if not isinstance(space, MobileNetV3Space):
         raise UsageError(f"{space_name} has no supernet; train one of the mobilenet_v3 spaces.")
+    if settings.init:
+        source = workspace.supernet(settings.init)
+        check_space(source.space, space.name, source.id)
+        settings = replace(settings, init=source.id)
     if dataset.skipped:
         progress.say(_skipped(dataset.skipped))
     name = supernet_id(space, dataset, settings)

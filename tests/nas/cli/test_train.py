@@ -56,3 +56,22 @@ def test_damaged_images_are_skipped_if_asked_and_named(hwnas, tmp_path):
     (source,) = hwnas.home.glob("supernets/*/data.json")
     assert len(load_dataset(json.loads(source.read_text())["data"]).x_train) == 7
     assert "is for folders of images" in hwnas.refused("train", "--skip-damaged", "--data", "fashion-mini")
+
+
+def test_a_training_starts_from_a_supernet_of_the_same_space(hwnas, data, tmp_path):
+    options = ("--epochs", 1, "--batch-size", 24, "--threads", 1)
+    source = hwnas.json("train", "--data", data, *options)
+    export_npz(made_data(2, classes=5), tmp_path / "other.npz")
+    other = ("train", "--data", f"npz:{tmp_path / 'other.npz'}", *options)
+    started = hwnas.json(*other, "--init", source["supernet"][:8])
+    assert started["supernet"] != hwnas.json(*other)["supernet"]
+    # The same request in other words is the same training, and the benchmark's command names it, too.
+    again = hwnas.json(*other, "--setting", f"init={source['supernet']}")
+    assert again["supernet"] == started["supernet"]
+    assert f"init={source['supernet']}" in again["trust"]["benchmark_command"]
+    assert "supernet" in hwnas.refused(*other, "--init", "0000")
+    assert "setting init is 'best'" in hwnas.refused(*other, "--init", "best")
+    export_npz(made_data(2, shape=(64, 64, 3)), tmp_path / "large.npz")
+    large = ("train", "--data", f"npz:{tmp_path / 'large.npz'}", "--space", "mobilenet_v3:imagenet", "--epochs", 1)
+    message = "is of the space mobilenet_v3:tiny and cannot start one of mobilenet_v3:imagenet"
+    assert message in hwnas.refused(*large, "--init", source["supernet"])
