@@ -5,23 +5,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from nas.data.dataset import DataError, ImageArray, ImageDataset
+from nas.data.dataset import DataError, ImageDataset
+from nas.data.decoding import in_workers
+from nas.data.folder_scan import FolderScan, read_scan, scan_path, write_scan
+from nas.data.image_memory import image_memory_bytes
+from nas.data.images import ImageFiles, Size, decoded_bytes, image_header, unreadable
 from nas.data.validation import checked_dataset
 
-Size = tuple[int, int]
-"""Height and width in pixels."""
+Item = TypeVar("Item")
 
 _SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 _GRAY_MODES: Final = frozenset({"1", "L", "LA"})
 _LOCATION: Final = re.compile(
     r"^(?P<path>.+?)(@(?P<height>\d+)x(?P<width>\d+))?(?P<skip>\?skip-damaged)?$", flags=re.DOTALL
 )
+_CHECKED_TOGETHER: Final = 256
 SKIP_DAMAGED: Final = "?skip-damaged"
 """At the end of a location: images that cannot be read are left out."""
 
@@ -54,6 +57,10 @@ def load_imagefolder(location: str) -> ImageDataset:
     is no ``test``. With ``?skip-damaged`` at the end, images that cannot be read are
     left out and named in the data set's ``skipped``.
 
+    Images that would take more memory than :func:`image_memory_bytes` stay files. The
+    content is the same, and so is the fingerprint, which is then kept in the home's
+    cache for as long as no file changes: to find it, each file is decoded once.
+
     Raises:
         DataError: where folders or images are missing or cannot be read, or images are of several sizes.
     """
@@ -67,26 +74,60 @@ def load_imagefolder(location: str) -> ImageDataset:
     unseen = sorted({folder.name for folder in test.iterdir() if folder.is_dir()} - set(classes))
     if unseen:
         raise DataError(f"{test} holds class {unseen[0]!r}, which {train} does not; drop it or train on some.")
-    skipped: list[Path] = []
-    train_files = _files(train, classes, every_class=True)
-    test_files = _files(test, classes, every_class=False)
-    if asked.skip_damaged:
-        train_files, test_files = ([_readable(part, skipped) for part in files] for files in (train_files, test_files))
-        _check_left(train, train_files, classes)
-        if not any(test_files):
-            raise DataError(f"no image under {test} can be read; repair some.")
-    train_paths, test_paths = ([path for files in part for path in files] for part in (train_files, test_files))
-    headers = [_header(path) for path in (*train_paths, *test_paths)]
+    listed = [_files(train, classes, every_class=True), _files(test, classes, every_class=False)]
+    cache = scan_path(root, _flat(_flat(listed)), [asked.size, asked.skip_damaged])
+    known = read_scan(cache)
+    damaged = _damaged(asked, listed, known)
+    train_files, test_files = ([[p for p in paths if p not in damaged] for paths in files] for files in listed)
+    _check_left(train, train_files, classes)
+    if not any(test_files):
+        raise DataError(f"no image under {test} can be read; repair some.")
+    paths = _flat([*train_files, *test_files])
+    size, gray = (known.size, known.gray) if known else _size_and_gray(location, asked, paths)
+    x_train = ImageFiles(paths=tuple(_flat(train_files)), size=size, gray=gray)
+    x_test = ImageFiles(paths=tuple(_flat(test_files)), size=size, gray=gray)
+    streamed = decoded_bytes(x_train) + decoded_bytes(x_test) > image_memory_bytes()
+    names = tuple(str(path.relative_to(root)) for path in _flat(_flat(listed)) if path in damaged)
+    dataset = checked_dataset(
+        f"imagefolder:{root.name}",
+        {
+            "x_train": x_train if streamed else x_train[:],
+            "y_train": _labels(train_files),
+            "x_test": x_test if streamed else x_test[:],
+            "y_test": _labels(test_files),
+        },
+        classes,
+        skipped=names,
+        fingerprint=known.fingerprint if known else None,
+    )
+    if streamed and not known:
+        write_scan(cache, FolderScan(size=size, gray=gray, skipped=names, fingerprint=dataset.fingerprint))
+    return dataset
+
+
+def _damaged(asked: _Location, listed: Sequence[Sequence[Sequence[Path]]], known: FolderScan | None) -> frozenset[Path]:
+    """The files to leave out; empty unless that was asked for."""
+    if not asked.skip_damaged:
+        return frozenset()
+    if known:
+        return frozenset(asked.root / name for name in known.skipped)
+    paths = tuple(_flat(_flat(listed)))
+    parts = (
+        # Neither size nor color matters to whether a file can be read.
+        ImageFiles(paths=paths[start : start + _CHECKED_TOGETHER], size=(1, 1), gray=True)
+        for start in range(0, len(paths), _CHECKED_TOGETHER)
+    )
+    return frozenset(path for part in in_workers(unreadable, parts) for path in part)
+
+
+def _size_and_gray(location: str, asked: _Location, paths: Sequence[Path]) -> tuple[Size, bool]:
+    headers = [image_header(path) for path in paths]
     size = asked.size or _only_size(location, [size for size, _ in headers])
-    gray = all(gray for _, gray in headers)
-    arrays: dict[str, NDArray[np.generic]] = {
-        "x_train": stack_images((_open(path) for path in train_paths), size=size, gray=gray),
-        "y_train": _labels(train_files),
-        "x_test": stack_images((_open(path) for path in test_paths), size=size, gray=gray),
-        "y_test": _labels(test_files),
-    }
-    names = [str(path.relative_to(root)) for path in skipped]
-    return checked_dataset(f"imagefolder:{root.name}", arrays, classes, skipped=names)
+    return size, all(mode in _GRAY_MODES for _, mode in headers)
+
+
+def _flat(parts: Iterable[Iterable[Item]]) -> list[Item]:
+    return [item for part in parts for item in part]
 
 
 def _only_size(location: str, sizes: Sequence[Size]) -> Size:
@@ -131,66 +172,13 @@ def _labels(files: Sequence[Sequence[Path]]) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(files), dtype=np.int64), [len(paths) for paths in files])
 
 
-def _readable(paths: Sequence[Path], skipped: list[Path]) -> list[Path]:
-    """The files that can be decoded; the others are added to ``skipped``."""
-    readable = []
-    for path in paths:
-        try:
-            _open(path)
-        except DataError:
-            skipped.append(path)
-        else:
-            readable.append(path)
-    return readable
-
-
 def _check_left(train: Path, files: Sequence[Sequence[Path]], classes: Sequence[str]) -> None:
     for name, paths in zip(classes, files, strict=True):
         if not paths:
             raise DataError(f"no image in {train / name} can be read; repair some or remove the folder.")
 
 
-_DAMAGE: Final = (OSError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError)
-"""What Pillow raises for files that are no images, cut short or damaged."""
-
-
-def _damaged(path: Path, error: BaseException) -> DataError:
-    return DataError(
-        f"{path} is not a readable image ({error}); repair or remove it, or leave such images out (--skip-damaged)."
-    )
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _header(path: Path) -> tuple[Size, bool]:
-    """Size and whether it is grayscale, without decoding the pixels."""
-    try:
-        with Image.open(path) as image:
-            return (image.height, image.width), image.mode in _GRAY_MODES
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
 def most_common_size(sizes: Iterable[Size]) -> Size:
     """The most frequent size; of equally frequent ones the smallest."""
     counts = Counter(sizes)
     return min(counts, key=lambda size: (-counts[size], size))
-
-
-def stack_images(images: Iterable[Image.Image], *, size: Size, gray: bool) -> ImageArray:
-    """Pillow images as uint8 of shape ``(n, height, width, 1 or 3)``."""
-    height, width = size
-    rows = []
-    for image in images:
-        converted = image.convert("L" if gray else "RGB")
-        if (converted.height, converted.width) != size:
-            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-        rows.append(np.asarray(converted, dtype=np.uint8).reshape(height, width, -1))
-    return np.stack(rows)

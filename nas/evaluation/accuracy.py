@@ -1,8 +1,12 @@
 """Accuracy of networks and of sub-networks with inherited weights."""
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
+from nas.data.normalized_images import NormalizedImages
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
 from nas.supernet.extraction import extract
 from nas.supernet.static_network import StaticNetwork
@@ -10,14 +14,16 @@ from nas.supernet.supernet import Supernet
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
 
+EvaluationImages: TypeAlias = Tensor | NormalizedImages
+
 
 @torch.no_grad()
-def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT_BATCH) -> Tensor:
+def predictions(network: nn.Module, images: EvaluationImages, *, batch_size: int = DEFAULT_BATCH) -> Tensor:
     """The class of each image, int64 of shape ``(n,)``; the network's mode is as before afterwards.
 
     Args:
         network: Maps ``(n, c, h, w)`` to logits ``(n, classes)``.
-        images: Normalized float32 images ``(n, c, h, w)``.
+        images: Normalized float32 images ``(n, c, h, w)``, or images that are normalized batch by batch.
         batch_size: Images per forward pass.
     """
     training = network.training
@@ -25,14 +31,21 @@ def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT
     try:
         found = [
             network(batch.contiguous(memory_format=torch.channels_last)).argmax(1)
-            for batch in torch.split(images, batch_size)
+            for batch in _batches(images, batch_size)
         ]
     finally:
         network.train(training)
     return torch.cat(found)
 
 
-def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = DEFAULT_BATCH) -> float:
+def _batches(images: EvaluationImages, batch_size: int) -> Iterator[Tensor]:
+    if isinstance(images, Tensor):
+        yield from torch.split(images, batch_size)
+    else:
+        yield from map(torch.from_numpy, images.batches(batch_size))
+
+
+def accuracy(network: nn.Module, images: EvaluationImages, labels: Tensor, *, batch_size: int = DEFAULT_BATCH) -> float:
     """Share of images whose class is right, 0 to 1.
 
     Raises:
@@ -48,7 +61,7 @@ def evaluate_subnet(
     genotype: IntArray,
     *,
     recalibration_images: Tensor,
-    images: Tensor,
+    images: EvaluationImages,
     labels: Tensor,
 ) -> tuple[StaticNetwork, float]:
     """Extracts a sub-network, recalibrates its batch norm and measures its accuracy.

@@ -82,7 +82,7 @@ class SupernetWeightSource:
                 f"the data set {self.data} is not what the supernet was trained on (its content changed);"
                 " restore it, or train again."
             )
-        return SupernetWeights(supernet, prepare(dataset, record.settings), self.settings)
+        return SupernetWeights(supernet, prepare(dataset, record.settings, record.normalization), self.settings)
 
 
 class SupernetWeights:
@@ -94,9 +94,7 @@ class SupernetWeights:
         recalibration = self._recalibration.numpy()
         self.reference: FloatImages = recalibration[-_REFERENCE_IMAGES:]
         self.calibration: FloatImages = recalibration[: settings.calibration_images]
-        self._validation = ValidationImages(
-            images=data.validation_images.numpy(), labels=data.validation_labels.numpy()
-        )
+        self._validation = ValidationImages(images=data.validation_images, labels=data.validation_labels.numpy())
 
     @property
     def validation(self) -> ValidationImages:
@@ -128,7 +126,7 @@ class SupernetWeights:
             self._supernet,
             genotype,
             recalibration_images=self._recalibration,
-            images=torch.from_numpy(self._validation.images),
+            images=self._validation.images,
             labels=torch.from_numpy(self._validation.labels),
         )
         return accuracy, len(self._validation.labels)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data.dataset import ImageDataset
+from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.evaluation.accuracy import predictions
 from nas.evaluation.batch_norm import recalibrate_batch_norm
@@ -184,7 +185,7 @@ def benchmark_supernet(
     settings = record.settings
     context = NetworkTrainingContext(
         space=space,
-        data=prepare(dataset, settings),
+        data=prepare(dataset, settings, record.normalization),
         data_fingerprint=dataset.fingerprint,
         folder=workspace.home.cache / "networks",
         supernet=supernet,
@@ -276,11 +277,11 @@ class _Right:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Images:
-    """Validation and test images, normalized."""
+    """Validation and test images."""
 
-    validation: Tensor
+    validation: NormalizedImages
     validation_labels: Tensor
-    test: Tensor
+    test: NormalizedImages
     test_labels: Tensor
 
     @classmethod
@@ -288,7 +289,7 @@ class _Images:
         return cls(
             validation=context.data.validation_images,
             validation_labels=context.data.validation_labels,
-            test=torch.from_numpy(context.data.normalization.apply(dataset.x_test)),
+            test=NormalizedImages(images=dataset.x_test, normalization=context.data.normalization),
             test_labels=torch.from_numpy(dataset.y_test),
         )
 
