@@ -1,20 +1,15 @@
 """Accuracy of networks and of sub-networks with inherited weights."""
 
-from collections.abc import Iterator
-from typing import TypeAlias
-
 import torch
 from torch import Tensor, nn
 
-from nas.data.normalized_images import NormalizedImages
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
+from nas.evaluation.image_batches import EvaluationImages, batches
 from nas.supernet.extraction import extract
 from nas.supernet.static_network import StaticNetwork
 from nas.supernet.supernet import Supernet
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
-
-EvaluationImages: TypeAlias = Tensor | NormalizedImages
 
 
 @torch.no_grad()
@@ -31,18 +26,11 @@ def predictions(network: nn.Module, images: EvaluationImages, *, batch_size: int
     try:
         found = [
             network(batch.contiguous(memory_format=torch.channels_last)).argmax(1)
-            for batch in _batches(images, batch_size)
+            for batch in batches(images, batch_size)
         ]
     finally:
         network.train(training)
     return torch.cat(found)
-
-
-def _batches(images: EvaluationImages, batch_size: int) -> Iterator[Tensor]:
-    if isinstance(images, Tensor):
-        yield from torch.split(images, batch_size)
-    else:
-        yield from map(torch.from_numpy, images.batches(batch_size))
 
 
 def accuracy(network: nn.Module, images: EvaluationImages, labels: Tensor, *, batch_size: int = DEFAULT_BATCH) -> float:
@@ -60,7 +48,7 @@ def evaluate_subnet(
     supernet: Supernet,
     genotype: IntArray,
     *,
-    recalibration_images: Tensor,
+    recalibration_images: EvaluationImages,
     images: EvaluationImages,
     labels: Tensor,
 ) -> tuple[StaticNetwork, float]:

@@ -91,9 +91,8 @@ class SupernetWeights:
     def __init__(self, supernet: "Supernet", data: "PreparedData", settings: PreparationSettings) -> None:
         self._supernet = supernet
         self._recalibration = data.recalibration_images
-        recalibration = self._recalibration.numpy()
-        self.reference: FloatImages = recalibration[-_REFERENCE_IMAGES:]
-        self.calibration: FloatImages = recalibration[: settings.calibration_images]
+        self.reference: FloatImages = self._recalibration[-_REFERENCE_IMAGES:]
+        self.calibration: FloatImages = self._recalibration[: settings.calibration_images]
         self._validation = ValidationImages(images=data.validation_images, labels=data.validation_labels.numpy())
 
     @property

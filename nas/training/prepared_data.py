@@ -21,9 +21,8 @@ RECALIBRATION_IMAGES = 1000
 class PreparedData:
     """The parts of a data set that a training and its evaluations see; never its test images.
 
-    ``train_images`` are uint8 NHWC, in memory or as files; validation images are normalized a batch
-    at a time. The recalibration images, normalized float32 NCHW, are a fixed draw from the training
-    part, not augmented.
+    ``train_images`` are uint8 NHWC, in memory or as files; the others are normalized a batch at a
+    time. The recalibration images are a fixed draw from the training part, not augmented, in memory.
     """
 
     normalization: Normalization
@@ -31,7 +30,7 @@ class PreparedData:
     train_labels: LabelArray
     validation_images: NormalizedImages
     validation_labels: Tensor
-    recalibration_images: Tensor
+    recalibration_images: NormalizedImages
 
 
 def prepare(
@@ -66,5 +65,5 @@ def prepare(
             images=subset(dataset.x_train, split.validation), normalization=normalization
         ),
         validation_labels=torch.from_numpy(dataset.y_train[split.validation]),
-        recalibration_images=torch.from_numpy(normalization.apply(images[np.sort(drawn)])),
+        recalibration_images=NormalizedImages(images=images[np.sort(drawn)], normalization=normalization),
     )
