@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +35,8 @@ class TerminalProgress:
     A context manager: bars live while it is open.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._console = Console(stderr=True, quiet=quiet)
         self._bars = RichProgress(
             TextColumn("[bold]{task.description}"),
@@ -74,7 +75,7 @@ class TerminalProgress:
         self._bars.update(self._tasks[task], completed=done, total=total, figures=text)
 
     def _update_plain(self, task: str, done: int, total: int, text: str) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
         first_s, first_done = self._first_plain.setdefault(task, (now_s, done))
         if done < total and now_s - self._last_plain_s.setdefault(task, now_s) < _PLAIN_INTERVAL_S:
             return

@@ -131,11 +131,12 @@ class _Decoders:
         future: Future[Result] | None = None
         if self.workers:
             with self._lock:
-                try:
-                    future = self._started().submit(task, files)
-                except BrokenProcessPool:
-                    self._executor = None
-                    future = self._started().submit(task, files)
+                for _ in range(2):
+                    try:
+                        future = self._started().submit(task, files)
+                        break
+                    except BrokenProcessPool:
+                        self._executor = None
         return _Request(task=task, files=files, future=future)
 
     def _started(self) -> ProcessPoolExecutor:
