@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from predictors.errors import UnfitDataError
 from search_spaces.space import IntArray
@@ -32,6 +33,22 @@ def binomial_variance(accuracy: FloatArray, images: FloatArray | IntArray) -> Fl
     # The middle of a Jeffreys posterior: no image wrong of twenty does not mean none ever.
     smoothed = (np.asarray(accuracy) * counts + 0.5) / (counts + 1.0)
     return np.asarray(smoothed * (1.0 - smoothed) / counts)
+
+
+def interval_90(accuracy: float, images: int) -> tuple[float, float]:
+    """The true accuracies that a reading (a fraction of so many images) leaves likely: Jeffreys' interval.
+
+    Covers what another draw of images would change, not how the network was chosen or trained.
+
+    Raises:
+        UnfitDataError: where the reading is not a fraction, or there are no images.
+    """
+    if not 0 <= accuracy <= 1 or images < 1:
+        raise UnfitDataError(f"a reading of {accuracy} on {images} images; give a fraction and at least 1 image.")
+    right = accuracy * images
+    low, high = stats.beta.ppf((0.05, 0.95), right + 0.5, images - right + 0.5)
+    # At the ends of the scale one side has no doubt.
+    return 0.0 if right == 0 else float(low), 1.0 if right == images else float(high)
 
 
 def checked_images(images: IntArray, count: int) -> IntArray:

@@ -211,6 +211,12 @@ class SearchSpace(ABC):
         """The genotype with every gene's first choice, shape ``(genes,)``."""
         return self.canonical_row(np.zeros(len(self.genes), dtype=np.int64))
 
+    def middle(self) -> IntArray:
+        """The genotype with every architecture gene's middle choice (the cheaper one of two), unquantized."""
+        genotype = (self.cardinalities - 1) // 2
+        genotype[self.policy_columns] = 0
+        return self.canonical_row(genotype)
+
     def largest(self) -> IntArray:
         """The genotype with every architecture gene's last choice, unquantized."""
         genotype = self.cardinalities - 1

@@ -7,7 +7,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,7 +35,8 @@ class TerminalProgress:
     A context manager: bars live while it is open.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._console = Console(stderr=True, quiet=quiet)
         self._bars = RichProgress(
             TextColumn("[bold]{task.description}"),
@@ -48,6 +50,7 @@ class TerminalProgress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._last_plain_s: dict[str, float] = {}
+        self._first_plain: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -67,15 +70,20 @@ class TerminalProgress:
             self._update_plain(task, done, total, text)
             return
         if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total, figures=text)
+            # With what was done before a resume, so that it does not count as done in an instant.
+            self._tasks[task] = self._bars.add_task(task, total=total, completed=done, figures=text)
         self._bars.update(self._tasks[task], completed=done, total=total, figures=text)
 
     def _update_plain(self, task: str, done: int, total: int, text: str) -> None:
-        now_s = time.monotonic()
+        now_s = self._clock()
+        first_s, first_done = self._first_plain.setdefault(task, (now_s, done))
         if done < total and now_s - self._last_plain_s.setdefault(task, now_s) < _PLAIN_INTERVAL_S:
             return
         self._last_plain_s[task] = now_s
-        self._console.print(f"{escape(task)}: {done}/{total}  {escape(text)}", highlight=False, soft_wrap=True)
+        left = ""
+        if first_done < done < total:
+            left = f"  {timedelta(seconds=round((now_s - first_s) * (total - done) / (done - first_done)))} left"
+        self._console.print(f"{escape(task)}: {done}/{total}{left}  {escape(text)}", highlight=False, soft_wrap=True)
 
     def say(self, message: str) -> None:
         """Prints one line above the bars."""

@@ -37,10 +37,21 @@ def train(
     validation: Annotated[
         float | None, typer.Option(help="Share of the training images used for validation. Default: 0.2.")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from the weights of this supernet of the same space, by the first digits of its id. Helps with"
+            " few images; its classifier is not taken over. Default: random weights."
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
     ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Leave out images of an imagefolder that cannot be read, and name them."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
@@ -52,11 +63,14 @@ def train(
     run the same command again to resume where it stopped. Groups (groups_train in an npz) never
     straddle the validation split; test images are not used.
     """
-    from nas.data.sources import flips_by_default  # noqa: PLC0415
+    from nas.data.sources import flips_by_default, skipping_damaged  # noqa: PLC0415
+    from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
+    from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
+    data = skipping_damaged(data) if skip_damaged else data
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -67,24 +81,28 @@ def train(
         "cutout_px": cutout,
         "validation_fraction": validation,
         "seed": seed,
+        "init": init,
     }
     chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
     settings = TrainingSettings.with_defaults(chosen)
     with open_workspace() as workspace, TerminalProgress() as progress:
         supernet = run_training(workspace, data, space, settings, progress, threads=threads)
-    metrics = supernet.metrics
+        trust = supernet_trust(workspace, supernet)
+        curve = workspace.supernet_folder(supernet) / CURVE_PNG
     show(
         {
             "supernet": supernet.id,
             "space": supernet.space,
             "data": supernet.data_name,
             "task": supernet.task.as_json(),
-            "metrics": dict(metrics),
+            "metrics": dict(supernet.metrics),
+            "trust": trust.as_json(),
+            "learning_curve": str(curve),
         },
         as_json=as_json,
         lines=[
-            f"supernet {supernet.id[:12]} of {supernet.space} on {supernet.data_name}: validation accuracy"
-            f" {metrics['accuracy_smallest']:.1%} (smallest) to {metrics['accuracy_largest']:.1%} (largest)"
-            f" with inherited weights, after {metrics['seconds']:.0f} s."
+            f"Supernet {supernet.id[:12]} of {supernet.space} on {supernet.data_name}, trained in"
+            f" {supernet.metrics['seconds']:.0f} s; learning curve: {curve}.",
+            *trust.lines,
         ],
     )

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import DataError, ImageDataset
-from nas.data.imagefolder import most_common_size, stack_images
+from nas.data.imagefolder import most_common_size
+from nas.data.images import stack_images
 from nas.data.validation import checked_dataset
 
 _GRAY_MODES = frozenset({"1", "L", "LA"})

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.data.dataset import ImageArray
+from nas.data.decoding import image_chunks
+from nas.data.images import Images
 
 FloatImages = NDArray[np.float32]
 _LEAST_STD = 1e-3
-_CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +23,13 @@ class Normalization:
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, images: ImageArray) -> "Normalization":
+    def of(cls, images: Images) -> "Normalization":
         """Statistics of training images, shape ``(n, h, w, c)``; a constant channel keeps a small std."""
         channels = images.shape[3]
         histogram = np.zeros((channels, 256), dtype=np.int64)
-        for channel in range(channels):
-            for start in range(0, len(images), _CHUNK):
-                part = images[start : start + _CHUNK, :, :, channel]
-                histogram[channel] += np.bincount(part.reshape(-1), minlength=256)
+        for part in image_chunks(images):
+            for channel in range(channels):
+                histogram[channel] += np.bincount(part[..., channel].reshape(-1), minlength=256)
         levels = np.arange(256) / 255
         weights = histogram / histogram.sum(axis=1, keepdims=True)
         mean = weights @ levels

@@ -74,7 +74,8 @@ def export_npz(dataset: ImageDataset, path: Path) -> None:
         DiskFullError: where the disk has no space.
         DataError: where the file cannot be written.
     """
-    arrays: dict[str, AnyArray] = {key: getattr(dataset, key) for key in REQUIRED_KEYS}
+    # Image files are decoded here.
+    arrays: dict[str, AnyArray] = {key: getattr(dataset, key)[:] for key in REQUIRED_KEYS}
     if dataset.groups_train is not None:
         arrays["groups_train"] = dataset.groups_train
     arrays["classes"] = np.array(dataset.classes)

@@ -8,7 +8,7 @@ from typing import Final
 from nas.data.dataset import ImageDataset
 from nas.data.fashion_mini import load_fashion_mini
 from nas.data.huggingface import load_huggingface
-from nas.data.imagefolder import load_imagefolder
+from nas.data.imagefolder import SKIP_DAMAGED, load_imagefolder
 from nas.data.npz import load_npz
 from search_spaces.errors import UnknownNameError, UsageError
 
@@ -43,7 +43,7 @@ SOURCES: Final = (
     ),
     DataSource(
         form="imagefolder:PATH[@HxW]",
-        description="PATH/train/CLASS/* and PATH/test/CLASS/* (or val); resized to HxW or the most common size",
+        description="PATH/train/CLASS/* and PATH/test/CLASS/* (or val); scaled to HxW, needed where sizes differ",
     ),
     DataSource(form="hf:NAME", description="a data set of the Hugging Face hub (extra: hwnas[huggingface])"),
 )
@@ -85,3 +85,14 @@ def absolute_spec(spec: str) -> str:
     if separator and kind in ("npz", "imagefolder") and rest:
         return f"{kind}:{Path(rest).expanduser().resolve()}"
     return spec
+
+
+def skipping_damaged(spec: str) -> str:
+    """The same folder of images, without those that cannot be read.
+
+    Raises:
+        UsageError: where the data is no folder of images.
+    """
+    if not spec.startswith("imagefolder:"):
+        raise UsageError(f"--skip-damaged is for folders of images (imagefolder:PATH), and the data is {spec}.")
+    return spec if spec.endswith(SKIP_DAMAGED) else spec + SKIP_DAMAGED

@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.dataset import DataError, ImageArray, ImageDataset, LabelArray, fingerprint_of
+from nas.data.dataset import DataError, ImageDataset, LabelArray
+from nas.data.decoding import image_chunks
+from nas.data.fingerprint import fingerprint_of
+from nas.data.images import ImageFiles, Images
 
 AnyArray = NDArray[np.generic]
 REQUIRED_KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -13,12 +16,18 @@ _CHANNEL_COUNTS = (1, 3, 4)
 
 
 def checked_dataset(
-    name: str, arrays: Mapping[str, AnyArray], class_names: Sequence[str] | None = None
+    name: str,
+    arrays: Mapping[str, AnyArray | ImageFiles],
+    class_names: Sequence[str] | None = None,
+    *,
+    skipped: Sequence[str] = (),
+    fingerprint: str | None = None,
 ) -> ImageDataset:
     """A data set from ``x_train, y_train, x_test, y_test`` and optionally ``groups_train``.
 
     Images are uint8, NHWC or NHW; labels integers from 0 to K-1. Without class names
-    the classes are called by their numbers.
+    the classes are called by their numbers. ``skipped`` names files that were left out.
+    A ``fingerprint`` that is given is that of this very content, whose pixels were checked when it was computed.
 
     Raises:
         DataError: one sentence that names the array, what it holds and what is allowed.
@@ -36,17 +45,15 @@ def checked_dataset(
             f"{name}: x_train holds images of {_shape(x_train)} and x_test of {_shape(x_test)};"
             " give both the same shape."
         )
-    if bool((x_train.min(axis=(0, 1, 2)) == x_train.max(axis=(0, 1, 2))).all()):
-        raise DataError(
-            f"{name}: every pixel of x_train is {_levels(x_train)}, so that no image differs from another;"
-            " give images that show their classes."
-        )
+    if fingerprint is None:
+        _check_pixels(name, x_train)
     y_train = _checked_labels(name, "y_train", arrays["y_train"], len(x_train))
     y_test = _checked_labels(name, "y_test", arrays["y_test"], len(x_test))
     classes = _checked_classes(name, y_train, y_test, class_names)
     groups = arrays.get("groups_train")
     groups_train = None if groups is None else _checked_groups(name, groups, len(x_train))
-    hashed: dict[str, AnyArray] = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    hashed: dict[str, AnyArray | ImageFiles] = {"x_train": x_train, "y_train": y_train}
+    hashed |= {"x_test": x_test, "y_test": y_test}
     if groups_train is not None:
         hashed["groups_train"] = groups_train
     return ImageDataset(
@@ -57,20 +64,36 @@ def checked_dataset(
         y_test=y_test,
         classes=classes,
         groups_train=groups_train,
-        fingerprint=fingerprint_of(hashed, classes),
+        skipped=tuple(skipped),
+        fingerprint=fingerprint or fingerprint_of(hashed, classes),
     )
 
 
-def _shape(images: ImageArray) -> str:
+def _shape(images: Images) -> str:
     return "x".join(str(side) for side in images.shape[1:])
 
 
-def _levels(images: ImageArray) -> str:
-    levels = [str(int(level)) for level in images[0, 0, 0]]
-    return levels[0] if len(levels) == 1 else f"({', '.join(levels)})"
+def _check_pixels(name: str, x_train: Images) -> None:
+    """Refuses images that show nothing; looks no further than the first that differs."""
+    first = x_train[:1]
+    pixel = first[0, 0, 0]
+    if all(bool((chunk == pixel).all()) for chunk in image_chunks(x_train)):
+        levels = [str(int(level)) for level in pixel]
+        shown = levels[0] if len(levels) == 1 else f"({', '.join(levels)})"
+        raise DataError(
+            f"{name}: every pixel of x_train is {shown}, so that no image differs from another;"
+            " give images that show their classes."
+        )
+    if len(x_train) > 1 and all(bool((chunk == first).all()) for chunk in image_chunks(x_train)):
+        raise DataError(
+            f"{name}: all {len(x_train)} images of x_train are the same, so that nothing tells classes apart;"
+            " give images that show their classes."
+        )
 
 
-def _checked_images(name: str, key: str, images: AnyArray) -> ImageArray:
+def _checked_images(name: str, key: str, images: AnyArray | ImageFiles) -> Images:
+    if isinstance(images, ImageFiles):
+        return images
     if images.dtype != np.uint8:
         raise DataError(f"{name}: {key} is {images.dtype}; images must be uint8 from 0 to 255, so convert them first.")
     if images.ndim not in (3, 4):
@@ -89,7 +112,9 @@ def _checked_images(name: str, key: str, images: AnyArray) -> ImageArray:
     return np.ascontiguousarray(shaped, dtype=np.uint8)
 
 
-def _checked_labels(name: str, key: str, labels: AnyArray, images: int) -> LabelArray:
+def _checked_labels(name: str, key: str, labels: AnyArray | ImageFiles, images: int) -> LabelArray:
+    if isinstance(labels, ImageFiles):
+        raise DataError(f"{name}: {key} holds images; labels must be integers from 0 to K-1.")
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name}: {key} is {labels.dtype}; labels must be integers from 0 to K-1.")
     if labels.ndim != 1:
@@ -142,8 +167,8 @@ def first_missing(present: LabelArray, count: int) -> int | None:
     return upto if upto < count else None
 
 
-def _checked_groups(name: str, groups: AnyArray, images: int) -> LabelArray:
-    if groups.dtype.kind not in "iuUS":
+def _checked_groups(name: str, groups: AnyArray | ImageFiles, images: int) -> LabelArray:
+    if isinstance(groups, ImageFiles) or groups.dtype.kind not in "iuUS":
         raise DataError(f"{name}: groups_train is {groups.dtype}; groups must be integers or strings.")
     if groups.shape != (images,):
         raise DataError(

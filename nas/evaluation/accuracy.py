@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
+from nas.evaluation.image_batches import EvaluationImages, batches
 from nas.supernet.extraction import extract
 from nas.supernet.static_network import StaticNetwork
 from nas.supernet.supernet import Supernet
@@ -12,12 +13,12 @@ from search_spaces.space import IntArray
 
 
 @torch.no_grad()
-def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT_BATCH) -> Tensor:
+def predictions(network: nn.Module, images: EvaluationImages, *, batch_size: int = DEFAULT_BATCH) -> Tensor:
     """The class of each image, int64 of shape ``(n,)``; the network's mode is as before afterwards.
 
     Args:
         network: Maps ``(n, c, h, w)`` to logits ``(n, classes)``.
-        images: Normalized float32 images ``(n, c, h, w)``.
+        images: Normalized float32 images ``(n, c, h, w)``, or images that are normalized batch by batch.
         batch_size: Images per forward pass.
     """
     training = network.training
@@ -25,14 +26,14 @@ def predictions(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT
     try:
         found = [
             network(batch.contiguous(memory_format=torch.channels_last)).argmax(1)
-            for batch in torch.split(images, batch_size)
+            for batch in batches(images, batch_size)
         ]
     finally:
         network.train(training)
     return torch.cat(found)
 
 
-def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = DEFAULT_BATCH) -> float:
+def accuracy(network: nn.Module, images: EvaluationImages, labels: Tensor, *, batch_size: int = DEFAULT_BATCH) -> float:
     """Share of images whose class is right, 0 to 1.
 
     Raises:
@@ -47,8 +48,8 @@ def evaluate_subnet(
     supernet: Supernet,
     genotype: IntArray,
     *,
-    recalibration_images: Tensor,
-    images: Tensor,
+    recalibration_images: EvaluationImages,
+    images: EvaluationImages,
     labels: Tensor,
 ) -> tuple[StaticNetwork, float]:
     """Extracts a sub-network, recalibrates its batch norm and measures its accuracy.

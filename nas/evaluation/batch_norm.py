@@ -1,15 +1,16 @@
 """Batch-norm recalibration: a sub-network's own statistics instead of the supernet's mixture."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from nas.evaluation.image_batches import EvaluationImages, even_batches
 from search_spaces.errors import UsageError
 
 DEFAULT_BATCH = 250
 
 
 @torch.no_grad()
-def recalibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: int = DEFAULT_BATCH) -> None:
+def recalibrate_batch_norm(network: nn.Module, images: EvaluationImages, *, batch_size: int = DEFAULT_BATCH) -> None:
     """Replaces running statistics by the sample-weighted mean over the batches of ``images``.
 
     Deterministic. Everything but batch norm stays in evaluation mode; networks without
@@ -17,7 +18,7 @@ def recalibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: in
 
     Args:
         network: Changed in place.
-        images: Normalized float32 images ``(n, c, h, w)``, a fixed set of training images.
+        images: Normalized images ``(n, c, h, w)``, a fixed set of training images.
         batch_size: Images per forward pass; batches differ by one image at most.
 
     Raises:
@@ -36,7 +37,7 @@ def recalibrate_batch_norm(network: nn.Module, images: Tensor, *, batch_size: in
         norm.train()
     try:
         seen = 0
-        for batch in torch.tensor_split(images, -(-len(images) // batch_size)):
+        for batch in even_batches(images, batch_size):
             seen += len(batch)
             for norm in norms:
                 norm.momentum = len(batch) / seen

@@ -85,5 +85,5 @@ class FinishedWeights:
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """Of the finished float network."""
         images, labels = self.validation.images, self.validation.labels
-        found = accuracy(self.network(genotype).fold_batch_norm(), torch.from_numpy(images), torch.from_numpy(labels))
+        found = accuracy(self.network(genotype).fold_batch_norm(), images, torch.from_numpy(labels))
         return found, len(labels)

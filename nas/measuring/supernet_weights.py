@@ -82,7 +82,7 @@ class SupernetWeightSource:
                 f"the data set {self.data} is not what the supernet was trained on (its content changed);"
                 " restore it, or train again."
             )
-        return SupernetWeights(supernet, prepare(dataset, record.settings), self.settings)
+        return SupernetWeights(supernet, prepare(dataset, record.settings, record.normalization), self.settings)
 
 
 class SupernetWeights:
@@ -91,12 +91,9 @@ class SupernetWeights:
     def __init__(self, supernet: "Supernet", data: "PreparedData", settings: PreparationSettings) -> None:
         self._supernet = supernet
         self._recalibration = data.recalibration_images
-        recalibration = self._recalibration.numpy()
-        self.reference: FloatImages = recalibration[-_REFERENCE_IMAGES:]
-        self.calibration: FloatImages = recalibration[: settings.calibration_images]
-        self._validation = ValidationImages(
-            images=data.validation_images.numpy(), labels=data.validation_labels.numpy()
-        )
+        self.reference: FloatImages = self._recalibration[-_REFERENCE_IMAGES:]
+        self.calibration: FloatImages = self._recalibration[: settings.calibration_images]
+        self._validation = ValidationImages(images=data.validation_images, labels=data.validation_labels.numpy())
 
     @property
     def validation(self) -> ValidationImages:
@@ -128,7 +125,7 @@ class SupernetWeights:
             self._supernet,
             genotype,
             recalibration_images=self._recalibration,
-            images=torch.from_numpy(self._validation.images),
+            images=self._validation.images,
             labels=torch.from_numpy(self._validation.labels),
         )
         return accuracy, len(self._validation.labels)

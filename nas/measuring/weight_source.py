@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.normalized_images import NormalizedImages
 from nas.measuring.deployed_files import FloatImages
 from search_spaces.space import IntArray, SearchSpace
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ValidationImages:
-    """Normalized images, float32 (n, C, H, W), and their labels, int64 (n,)."""
+    """Images (n, C, H, W), normalized a batch at a time, and their labels, int64 (n,)."""
 
-    images: FloatImages
+    images: NormalizedImages
     labels: NDArray[np.int64]
 
 

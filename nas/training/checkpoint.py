@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +24,9 @@ class CheckpointError(NasError):
     """A checkpoint that is damaged or belongs to another training."""
 
     code: ClassVar[str] = "bad-checkpoint"
+
+
+CHECKPOINT_SCHEMA: Final = "hwnas.checkpoint/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         DiskFullError: where the disk has no space; an earlier checkpoint is kept.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    metadata = {"state": json.dumps(checkpoint.state, sort_keys=True), "sha256": tensors_sha256(tensors)}
+    metadata = {
+        "schema": CHECKPOINT_SCHEMA,
+        "state": json.dumps(checkpoint.state, sort_keys=True),
+        "sha256": tensors_sha256(tensors),
+    }
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
@@ -59,7 +66,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint.
 
     Raises:
-        CheckpointError: where it is missing, cut short or damaged.
+        CheckpointError: where it is missing, cut short, damaged or of another version.
     """
     advice = "delete it to train from the start"
     try:
@@ -67,9 +74,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         state = json.loads(metadata["state"])
-        stated = metadata["sha256"]
+        stated, schema = metadata["sha256"], metadata.get("schema")
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"the checkpoint {path} cannot be read ({error}); {advice}.") from error
+    if schema != CHECKPOINT_SCHEMA:
+        raise CheckpointError(
+            f"the checkpoint {path} was written by another version of hwnas ({schema or 'an earlier one'}, not"
+            f" {CHECKPOINT_SCHEMA}); resume it with that version, or {advice}."
+        )
     if tensors_sha256(tensors) != stated:
         raise CheckpointError(f"the checkpoint {path} is damaged (its tensors' SHA-256 differs); {advice}.")
     return Checkpoint(tensors=tensors, state=state)

@@ -41,7 +41,7 @@ WEIGHTS_FILE: Final = "network.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 _GROUP_PER_THREAD: Final = 4
 _KEPT_LESSONS: Final = 8
-_SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout"})
+_SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "largest_first_share", "dropout", "init"})
 """Settings that do not change a single network: supernets that differ in them share what was trained."""
 
 
@@ -177,6 +177,7 @@ class _Lessons:
 
     def __init__(self, context: NetworkTrainingContext, teacher: StaticNetwork | None) -> None:
         self._context, self._teacher = context, teacher
+        self._batches: dict[TrainingSettings, TrainingBatches] = {}
         self._made: OrderedDict[tuple[TrainingSettings, float, int], tuple[Tensor, Tensor]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -187,7 +188,9 @@ class _Lessons:
         key = (settings, plan.teacher_share, step)
         with self._lock:
             if key not in self._made:
-                images, labels = TrainingBatches(self._context.data, settings).batch(step)
+                if settings not in self._batches:
+                    self._batches[settings] = TrainingBatches(self._context.data, settings)
+                images, labels = self._batches[settings].batch(step)
                 images = images.contiguous(memory_format=torch.channels_last)
                 self._made[key] = (images, self._targets(plan, images, labels))
                 if len(self._made) > _KEPT_LESSONS:

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.data.dataset import ImageArray, ImageDataset, LabelArray
+from nas.data.dataset import ImageDataset, LabelArray
+from nas.data.images import Images, subset
 from nas.data.normalization import Normalization
+from nas.data.normalized_images import NormalizedImages
 from nas.data.split import validation_split
 from nas.training.randomness import Purpose, generator
 from nas.training.settings import TrainingSettings
@@ -19,20 +21,27 @@ RECALIBRATION_IMAGES = 1000
 class PreparedData:
     """The parts of a data set that a training and its evaluations see; never its test images.
 
-    ``train_images`` are uint8 NHWC; the tensors are normalized float32 NCHW. The
-    recalibration images are a fixed draw from the training part, not augmented.
+    ``train_images`` are uint8 NHWC, in memory or as files; the others are normalized a batch at a
+    time. The recalibration images are a fixed draw from the training part, not augmented, in memory.
     """
 
     normalization: Normalization
-    train_images: ImageArray
+    train_images: Images
     train_labels: LabelArray
-    validation_images: Tensor
+    validation_images: NormalizedImages
     validation_labels: Tensor
-    recalibration_images: Tensor
+    recalibration_images: NormalizedImages
 
 
-def prepare(dataset: ImageDataset, settings: TrainingSettings) -> PreparedData:
+def prepare(
+    dataset: ImageDataset, settings: TrainingSettings, normalization: Normalization | None = None
+) -> PreparedData:
     """Splits by ``settings.split_seed`` and normalizes by the training part's statistics.
+
+    Args:
+        dataset: Its test images are not used.
+        settings: Of the training.
+        normalization: These statistics if they are known: saves a look at every image.
 
     Raises:
         DataError: where a class cannot be in both parts.
@@ -42,16 +51,19 @@ def prepare(dataset: ImageDataset, settings: TrainingSettings) -> PreparedData:
         groups=dataset.groups_train,
         fraction=settings.validation_fraction,
         seed=settings.split_seed,
+        classes=dataset.classes,
     )
-    images = dataset.x_train[split.train]
-    normalization = Normalization.of(images)
+    images = subset(dataset.x_train, split.train)
+    normalization = normalization or Normalization.of(images)
     count = min(RECALIBRATION_IMAGES, len(images))
     drawn = generator(settings.split_seed, Purpose.RECALIBRATION).choice(len(images), count, replace=False)
     return PreparedData(
         normalization=normalization,
         train_images=images,
         train_labels=dataset.y_train[split.train],
-        validation_images=torch.from_numpy(normalization.apply(dataset.x_train[split.validation])),
+        validation_images=NormalizedImages(
+            images=subset(dataset.x_train, split.validation), normalization=normalization
+        ),
         validation_labels=torch.from_numpy(dataset.y_train[split.validation]),
-        recalibration_images=torch.from_numpy(normalization.apply(images[np.sort(drawn)])),
+        recalibration_images=NormalizedImages(images=images[np.sort(drawn)], normalization=normalization),
     )

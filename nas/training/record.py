@@ -14,7 +14,7 @@ from nas.data.normalization import Normalization
 from nas.home import sha256_of, write_atomically, write_bytes
 from nas.supernet.supernet import Supernet
 from nas.training.settings import TrainingSettings
-from search_spaces.errors import NasError
+from search_spaces.errors import NasError, UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
@@ -51,7 +51,11 @@ class SupernetRecord:
     weights_sha256: str
     steps: int
     accuracy_smallest: float
+    accuracy_middle: float | None
+    """None for supernets of versions that did not count it."""
     accuracy_largest: float
+    images_val: int | None
+    """Validation images that the accuracies were counted on; None as before."""
     seconds: float
     versions: dict[str, str]
 
@@ -70,7 +74,9 @@ class SupernetRecord:
             "weights_sha256": self.weights_sha256,
             "steps": self.steps,
             "accuracy_smallest": self.accuracy_smallest,
+            "accuracy_middle": self.accuracy_middle,
             "accuracy_largest": self.accuracy_largest,
+            "images_val": self.images_val,
             "seconds": self.seconds,
             "versions": self.versions,
         }
@@ -90,7 +96,9 @@ class SupernetRecord:
             weights_sha256=str(values["weights_sha256"]),
             steps=int(values["steps"]),
             accuracy_smallest=float(values["accuracy_smallest"]),
+            accuracy_middle=None if values.get("accuracy_middle") is None else float(values["accuracy_middle"]),
             accuracy_largest=float(values["accuracy_largest"]),
+            images_val=None if values.get("images_val") is None else int(values["images_val"]),
             seconds=float(values["seconds"]),
             versions={str(k): str(v) for k, v in values["versions"].items()},
         )
@@ -140,6 +148,11 @@ def read_record(folder: Path) -> SupernetRecord:
         return SupernetRecord.from_json(values)
     except FileNotFoundError as error:
         raise SupernetError(f"{folder} holds no finished supernet; run hwnas train.") from error
+    except UsageError as error:
+        raise SupernetError(
+            f"{path} was written by another version of hwnas ({str(error).rstrip('.')});"
+            " use that version, or train again."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SupernetError(f"{path} cannot be read ({error}); delete {folder} and train again.") from error
 

@@ -1,6 +1,7 @@
 """How a supernet is trained; everything that changes its weights is in here."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, get_args
@@ -43,6 +44,8 @@ class TrainingSettings:
         validation_fraction: Share of the training images that validate.
         split_seed: Seed of the validation split.
         seed: Seed of everything else.
+        init: SHA-256 of the weights of a finished supernet of the same space to start from; empty for a start
+            from random weights.
         evaluate_every_epochs: How often the smallest and largest sub-network are evaluated; changes no weight.
         checkpoint_every_s: Seconds between checkpoints; changes no weight.
     """
@@ -66,6 +69,7 @@ class TrainingSettings:
     validation_fraction: float = 0.2
     split_seed: int = 0
     seed: int = 0
+    init: str = ""
     evaluate_every_epochs: int = 5
     checkpoint_every_s: float = 30.0
 
@@ -95,6 +99,11 @@ class TrainingSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(f"the training setting {name} is {value}; it must lie between {low:g} and {high:g}.")
+        if not re.fullmatch("([0-9a-f]{4,64})?", self.init):
+            raise UsageError(
+                f"the training setting init is {self.init!r}; give the id of a supernet, or at least 4 of its"
+                " hexadecimal digits."
+            )
         if self.optimizer not in OPTIMIZERS:
             allowed_names = ", ".join(OPTIMIZERS)
             raise UsageError(f"the training setting optimizer is {self.optimizer!r}; allowed are {allowed_names}.")
@@ -133,6 +142,9 @@ class TrainingSettings:
         values = self.as_json()
         for name in ("evaluate_every_epochs", "checkpoint_every_s"):
             del values[name]
+        if not self.init:
+            # As before there was a choice: a training without it keeps its id.
+            del values["init"]
         return values
 
 

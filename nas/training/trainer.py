@@ -18,7 +18,9 @@ from nas.evaluation.accuracy import evaluate_subnet
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.initialization import initialize_from
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
+from nas.training.learning_curve import LearningCurve, SubnetAccuracies
 from nas.training.memory import keep_freed_memory
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
@@ -31,6 +33,7 @@ from nas.training.training_state import pack_state, unpack_state
 from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import IntArray
 
 
 class TrainingDivergedError(NasError):
@@ -46,8 +49,7 @@ class TrainingProgress:
     step: int
     total_steps: int
     loss: float
-    accuracy_smallest: float | None
-    accuracy_largest: float | None
+    accuracies: SubnetAccuracies | None
     images_per_s: float
     seconds_left: float
 
@@ -70,7 +72,7 @@ def train_supernet(
         space: Bound to the data set's task.
         dataset: Its test images are not used.
         settings: Equal settings and data give equal weights.
-        folder: ``Home.supernets / supernet_id(space, dataset, settings)``.
+        folder: ``Home.supernets / supernet_id(space, dataset, settings)``; a supernet to start from lies beside it.
         on_progress: Called after each step, between steps.
         threads: Threads while training; None takes one per core. The weights do not depend on it as long as
             torch uses one thread per operator, which holds for up to as many threads as a step has sub-networks.
@@ -80,6 +82,7 @@ def train_supernet(
         CheckpointError: where the folder's checkpoint is damaged or of another training.
         TrainingDivergedError: where the loss is not finite.
         DataError: where the data does not fit the space or cannot be split.
+        UsageError: where the supernet to start from is of another space or other images.
     """
     if space.task != dataset.task:
         raise DataError(f"{dataset.name} has images and classes {dataset.task}; the space is bound to {space.task}.")
@@ -131,11 +134,13 @@ class _Training:
         self.batches = TrainingBatches(self.data, settings)
         self.total_steps = settings.epochs * self.batches.steps_per_epoch
         self.supernet = Supernet(space, seed=settings.seed)
+        if settings.init and not self.checkpoint_path.is_file():
+            initialize_from(self.supernet, folder.parent, settings.init)
         self.optimizer = make_optimizer(self.supernet, settings)
         self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
         self.seconds_before = 0.0
-        self.accuracies: tuple[float, float] | None = None
+        self.curve = LearningCurve()
         self.started_s = clock()
         self.resumed_step = 0
 
@@ -150,6 +155,7 @@ class _Training:
         with deferred_interrupts() as interruption:
             while self.step < self.total_steps:
                 loss = self._train_step()
+                self.curve.add_loss(loss)
                 self._evaluate_when_due()
                 try:
                     self._report(loss)
@@ -202,13 +208,22 @@ class _Training:
         epoch, position = divmod(self.step, self.batches.steps_per_epoch)
         last = self.step == self.total_steps
         if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
-            smallest, largest = (self._accuracy(largest=largest) for largest in (False, True))
-            self.accuracies = (smallest, largest)
+            self._evaluate()
 
-    def _accuracy(self, *, largest: bool) -> float:
+    def _evaluate(self) -> SubnetAccuracies:
+        accuracies = SubnetAccuracies(
+            smallest=self._accuracy(self.space.smallest()),
+            middle=self._accuracy(self.space.middle()),
+            largest=self._accuracy(self.space.largest()),
+        )
+        self.curve.add_evaluation(self.step, self.step / self.batches.steps_per_epoch, accuracies)
+        self.curve.write(self.folder)
+        return accuracies
+
+    def _accuracy(self, genotype: IntArray) -> float:
         return evaluate_subnet(
             self._trained,
-            self.space.largest() if largest else self.space.smallest(),
+            genotype,
             recalibration_images=self.data.recalibration_images,
             images=self.data.validation_images,
             labels=self.data.validation_labels,
@@ -218,14 +233,12 @@ class _Training:
         if self.on_progress is None:
             return
         step_s = (self.clock() - self.started_s) / (self.step - self.resumed_step)
-        smallest, largest = self.accuracies or (None, None)
         self.on_progress(
             TrainingProgress(
                 step=self.step,
                 total_steps=self.total_steps,
                 loss=loss,
-                accuracy_smallest=smallest,
-                accuracy_largest=largest,
+                accuracies=self.curve.accuracies,
                 images_per_s=self.batches.batch_size / step_s if step_s > 0 else 0.0,
                 seconds_left=step_s * (self.total_steps - self.step),
             )
@@ -246,7 +259,7 @@ class _Training:
             "id": self.id,
             "step": self.step,
             "seconds": self._seconds(),
-            "accuracies": self.accuracies,
+            "curve": self.curve.as_json(),
             "settings": self.settings.as_json(),
             "data_fingerprint": self.dataset.fingerprint,
             "space": self.space.name,
@@ -266,7 +279,7 @@ class _Training:
             unpack_state(checkpoint.tensors, self.supernet, self.optimizer, self.average)
             self.step = self.resumed_step = int(state["step"])
             self.seconds_before = float(state["seconds"])
-            self.accuracies = tuple(state["accuracies"]) if state["accuracies"] else None
+            self.curve = LearningCurve.from_json(state["curve"])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint {self.checkpoint_path} lacks what its training needs;"
@@ -283,8 +296,7 @@ class _Training:
         return f"other settings ({changed[0]}: {theirs.get(changed[0])})" if changed else "other sizes of the space"
 
     def _finish(self) -> SupernetRecord:
-        if self.accuracies is None:
-            self.accuracies = (self._accuracy(largest=False), self._accuracy(largest=True))
+        accuracies = self.curve.accuracies or self._evaluate()
         record = SupernetRecord(
             id=self.id,
             space=self.space.name,
@@ -296,8 +308,10 @@ class _Training:
             settings=self.settings,
             weights_sha256="",
             steps=self.step,
-            accuracy_smallest=self.accuracies[0],
-            accuracy_largest=self.accuracies[1],
+            accuracy_smallest=accuracies.smallest,
+            accuracy_middle=accuracies.middle,
+            accuracy_largest=accuracies.largest,
+            images_val=len(self.data.validation_labels),
             seconds=self._seconds(),
             versions={"torch": str(torch.__version__)},
         )

@@ -59,7 +59,7 @@ def _finished_files(context: SearchContext, architectures: IntArray, settings: F
     task = f"finishing {len(distinct)} networks"
     training = NetworkTrainingContext(
         space=context.space,
-        data=prepare(dataset, record.settings),
+        data=prepare(dataset, record.settings, record.normalization),
         data_fingerprint=dataset.fingerprint,
         folder=context.workspace.home.cache / "networks",
         supernet=supernet,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.data.dataset import ImageDataset
+from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.evaluation.accuracy import predictions
 from nas.evaluation.batch_norm import recalibrate_batch_norm
@@ -26,6 +27,7 @@ from nas.training.prepared_data import prepare
 from nas.training.record import SupernetRecord, load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.step_cost import StepCost, measure_step_cost
+from nas.workflows.supernet_trust import write_benchmark
 from nas.workflows.training import train
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
@@ -168,8 +170,9 @@ def benchmark_supernet(
 ) -> SupernetBenchmark:
     """Trains (or finds) the supernet and the same networks alone, and compares both on test images.
 
-    Every trained network is kept under the home's cache: the same call resumes after an interrupt, and
-    another supernet of the same data and steps reuses the networks trained alone.
+    What was found is kept with the supernet. Every trained network is kept under the home's cache: the
+    same call resumes after an interrupt, and another supernet of the same data and steps reuses the
+    networks trained alone.
 
     Raises:
         NasError: where the data or the space cannot be trained on.
@@ -182,7 +185,7 @@ def benchmark_supernet(
     settings = record.settings
     context = NetworkTrainingContext(
         space=space,
-        data=prepare(dataset, settings),
+        data=prepare(dataset, settings, record.normalization),
         data_fingerprint=dataset.fingerprint,
         folder=workspace.home.cache / "networks",
         supernet=supernet,
@@ -219,7 +222,7 @@ def benchmark_supernet(
         pairs = [(getattr(inherited[i], part), getattr(alone[i][0], part)) for i in range(1, len(genotypes))]
         return RankingFidelity.of(np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs]))
 
-    return SupernetBenchmark(
+    found = SupernetBenchmark(
         supernet=stored.id,
         space=space.name,
         data=dataset.name,
@@ -233,6 +236,8 @@ def benchmark_supernet(
         on_validation=fidelity("right_val"),
         networks=rows,
     )
+    write_benchmark(workspace.supernet_folder(stored), found.as_json())
+    return found
 
 
 def sample_networks(space: MobileNetV3Space, count: int, seed: int) -> list[IntArray]:
@@ -272,11 +277,11 @@ class _Right:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Images:
-    """Validation and test images, normalized."""
+    """Validation and test images."""
 
-    validation: Tensor
+    validation: NormalizedImages
     validation_labels: Tensor
-    test: Tensor
+    test: NormalizedImages
     test_labels: Tensor
 
     @classmethod
@@ -284,7 +289,7 @@ class _Images:
         return cls(
             validation=context.data.validation_images,
             validation_labels=context.data.validation_labels,
-            test=torch.from_numpy(context.data.normalization.apply(dataset.x_test)),
+            test=NormalizedImages(images=dataset.x_test, normalization=context.data.normalization),
             test_labels=torch.from_numpy(dataset.y_test),
         )
 

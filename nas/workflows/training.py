@@ -1,11 +1,15 @@
 """Training as a step: a data set and a space to a stored supernet."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Final
 
 from nas.data.sources import absolute_spec, load_dataset
 from nas.home import write_bytes
 from nas.progress import Progress
 from nas.store.supernets import NewSupernet, StoredSupernet
+from nas.training.initialization import check_space
 from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingProgress, train_supernet
@@ -13,6 +17,8 @@ from nas.workspace import SOURCE_FILE, Workspace
 from search_spaces.errors import UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
+
+_NAMED: Final = 10
 
 
 def train(
@@ -30,25 +36,31 @@ def train(
         workspace: home and store.
         data: as ``--data`` takes it.
         space_name: a MobileNetV3 space.
-        settings: equal settings and data give equal weights.
+        settings: equal settings and data give equal weights; ``init`` may be the start of a supernet's id.
         progress: updated after each step.
         threads: torch's threads; None takes its default.
 
     Raises:
         DataError: where the data cannot be trained on.
-        UsageError: where the space has no supernet.
+        UsageError: where the space has no supernet, or ``init`` is of another space or other images.
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
     """
     dataset = load_dataset(data)
     space = get_space(space_name, dataset.task)
     if not isinstance(space, MobileNetV3Space):
         raise UsageError(f"{space_name} has no supernet; train one of the mobilenet_v3 spaces.")
+    if settings.init:
+        source = workspace.supernet(settings.init)
+        check_space(source.space, space.name, source.id)
+        settings = replace(settings, init=source.id)
+    if dataset.skipped:
+        progress.say(_skipped(dataset.skipped))
     name = supernet_id(space, dataset, settings)
 
     def report(at: TrainingProgress) -> None:
         figures = {"loss": f"{at.loss:.3f}"}
-        if at.accuracy_smallest is not None and at.accuracy_largest is not None:
-            figures |= {"smallest": f"{at.accuracy_smallest:.1%}", "largest": f"{at.accuracy_largest:.1%}"}
+        if at.accuracies is not None:
+            figures |= {name: f"{value:.1%}" for name, value in asdict(at.accuracies).items()}
         progress.update("training the supernet", at.step, at.total_steps, figures)
 
     folder = workspace.home.supernets / name
@@ -64,10 +76,17 @@ def train(
             folder=name,
             metrics={
                 "accuracy_smallest": record.accuracy_smallest,
+                "accuracy_middle": record.accuracy_middle,
                 "accuracy_largest": record.accuracy_largest,
+                "images_val": record.images_val,
                 "seconds": record.seconds,
                 "steps": record.steps,
             },
         )
     )
     return workspace.store.supernets.get(record.weights_sha256)
+
+
+def _skipped(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return f"Left out {len(names)} {'image' if len(names) == 1 else 'images'} that cannot be read: {shown}."

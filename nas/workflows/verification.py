@@ -16,6 +16,7 @@ from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
 from nas.data.dataset import ImageDataset
+from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
@@ -219,5 +220,5 @@ def _counted_test_accuracies(
     """Fractions of the test images that the graphs get right, counted now."""
     dataset = dataset or load_dataset(context.workspace.data_spec(context.supernet))
     record = read_record(context.workspace.supernet_folder(context.supernet))
-    images = record.normalization.apply(dataset.x_test)
+    images = NormalizedImages(images=dataset.x_test, normalization=record.normalization)
     return {one.candidate_id: artifact_accuracy(load_onnx(one.onnx), images, dataset.y_test) for one in ready}

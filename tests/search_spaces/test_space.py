@@ -88,3 +88,15 @@ def test_a_gene_and_its_value_are_not_echoed_whole(space):
     with pytest.raises(InvalidGenotypeError, match="allowed are") as refusal:
         space.genotype({space.genes[0].name: "v" * 5000})
     assert len(str(refusal.value)) < 300
+
+
+def test_the_middle_network_lies_between_smallest_and_largest(space):
+    middle = space.middle()
+    assert (space.canonical_row(middle) == middle).all()
+    assert space.unquantized(middle).tolist() == middle.tolist()
+    macs = [sum(op.macs for op in space.operators(row)) for row in (space.smallest(), middle, space.largest())]
+    assert macs == sorted(set(macs))
+    assert (
+        space.candidate(middle).architecture["stage1.block1.kernel"]
+        in space.genes[space.gene_index["stage1.block1.kernel"]].choices
+    )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nas.data.dataset import DataError
 from nas.data.npz import export_npz, load_npz
-from nas.data.sources import SOURCES, flips_by_default, load_dataset
+from nas.data.sources import SOURCES, absolute_spec, flips_by_default, load_dataset, skipping_damaged
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.task import ImageTask
 
@@ -107,6 +107,10 @@ BAD = {
     "no images": ({"x_test": np.zeros((0, 28, 30, 3), np.uint8)}, "x_test of shape .* is empty"),
     "other test shape": ({"x_test": np.zeros((3, 28, 28, 3), np.uint8)}, "28x30x3 and x_test of 28x28x3"),
     "constant images": ({"x_train": np.full((12, 28, 30, 3), 7, np.uint8)}, r"every pixel of x_train is \(7, 7, 7\)"),
+    "equal images": (
+        {"x_train": np.broadcast_to(np.arange(84, dtype=np.uint8).reshape(1, 28, 1, 3), (12, 28, 30, 3))},
+        "all 12 images of x_train are the same",
+    ),
     "float labels": ({"y_train": np.zeros(12)}, "y_train is float64; labels must be integers"),
     "nan labels": ({"y_train": np.full(12, np.nan)}, "y_train is float64; labels must be integers"),
     "string labels": ({"y_train": np.array(["a"] * 12)}, "y_train is <U1; labels must be integers"),
@@ -207,15 +211,14 @@ def image_tree(root: Path, test: str = "test", mode: str = "RGB", suffix: str = 
         for name in ("cat", "dog"):
             (root / part / name).mkdir(parents=True)
             for number in range(count):
-                size = (30, 26) if number else (40, 50)
-                pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+                pixels = rng.integers(0, 256, (30, 26, 3), dtype=np.uint8)
                 Image.fromarray(pixels).convert(mode).save(root / part / name / f"{number}.{suffix}")
     return root
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1), ("P", 3), ("RGBA", 3), ("1", 1)])
 @pytest.mark.parametrize("test", ["test", "val"])
-def test_folders_take_the_most_common_size(tmp_path, mode, channels, test):
+def test_folders_keep_the_size_of_their_images(tmp_path, mode, channels, test):
     dataset = load_dataset(f"imagefolder:{image_tree(tmp_path, test, mode)}")
     assert dataset.task == ImageTask(channels=channels, height=30, width=26, classes=2)
     assert dataset.classes == ("cat", "dog")
@@ -230,6 +233,61 @@ def test_folders_take_a_given_size_and_keep_pixels_of_that_size(tmp_path):
     assert (dataset.x_train[1] == original).all()
     with pytest.raises(DataError, match="at least 1x1"):
         load_dataset(f"imagefolder:{root}@0x3")
+
+
+def test_images_of_several_sizes_need_one_to_be_scaled_to(tmp_path):
+    root = image_tree(tmp_path)
+    for part in ("train", "test"):
+        path = root / part / "dog" / "0.png"
+        whole = path.read_bytes()
+        Image.new("RGB", (50, 40)).save(path)
+        with pytest.raises(DataError, match=rf"2 sizes \(11 of 12 are 30x26\).*imagefolder:{root}@30x26\.") as refusal:
+            load_dataset(f"imagefolder:{root}?skip-damaged")
+        assert str(refusal.value).count(". ") == 0
+        assert load_dataset(f"imagefolder:{root}@30x26").task.shape == (3, 30, 26)
+        path.write_bytes(whole)
+
+
+def test_truncated_jpegs_are_named_and_skipped_only_if_asked(tmp_path):
+    root = image_tree(tmp_path, suffix="jpg")
+    whole = load_dataset(f"imagefolder:{root}")
+    assert whole.skipped == ()
+    for name in ("train/cat/2.jpg", "test/dog/1.jpg"):
+        path = root / name
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) * 2 // 3])
+        with pytest.raises(DataError, match=rf"{name} is not a readable image .*truncated.*--skip-damaged"):
+            load_dataset(f"imagefolder:{root}")
+        path.write_bytes(content)
+    for name in ("train/cat/2.jpg", "test/dog/1.jpg"):
+        path = root / name
+        path.write_bytes(path.read_bytes()[:-30])
+    (root / "train" / "dog" / "9.png").write_bytes(b"no image")
+    part = load_dataset(f"imagefolder:{root}?skip-damaged")
+    assert part.skipped == ("train/cat/2.jpg", "train/dog/9.png", "test/dog/1.jpg")
+    assert (part.x_train == np.delete(whole.x_train, 2, axis=0)).all()
+    assert part.y_train.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert (part.x_test == whole.x_test[:3]).all()
+    assert part.fingerprint != whole.fingerprint
+    scaled = load_dataset(f"imagefolder:{root}@24x32?skip-damaged")
+    assert (len(scaled.x_train), scaled.task.shape) == (7, (3, 24, 32))
+
+
+@pytest.mark.parametrize(("folder", "message"), [("train/dog", "no image in .*dog can be read"), ("test", "no image")])
+def test_a_part_without_a_readable_image_is_refused_even_if_damaged_ones_are_skipped(tmp_path, folder, message):
+    root = image_tree(tmp_path)
+    for path in (root / folder).rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=message):
+        load_dataset(f"imagefolder:{root}?skip-damaged")
+
+
+def test_only_folders_have_damaged_images_to_skip():
+    assert skipping_damaged("imagefolder:a@3x4") == "imagefolder:a@3x4?skip-damaged"
+    assert skipping_damaged("imagefolder:a?skip-damaged") == "imagefolder:a?skip-damaged"
+    assert absolute_spec("imagefolder:/a/../b@3x4?skip-damaged") == "imagefolder:/b@3x4?skip-damaged"
+    with pytest.raises(UsageError, match="--skip-damaged is for folders"):
+        skipping_damaged("fashion-mini")
 
 
 def test_bad_folders_are_refused(tmp_path):

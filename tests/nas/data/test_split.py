@@ -55,6 +55,10 @@ def test_classes_that_cannot_be_in_both_parts_are_named():
         validation_split(np.array([0, 0, 0, 1]))
     with pytest.raises(DataError, match="class 1 are in one group"):
         validation_split(np.array([0, 0, 1, 1]), groups=np.array([0, 1, 2, 2]))
+    with pytest.raises(DataError, match=r"the classes ape, bee have one training image; .*add images or leave"):
+        validation_split(np.array([0, 1, 2, 2]), classes=("ape", "bee", "cat"))
+    with pytest.raises(DataError, match="the classes 0, 1, 2, 3, 4 and 3 more have one"):
+        validation_split(np.arange(8))
     # Any two of the three groups hold all of one class.
     with pytest.raises(DataError, match="no split of the groups"):
         validation_split(np.array([0, 1, 0, 2, 1, 2]), groups=np.array([0, 0, 1, 1, 2, 2]))

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import signal
@@ -5,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nas.data.dataset import ImageDataset
 from nas.data.validation import checked_dataset
 from nas.training.checkpoint import CheckpointError
 from nas.training.interruption import TrainingInterruptedError
+from nas.training.learning_curve import CURVE_CSV, CURVE_PNG
 from nas.training.record import (
     CHECKPOINT_FILE,
     RECORD_FILE,
@@ -18,6 +21,7 @@ from nas.training.record import (
     SupernetError,
     list_supernets,
     load_supernet,
+    read_record,
     supernet_id,
 )
 from nas.training.settings import TrainingSettings
@@ -99,6 +103,8 @@ def test_an_interrupted_training_continues_to_the_same_bits(tmp_path, changes):
     expected, found = load_file(whole / WEIGHTS_FILE), load_file(parts / WEIGHTS_FILE)
     assert expected.keys() == found.keys()
     assert all(expected[name].equal(found[name]) for name in expected)
+    for name in (CURVE_CSV, CURVE_PNG):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()
     assert record.weights_sha256 == json.loads((whole / RECORD_FILE).read_text())["weights_sha256"]
 
 
@@ -129,8 +135,15 @@ def test_progress_tells_steps_and_accuracies(tmp_path):
     record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=stop, threads=1)
     assert [p.step for p in stop.seen] == [1, 2, 3, 4, 5, 6]
     assert {p.total_steps for p in stop.seen} == {6}
-    assert stop.seen[0].accuracy_largest is None
-    assert stop.seen[-1].accuracy_largest == record.accuracy_largest
+    assert stop.seen[0].accuracies is None
+    last = stop.seen[-1].accuracies
+    assert last is not None
+    assert (last.smallest, last.middle, last.largest) == (
+        record.accuracy_smallest,
+        record.accuracy_middle,
+        record.accuracy_largest,
+    )
+    assert record.images_val == 12
     assert stop.seen[-1].seconds_left == 0
     assert all(p.seconds_left >= 0 and np.isfinite(p.loss) for p in stop.seen)
 
@@ -191,3 +204,51 @@ def test_a_damaged_supernet_is_refused(tmp_path, uninterrupted):
         (tmp_path / RECORD_FILE).write_text(text)
         with pytest.raises(SupernetError, match=r"[Tt]rain again"):
             load_supernet(tmp_path)
+
+
+def test_the_learning_curve_grows_with_the_training(tmp_path):
+    lengths, losses = [], []
+
+    def look(progress: TrainingProgress) -> None:
+        losses.append(progress.loss)
+        path = tmp_path / CURVE_CSV
+        lengths.append(len(path.read_text().splitlines()) if path.is_file() else 0)
+
+    record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=look, threads=1)
+    assert lengths == [0, 0, 2, 2, 2, 3]
+    rows = list(csv.DictReader((tmp_path / CURVE_CSV).read_text().splitlines()))
+    assert [(row["step"], row["epoch"]) for row in rows] == [("3", "1.0"), ("6", "2.0")]
+    assert [float(row["loss"]) for row in rows] == pytest.approx([np.mean(losses[:3]), np.mean(losses[3:])])
+    assert float(rows[-1]["accuracy_middle"]) == record.accuracy_middle
+    assert (tmp_path / CURVE_PNG).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_record_of_before_the_middle_network_is_read(tmp_path, uninterrupted):
+    folder, record = uninterrupted
+    values = json.loads((folder / RECORD_FILE).read_text())
+    del values["accuracy_middle"], values["images_val"]
+    (tmp_path / RECORD_FILE).write_text(json.dumps(values))
+    assert read_record(tmp_path) == replace(record, accuracy_middle=None, images_val=None)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_kept(interrupted):
+    path = interrupted / CHECKPOINT_FILE
+    for schema, named in (("hwnas.checkpoint/1", "hwnas.checkpoint/1"), (None, "an earlier one")):
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        metadata.pop("schema", None)
+        save_file(tensors, path, metadata | ({"schema": schema} if schema else {}))
+        before = path.read_bytes()
+        with pytest.raises(CheckpointError, match=rf"another version of hwnas \({named}.*or delete it"):
+            train_supernet(SPACE, DATA, SETTINGS, interrupted)
+        assert path.read_bytes() == before
+
+
+def test_a_supernet_of_a_version_with_other_settings_is_refused(tmp_path, uninterrupted):
+    folder, _ = uninterrupted
+    values = json.loads((folder / RECORD_FILE).read_text())
+    values["settings"]["curriculum"] = 3
+    (tmp_path / RECORD_FILE).write_text(json.dumps(values))
+    with pytest.raises(SupernetError, match=r"another version of hwnas \(unknown training setting 'curriculum'\)"):
+        read_record(tmp_path)
