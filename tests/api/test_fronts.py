@@ -1,16 +1,21 @@
 """Fronts over HTTP against the store's rows."""
 
+import asyncio
 import json
 import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import ImmutableMultiDict
 
+from api.dependencies import refuse_repeated_parameters
+from api.problems import ProblemError
 from api.server import running
 from nas.home import Home
 from nas.metrics import LIMIT_NAMES, Constraints
@@ -139,6 +144,29 @@ def test_fields_that_are_wrong_are_named(
     service: Service, params: dict[str, str] | list[tuple[str, str]], field: str
 ) -> None:
     assert wrong_fields(service.client.get(PARETO, params=params)) == [field]
+
+
+class _CountingName(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _CountingName.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_finding_repeated_parameters_takes_linear_time() -> None:
+    names = [_CountingName(f"n{number}") for number in range(2000)]
+    query = ImmutableMultiDict([(name, "1") for name in [*names, names[0]]])
+    request = SimpleNamespace(query_params=query)
+    _CountingName.comparisons = 0
+    with pytest.raises(ProblemError) as caught:
+        asyncio.run(refuse_repeated_parameters(request))  # type: ignore[arg-type]
+    assert [error.field for error in caught.value.errors] == ["n0"]
+    assert _CountingName.comparisons < 20 * len(names)
 
 
 @pytest.mark.parametrize(
