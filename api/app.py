@@ -10,6 +10,7 @@ from api.body_limit import BodyLimit
 from api.loaded_predictors import LoadedPredictors
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
 from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
+from api.verified_files import VerifiedFiles
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.store import Store
@@ -35,6 +36,7 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.state.store = store
     app.state.home = home
     app.state.fronts = DeviceFronts(store)
+    app.state.files = VerifiedFiles()
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit)

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
+from api.verified_files import VerifiedFiles
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.jobs.queue import JobQueue
@@ -28,6 +29,10 @@ async def _home(request: Request) -> Home:
 
 async def _predictors(request: Request) -> LoadedPredictors:
     return cast("LoadedPredictors", request.app.state.predictors)
+
+
+async def _files(request: Request) -> VerifiedFiles:
+    return cast("VerifiedFiles", request.app.state.files)
 
 
 async def _fronts(request: Request) -> DeviceFronts:
@@ -75,6 +80,7 @@ async def refuse_repeated_parameters(request: Request) -> None:
 StatusesDep = Annotated[SearchStatuses, Depends(_statuses)]
 StoreDep = Annotated[Store, Depends(_store)]
 FrontsDep = Annotated[DeviceFronts, Depends(_fronts)]
+FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 
 from api.conditional import is_held
-from api.dependencies import HomeDep, StoreDep, refuse_parameters
+from api.dependencies import FilesDep, HomeDep, StoreDep, refuse_parameters
 from api.lookups import is_hash
 from api.problems import ProblemError, not_found
 
@@ -26,8 +26,12 @@ _MEDIA_TYPES: Final = {"manifest": "application/json"}
         304: {"description": "The client holds these bytes already."},
     },
 )
-def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep) -> Response:
-    """The bytes of one file, which never change. The `Repr-Digest` header has their SHA-256."""
+def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep, files: FilesDep) -> Response:
+    """The bytes of one file, which never change. The `Repr-Digest` header has their SHA-256.
+
+    Problems: `unknown-artifact` (404), `artifact-gone` (410; its file is missing or its bytes are not those that
+    were stored).
+    """
     artifact = store.artifacts.find(sha256) if is_hash(sha256) else None
     if artifact is None:
         raise not_found("unknown-artifact", f"no artifact {sha256!r} is stored.")
@@ -37,14 +41,14 @@ def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep) 
         "Cache-Control": "public, max-age=31536000, immutable",
         "Repr-Digest": f"sha-256=:{digest}:",
     }
-    if is_held(request, sha256):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     path = home.artifacts / artifact.path
-    if not path.is_file() or path.stat().st_size != artifact.size_bytes:
+    if not files.is_whole(path, sha256):
         detail = (
             f"artifact {sha256} was stored, but its file is gone or damaged; search with another seed"
             " (POST /v1/searches with another `seed`), since the same search would give the stored front again."
         )
         raise ProblemError(HTTPStatus.GONE, "artifact-gone", detail)
+    if is_held(request, sha256):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     media_type = _MEDIA_TYPES.get(artifact.kind, "application/octet-stream")
     return FileResponse(path, media_type=media_type, headers=headers, filename=path.name)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from api.body_limit import MAX_BODY_BYTES
 from api.wire import DEFAULT_OBJECTIVES
+from nas.home import write_bytes
 from nas.metrics import METRICS, Objectives
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 from nas.store.artifacts import Artifact
@@ -85,6 +86,26 @@ def test_an_artifact_whose_file_is_gone_is_said(service: Service) -> None:
     )
     problem = problem_of(service.client.get(f"/v1/artifacts/{'e' * 64}"), 410, "artifact-gone")
     assert "another seed" in problem["detail"]
+    held = service.client.get(f"/v1/artifacts/{'e' * 64}", headers={"If-None-Match": f'"{"e" * 64}"'})
+    problem_of(held, 410, "artifact-gone")
+
+
+def test_a_damaged_artifact_of_the_right_size_is_not_sent(service: Service) -> None:
+    content = b"a network that will be damaged"
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = f"{sha256[:2]}/{sha256}.onnx"
+    write_bytes(service.home.artifacts / path, content)
+    service.store.artifacts.put(
+        Artifact(sha256=sha256, kind="onnx", size_bytes=len(content), path=path, candidate_id=service.candidates[2])
+    )
+    address = f"/v1/artifacts/{sha256}"
+    assert service.client.get(address).content == content
+    file = service.home.artifacts / path
+    file.write_bytes(content[:-1] + b"?")
+    for headers in ({}, {"If-None-Match": f'"{sha256}"'}, {"Range": "bytes=0-3"}):
+        problem_of(service.client.get(address, headers=headers), 410, "artifact-gone")
+    file.write_bytes(content)
+    assert service.client.get(address).content == content
 
 
 def test_a_search_is_queued_and_followed(service: Service) -> None:
