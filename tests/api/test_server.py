@@ -1,10 +1,12 @@
 """Listening, readiness, and ending."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ from nas.home import Home
 from nas.store import open_store
 from nas.store.database import PoolSettings
 from tests.api.problems import problem_of
+from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
 
 _SERVE = """
 import sys
@@ -62,6 +65,25 @@ def test_a_database_that_is_not_migrated_or_gone_is_not_ready(tmp_path: Path) ->
             connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
         response = httpx.get(f"{url}/readyz")
         problem_of(response, 503, "not-migrated")
+        assert response.headers["retry-after"]
+        assert httpx.get(f"{url}/livez").status_code == 200
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 5000)], ids=["deleted", "truncated"])
+def test_a_database_that_is_deleted_or_damaged_is_not_ready_and_takes_no_jobs(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "hwnas.db"
+    with open_store(path) as store:
+        put_device(store)
+        put_supernet(store)
+    with open_store(path) as store, running(store, Home(tmp_path)) as url:
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        damage(path)
+        problem_of(httpx.get(f"{url}/readyz"), 503, "store-damaged")
+        search = {"device": PROFILE.id, "space": SPACE.name}
+        response = httpx.post(f"{url}/v1/searches", json=search)
+        problem_of(response, 503, "store-damaged")
         assert response.headers["retry-after"]
         assert httpx.get(f"{url}/livez").status_code == 200
 
