@@ -55,6 +55,20 @@ def test_who_holds_other_bytes_gets_these(service: Service) -> None:
     assert service.client.get(PARETO, headers={"If-None-Match": '"0"'}).content == service.body
 
 
+def test_noisy_readings_are_marked_in_fronts(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store:
+        open_search(store)
+        ids = put_candidates(store, 2)
+        for number in range(2):  # two fronts, so that the answer is merged
+            member = front_member(ids[number], p95_ms=1.0 + number, size_bytes=10, accuracy=0.5 + number / 10)
+            store.fronts.add("search-1", front_body([member | {"quality": ("ok", "noisy")[number]}]))
+        with running(store, Home(tmp_path)) as url:
+            members = httpx.get(f"{url}{PARETO}").json()["members"]
+            assert {entry["candidate"]: entry["quality"] for entry in members} == {ids[0]: "ok", ids[1]: "noisy"}
+            chosen = httpx.get(f"{url}{RECOMMENDATION}").json()["member"]
+            assert (chosen["candidate"], chosen["quality"]) == (ids[1], "noisy")
+
+
 def test_a_filtered_answer_has_its_own_etag(service: Service) -> None:
     first = service.client.get(PARETO, params={"max_latency_p95_ms": 1})
     assert first.headers["etag"] != f'"{service.front.etag}"'
