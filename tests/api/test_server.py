@@ -20,7 +20,7 @@ from nas.store.database import PoolSettings
 from tests.api.problems import problem_of
 from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
 
-_SERVE = """
+SERVE = """
 import sys
 from pathlib import Path
 from api.server import serve
@@ -36,7 +36,7 @@ sys.stdout.write("closed\\n")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_process_ends_on_a_signal_and_says_nothing_of_its_own(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", _SERVE, str(tmp_path)],
+        [sys.executable, "-W", "error", "-c", SERVE, str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
