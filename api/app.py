@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from api import docs_page
 from api.body_limit import BodyLimit
+from api.change_limit import ChangeLimit
 from api.loaded_predictors import LoadedPredictors
 from api.methods import Methods
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
@@ -53,6 +54,7 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     for module in modules:
         app.include_router(module.router)
         known += module.router.routes
+    app.add_middleware(ChangeLimit)
     app.add_middleware(BodyLimit)
     app.add_middleware(Methods, routes=[route for route in known if isinstance(route, Route)])
     app.openapi = _with_exact_bounds(_with_problem_media_type(app.openapi))  # type: ignore[method-assign]

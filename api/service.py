@@ -1,12 +1,17 @@
 """The service as one command: a server, and a supervised worker process beside it."""
 
 from collections.abc import Callable
+from typing import Final
 
 from api.server import serve
 from hw_profiles.detect import detect_profiles
 from nas.home import Home
 from nas.jobs.supervisor import supervised_worker
+from nas.store.database import PoolSettings
 from nas.store.store import open_store
+
+_BUSY_S: Final = 5.0
+"""Clients come again sooner than after the half minute that a command waits for the database."""
 
 
 def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[str], None]) -> None:
@@ -24,7 +29,7 @@ def run_service(*, host: str, port: int, with_worker: bool, announce: Callable[[
     """
     home = Home.from_environment()
     home.root.mkdir(parents=True, exist_ok=True)
-    with open_store(home.database_url) as store:
+    with open_store(home.database_url, pool=PoolSettings(busy_s=_BUSY_S, wait_s=_BUSY_S)) as store:
         for profile in detect_profiles():
             store.devices.put(profile)
 

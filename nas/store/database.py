@@ -25,7 +25,6 @@ from nas.store.sqlite_file import SqliteFile, is_damage
 Clock = Callable[[], datetime]
 """Gives the present moment, aware and in UTC."""
 
-_BUSY_TIMEOUT_MS: Final = 30_000
 _KEPT_CONNECTIONS: Final = 5
 _IDLE_TRANSACTION_MS: Final = 60_000
 _WRITES: Final = "hwnas_writes"
@@ -45,6 +44,8 @@ class PoolSettings:
     connections: int = 15
     wait_s: float = 10.0
     """Who waits longer for a free one is refused with :class:`StoreUnavailableError`."""
+    busy_s: float = 30.0
+    """So long a writer of SQLite waits for another one, before :class:`StoreUnavailableError`."""
 
     def as_options(self) -> dict[str, Any]:
         """SQLAlchemy's options of an engine."""
@@ -66,12 +67,14 @@ class Database:
         self._file: SqliteFile | None = None
         if self.url.get_backend_name() == "sqlite":
             self._file = SqliteFile(_sqlite_path(self.url))
-            # Every transaction is a snapshot.
+            # Every transaction is a snapshot. Writers have connections of their own: while they wait for each other,
+            # readers, who wait for nobody, still find one.
             self.engine = self._reading = _sqlite_engine(self.url, self._pool, self._file)
+            self._writers = _sqlite_engine(self.url, self._pool, self._file)
         else:
-            self.engine = _postgresql_engine(self.url, self._pool)
+            self.engine = self._writers = _postgresql_engine(self.url, self._pool)
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        self._writing = self.engine.execution_options(**{_WRITES: True})
+        self._writing = self._writers.execution_options(**{_WRITES: True})
 
     @property
     def name(self) -> str:
@@ -126,6 +129,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the pooled connections."""
+        self._writers.dispose()
         self.engine.dispose()
 
     @contextmanager
@@ -207,7 +211,7 @@ def _sqlite_engine(url: URL, pool: PoolSettings, file: SqliteFile) -> Engine:
     def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever DBAPI connects
         connection.isolation_level = None  # the driver's own BEGIN comes too late; see begin below
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {round(1000 * pool.busy_s)}")
         cursor.execute("PRAGMA journal_mode = WAL")
         file.opened()
         cursor.execute("PRAGMA synchronous = NORMAL")

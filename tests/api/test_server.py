@@ -4,15 +4,18 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from api.change_limit import MAX_CHANGES
 from api.server import ServerError, running
 from nas.home import Home
 from nas.store import open_store
@@ -96,6 +99,35 @@ def test_a_pool_that_is_used_up_is_said_and_not_a_defect(tmp_path: Path) -> None
         problem_of(response, 503, "store-unavailable")
         assert response.headers["retry-after"]
         assert httpx.get(f"{url}/v1/devices").status_code == 200
+
+
+def test_a_blocked_writer_holds_up_nobody_who_reads(tmp_path: Path) -> None:
+    path = tmp_path / "hwnas.db"
+    with open_store(path) as store:
+        put_device(store)
+        put_supernet(store)
+    body = json.dumps({"device": PROFILE.id, "space": SPACE.name}).encode()
+    request = b"POST /v1/searches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    with (
+        ExitStack() as stack,
+        open_store(path) as store,
+        running(store, Home(tmp_path)) as url,
+        closing(sqlite3.connect(path, isolation_level=None)) as blocking,
+    ):
+        blocking.execute("BEGIN IMMEDIATE")
+        address = httpx.URL(url)
+        waiting = [
+            stack.enter_context(socket.create_connection((address.host, address.port or 0), timeout=60))
+            for _ in range(60)
+        ]
+        for connection in waiting:
+            connection.sendall(request % (len(body), body))
+        for path_of in ("/livez", "/readyz", "/v1/devices", "/v1/searches", "/v1/search-spaces"):
+            assert httpx.get(f"{url}{path_of}", timeout=60).status_code == 200
+        blocking.execute("ROLLBACK")
+        answers = [connection.recv(65536).split(b" ", 2)[1] for connection in waiting]
+        assert set(answers) <= {b"202", b"503"}
+        assert answers.count(b"202") >= MAX_CHANGES
 
 
 def test_a_defect_is_a_problem_without_its_innards(tmp_path: Path) -> None:
