@@ -12,9 +12,16 @@ def is_held(request: Request, etag: str) -> bool:
     return "*" in entries or f'"{etag}"' in entries
 
 
-def conditional(request: Request, body: Callable[[], bytes], etag: str, *, cache_control: str) -> Response:
-    """JSON bytes as they are, or 304 without even reading them."""
+def conditional(
+    request: Request,
+    body: Callable[[], bytes],
+    etag: str,
+    *,
+    cache_control: str,
+    media_type: str = "application/json",
+) -> Response:
+    """Bytes as they are, or 304 without even reading them."""
     headers = {"ETag": f'"{etag}"', "Cache-Control": cache_control}
     if is_held(request, etag):
         return Response(status_code=304, headers=headers)
-    return Response(body(), media_type="application/json", headers=headers)
+    return Response(body(), media_type=media_type, headers=headers)
