@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import StaticNetwork
+from nas.networks.network import UnitNetwork
 from nas.supernet.supernet import Supernet
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
@@ -50,7 +49,7 @@ def evaluate_subnet(
     recalibration_images: Tensor,
     images: Tensor,
     labels: Tensor,
-) -> tuple[StaticNetwork, float]:
+) -> tuple[UnitNetwork, float]:
     """Extracts a sub-network, recalibrates its batch norm and measures its accuracy.
 
     Nothing is carried over from other sub-networks, and the supernet is only read.
@@ -58,6 +57,6 @@ def evaluate_subnet(
     Returns:
         The recalibrated network in evaluation mode, and its accuracy from 0 to 1.
     """
-    network = extract(supernet, genotype)
+    network = supernet.extract(genotype)
     recalibrate_batch_norm(network, recalibration_images)
     return network, accuracy(network.fold_batch_norm(), images, labels)

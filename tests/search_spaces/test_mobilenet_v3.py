@@ -51,7 +51,7 @@ def test_operators_chain_from_the_image_to_the_classes(drawn):
 def test_conversions_stand_exactly_where_the_precision_changes(drawn):
     space, raw = drawn
     genotype = space.canonical_row(raw)
-    precisions = list(space.network_shape(genotype).precisions.values())
+    precisions = list(space.unit_precisions(genotype).values())
     along = ["fp32", *precisions, "fp32"]
     changes = sum(a != b for a, b in itertools.pairwise(along))
     kinds = [operator.kind for operator in space.operators(genotype)]

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import StaticNetwork
+from nas.families.registry import build_supernet
+from nas.networks.building import build_network
 from nas.supernet.supernet import Supernet
 from search_spaces.errors import InvalidGenotypeError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
@@ -14,7 +14,7 @@ from tests.nas.supernet.spaces import IMAGENET_SPACES, TINY_SPACES
 
 def lived_in_supernet(space: MobileNetV3Space) -> Supernet:
     """A supernet none of whose tensors is at its initial value: shared statistics, learned transforms."""
-    supernet = Supernet(space, seed=1)
+    supernet = build_supernet(space, seed=1)
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for name, parameter in supernet.named_parameters():
@@ -36,7 +36,7 @@ def check_equality(space: MobileNetV3Space, genotype: np.ndarray) -> None:
     images = torch.randn(2, *space.task.shape, generator=torch.Generator().manual_seed(3))
     with supernet.use(genotype):
         expected = supernet(images)
-    network = extract(supernet, genotype)
+    network = supernet.extract(genotype)
     scale = float(expected.abs().max())
     assert expected.shape == (2, space.task.classes)
     assert float((network(images) - expected).abs().max()) <= 1e-5 * max(1.0, scale)
@@ -65,7 +65,7 @@ def test_smallest_and_largest_are_equal_too(space):
 
 def test_training_gradients_reach_every_parameter_and_the_network_shares_no_memory():
     space = TINY_SPACES[0]
-    supernet = Supernet(space).train()
+    supernet = build_supernet(space).train()
     deep_and_thin = space.largest()
     for column, gene in enumerate(space.genes):
         if gene.name.endswith(("kernel", "width")):
@@ -74,7 +74,7 @@ def test_training_gradients_reach_every_parameter_and_the_network_shares_no_memo
         with supernet.use(genotype):
             supernet(torch.randn(4, *space.task.shape)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in supernet.parameters())
-    network = extract(supernet, space.largest())
+    network = supernet.extract(space.largest())
     before = {name: value.clone() for name, value in supernet.state_dict().items()}
     with torch.no_grad():
         for parameter in network.parameters():
@@ -100,7 +100,7 @@ def test_use_restores_the_sub_network_even_after_an_error():
 
 def test_unit_names_are_module_names():
     space = TINY_SPACES[0]
-    network = StaticNetwork.from_shape(space, space.largest())
+    network = build_network(space, space.largest())
     assert network.units == space.units
     names = {name for name, _ in network.named_modules()}
     assert set(space.units) <= names

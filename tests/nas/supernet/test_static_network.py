@@ -3,9 +3,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import load_network, save_network
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
+from nas.networks.weight_files import load_network, save_network
 from search_spaces.errors import NasError
 from tests.nas.supernet.spaces import IMAGENET_SPACES, TINY_SPACES
 
@@ -15,7 +14,7 @@ SPACE = TINY_SPACES[2]
 @pytest.mark.parametrize("folded", [False, True])
 def test_a_saved_network_is_rebuilt_without_a_supernet(tmp_path, folded):
     genotype = SPACE.with_policy(SPACE.sample(1, np.random.default_rng(0)), "int8")[0]
-    network = extract(Supernet(SPACE, seed=3), genotype)
+    network = build_supernet(SPACE, seed=3).extract(genotype)
     network = network.deploy() if folded else network
     path = tmp_path / "network.safetensors"
     save_network(network, path)
@@ -31,7 +30,7 @@ def test_bad_network_files_are_refused_in_one_sentence(tmp_path):
     path = tmp_path / "network.safetensors"
     with pytest.raises(NasError, match="cannot be read as a network"):
         load_network(SPACE, path)
-    save_network(extract(Supernet(SPACE), SPACE.smallest()), path)
+    save_network(build_supernet(SPACE).extract(SPACE.smallest()), path)
     with pytest.raises(NasError, match="was asked for"):
         load_network(IMAGENET_SPACES[0], path)
     content = path.read_bytes()

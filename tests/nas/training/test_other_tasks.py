@@ -10,7 +10,7 @@ import pytest
 from nas.data.sources import load_dataset
 from nas.data.validation import checked_dataset
 from nas.evaluation import evaluate_subnet
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.prepared_data import prepare
 from nas.training.record import load_supernet
 from nas.training.settings import TrainingSettings
@@ -63,7 +63,7 @@ def test_images_that_are_too_small_are_refused():
     }
     dataset = checked_dataset("small", arrays)
     with pytest.raises(UnsupportedTaskError, match="at least 24 pixels"):
-        Supernet(MobileNetV3Space(TINY, dataset.task))
+        build_supernet(MobileNetV3Space(TINY, dataset.task))
 
 
 @pytest.mark.skipif(not CIFAR.is_file(), reason="CIFAR-10 is not in ../shared")
