@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from nas.families.family import Family
 from nas.families.mobilenet_v3.family import MobileNetV3Family
+from nas.families.resnet.family import ResNetFamily
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.families import FamilyError, family_name, installed_families, load_family
 from search_spaces.space import SearchSpace
@@ -12,7 +13,7 @@ from search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     from nas.supernet.supernet import Supernet
 
-_BUILT_IN: Final[dict[str, Callable[[], Family]]] = {"mobilenet_v3": MobileNetV3Family}
+_BUILT_IN: Final[dict[str, Callable[[], Family]]] = {"mobilenet_v3": MobileNetV3Family, "resnet": ResNetFamily}
 
 
 def family_names() -> tuple[str, ...]:

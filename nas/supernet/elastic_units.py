@@ -12,10 +12,12 @@ from search_spaces.operators import Activation
 class ElasticConvUnit(nn.Module):
     """Dense convolution, batch norm, activation."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int = 1, stride: int = 1, gain: float = 1.0
+    ) -> None:
         super().__init__()
         self.conv = ElasticConvolution(in_channels, out_channels, kernel=kernel, stride=stride)
-        self.norm = ElasticBatchNorm(out_channels)
+        self.norm = ElasticBatchNorm(out_channels, gain=gain)
 
     def forward(self, x: Tensor, out_channels: int, activation: Activation) -> Tensor:
         """From ``(n, c, h, w)`` to ``(n, out_channels, h', w')``."""
