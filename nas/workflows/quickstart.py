@@ -29,8 +29,9 @@ SPACE: Final = "mobilenet_v3:tiny"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickstartSettings:
-    """Budgets of each stage."""
+    """The space, and budgets of each stage."""
 
+    space: str = SPACE
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(epochs=5, flip=True, evaluate_every_epochs=5)
     )
@@ -98,7 +99,7 @@ def quickstart(
         NasError: where a step fails; what was finished before stays.
     """
     with stages.stage("train the supernet"):
-        supernet = train(workspace, DATA, SPACE, settings.training, progress)
+        supernet = train(workspace, DATA, settings.space, settings.training, progress)
     with stages.stage("profile this machine"):
         profiles = _local_profiles(workspace, progress)
     fronts: list[QuickstartFront] = []
