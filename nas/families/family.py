@@ -19,7 +19,7 @@ class Family(ABC):
     A family of another package derives from this class and is named under the entry point
     group ``hwnas.families``. Its module and its spaces do not import torch; the methods
     below do. All else (training, finishing, quantization, search, export) asks here.
-    ``tests/nas/families/contract.py`` states what is required.
+    ``tests/nas/families/test_contract.py`` states what is required.
     """
 
     @property

@@ -8,6 +8,7 @@ from nas.families.mobilenet_v3.family import MobileNetV3Family
 from nas.families.resnet.family import ResNetFamily
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.families import FamilyError, family_name, installed_families, load_family
+from search_spaces.registry import space_names
 from search_spaces.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -51,14 +52,11 @@ def family_of(space: SearchSpace) -> Family:
         FamilyError: where another package's family cannot be loaded.
     """
     if not has_supernet(space):
-        raise UsageError(f"{space.name} has no supernet; give a space of one of the families {_listed()}.")
+        known = [name for name in space_names() if family_name(name) in family_names()]
+        raise UsageError(f"{space.name} has no supernet; give one of {', '.join(known)}.")
     return get_family(family_name(space.name))
 
 
 def build_supernet(space: SearchSpace, *, seed: int = 0) -> "Supernet":
     """The untrained supernet of a space; errors as :func:`family_of`."""
     return family_of(space).supernet(space, seed=seed)
-
-
-def _listed() -> str:
-    return ", ".join(family_names())

@@ -82,7 +82,7 @@ def test_every_space_of_a_family_leads_back_to_it():
 def test_a_space_without_a_supernet_is_refused():
     space = get_space("nasbench201")
     assert not has_supernet(space)
-    with pytest.raises(UsageError, match=r"nasbench201 has no supernet; .* families mobilenet_v3"):
+    with pytest.raises(UsageError, match="nasbench201 has no supernet; give one of mobilenet_v3:imagenet,"):
         build_supernet(space)
 
 
