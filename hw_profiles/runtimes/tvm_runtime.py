@@ -196,7 +196,7 @@ def target_of(profile: DeviceProfile) -> "tvm.target.Target":
             "mcpu": _MODELS[profile.architecture],
             "mattr": features,
             "num-cores": profile.threads,
-            # Level 3 takes a quarter (float) or a twentieth (int8) longer to compile, and makes no kernel of ours faster.
+            # Level 3 takes a quarter (float) or a twentieth (int8) longer, and makes no kernel of ours faster.
             "opt-level": 2,
         }
     )
