@@ -128,6 +128,18 @@ class Database:
             if self._file is not None:
                 self._file.check()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the database is a server's, whose commits leave no trace on this host."""
+        return self._file is None
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Differs after every commit, whichever process makes it; takes microseconds.
+
+        None where it is not known: on PostgreSQL, and while SQLite's files change.
+        """
+        return None if self._file is None else self._file.stamp()
+
     def close(self) -> None:
         """Closes the pooled connections."""
         self.engine.dispose()
