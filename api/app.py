@@ -14,6 +14,7 @@ from api.loaded_predictors import LoadedPredictors
 from api.methods import Methods
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
 from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
+from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from api.wire import MAX_INTEGER
 from nas.fronts.device_fronts import DeviceFronts
@@ -45,6 +46,7 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.state.home = home
     app.state.fronts = DeviceFronts(store)
     app.state.files = VerifiedFiles()
+    app.state.answers = StoredAnswers(store)
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     modules = (

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import ProblemError
 
 MAX_CHANGES: Final = 8
-"""At once; far fewer than the threads that FastAPI has for requests (40) and the connections to the database (15)."""
+"""At once; far fewer than the threads that FastAPI has for requests (40)."""
 _WAIT_S: Final = 5.0
 
 

@@ -7,8 +7,12 @@ from fastapi import Request, Response
 
 def is_held(request: Request, etag: str) -> bool:
     """Whether If-None-Match names this hash; weak comparison, as the RFC wants for GET."""
-    held = request.headers.get("if-none-match", "")
-    entries = [entry.strip().removeprefix("W/") for entry in held.split(",")]
+    return names_etag(request.headers.get("if-none-match", ""), etag)
+
+
+def names_etag(if_none_match: str, etag: str) -> bool:
+    """Whether the header's value names this hash."""
+    entries = [entry.strip().removeprefix("W/") for entry in if_none_match.split(",")]
     return "*" in entries or f'"{etag}"' in entries
 
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
+from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
@@ -33,6 +34,10 @@ async def _predictors(request: Request) -> LoadedPredictors:
 
 async def _files(request: Request) -> VerifiedFiles:
     return cast("VerifiedFiles", request.app.state.files)
+
+
+async def _answers(request: Request) -> StoredAnswers:
+    return cast("StoredAnswers", request.app.state.answers)
 
 
 async def _fronts(request: Request) -> DeviceFronts:
@@ -80,6 +85,7 @@ async def refuse_repeated_parameters(request: Request) -> None:
 StatusesDep = Annotated[SearchStatuses, Depends(_statuses)]
 StoreDep = Annotated[Store, Depends(_store)]
 FrontsDep = Annotated[DeviceFronts, Depends(_fronts)]
+AnswersDep = Annotated[StoredAnswers, Depends(_answers)]
 FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]

@@ -11,6 +11,7 @@ import uvicorn
 
 from api.app import create_app
 from api.connections import ConnectionLimits, protocol_within
+from api.stored_answers import QuickAnswers
 from nas.home import Home
 from nas.store import Store
 from search_spaces.errors import NasError
@@ -99,8 +100,9 @@ class _Server(uvicorn.Server):
 
 def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicorn.Config:
     limits = limits or ConnectionLimits()
+    app = create_app(store=store, home=home)
     return uvicorn.Config(
-        create_app(store=store, home=home),
+        QuickAnswers(app, app.state.answers),
         http=protocol_within(limits),
         loop="auto",
         backlog=_BACKLOG,

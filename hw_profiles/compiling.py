@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from hw_profiles.errors import WorkerLostError
+from hw_profiles.environment import ENVIRONMENT
+from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.measurement import MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
@@ -79,7 +80,7 @@ class CompilePool:
             made: artifacts by candidate that are not compiled again.
 
         Raises:
-            MeasuringError: where no worker starts.
+            MeasuringError: where no worker starts, or the disk, its permissions or the like are at fault.
         """
         idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         for worker in self._workers:
@@ -120,6 +121,8 @@ class CompilePool:
         except WorkerLostError as error:
             return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
         if not reply["ok"]:
+            if reply["stage"] == ENVIRONMENT:
+                raise MeasuringError(f"compiling is impossible here: {reply['message']}")
             return self._failure(files, reply["stage"], reply["message"])
         for message in compiled["warnings"]:
             self._on_warning(files.name, message)

@@ -5,6 +5,7 @@ the start instead of failing in the middle, where a read has to become a write.
 """
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,17 +65,17 @@ class Database:
         """
         self.url = _parse(url)
         self._pool = pool or PoolSettings()
+        # While writers wait for each other, readers, who wait for nobody, still find a connection.
+        self._write_turns = threading.BoundedSemaphore(max(1, self._pool.connections // 2))
         self._file: SqliteFile | None = None
         if self.url.get_backend_name() == "sqlite":
             self._file = SqliteFile(_sqlite_path(self.url))
-            # Every transaction is a snapshot. Writers have connections of their own: while they wait for each other,
-            # readers, who wait for nobody, still find one.
+            # Every transaction is a snapshot.
             self.engine = self._reading = _sqlite_engine(self.url, self._pool, self._file)
-            self._writers = _sqlite_engine(self.url, self._pool, self._file)
         else:
-            self.engine = self._writers = _postgresql_engine(self.url, self._pool)
+            self.engine = _postgresql_engine(self.url, self._pool)
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
-        self._writing = self._writers.execution_options(**{_WRITES: True})
+        self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @property
     def name(self) -> str:
@@ -108,7 +109,7 @@ class Database:
         with self._translated():
             if self._file is not None:
                 self._file.require_header()
-            with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            with self._write_turn(), Session(self._writing, expire_on_commit=False) as session, session.begin():
                 yield session
 
     @contextmanager
@@ -127,10 +128,30 @@ class Database:
             if self._file is not None:
                 self._file.check()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the database is a server's, whose commits leave no trace on this host."""
+        return self._file is None
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Differs after every commit, whichever process makes it; takes microseconds.
+
+        None where it is not known: on PostgreSQL, and while SQLite's files change.
+        """
+        return None if self._file is None else self._file.stamp()
+
     def close(self) -> None:
         """Closes the pooled connections."""
-        self._writers.dispose()
         self.engine.dispose()
+
+    @contextmanager
+    def _write_turn(self) -> Iterator[None]:
+        if not self._write_turns.acquire(timeout=self._pool.wait_s + self._pool.busy_s):
+            raise StoreUnavailableError(f"too many changes wait for the database {self.name}; try again later.")
+        try:
+            yield
+        finally:
+            self._write_turns.release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ read and written as before, and lost later. So the service looks for itself, alw
 closing the file beside it would drop the locks that SQLite has on it (https://sqlite.org/howtocorrupt.html).
 """
 
+import contextlib
 import sqlite3
 import time
 from contextlib import closing
@@ -15,6 +16,8 @@ from urllib.parse import quote
 from nas.store.errors import StoreDamagedError
 
 _CHECK_S: Final = 0.25
+_TICK_NS: Final = 50_000_000
+"""Several ticks of any clock that file systems use."""
 _STEPS_BETWEEN_LOOKS: Final = 20_000
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR")
 
@@ -29,6 +32,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log = Path(f"{path}-wal")
         self._identity: tuple[int, int] | None = None
 
     def opened(self) -> None:
@@ -54,6 +58,21 @@ class SqliteFile:
         self.require_present()
         if self._identity is not None:
             self._query("PRAGMA schema_version", "&immutable=1")
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Differs after every commit, whichever process makes it; None if the files changed just now or are gone."""
+        try:
+            file = self._path.stat()
+        except OSError:
+            return None
+        identity: tuple[int, ...] = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+        latest_ns = file.st_mtime_ns
+        with contextlib.suppress(OSError):  # without a log, every commit is in the file
+            log = self._log.stat()
+            identity += (log.st_ino, log.st_size, log.st_mtime_ns)
+            latest_ns = max(latest_ns, log.st_mtime_ns)
+        # Commits in one tick of the clock that files are stamped by look the same.
+        return identity if time.time_ns() - latest_ns > _TICK_NS else None
 
     def check(self) -> None:
         """Checks the pages, as many as a quarter of a second allows.
