@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.networks.activation import activate
+from nas.supernet.batch_shard import dropout as drop
 from nas.supernet.elastic_batch_norm import ElasticBatchNorm
 from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
@@ -82,7 +83,7 @@ class ElasticHead(nn.Module):
         pooled = self.expand(x, shape.final_width, "hard_swish").mean((2, 3))
         feature = functional.hardswish(self.feature(pooled, shape.feature_width))
         if dropout and self.training:
-            feature = functional.dropout(feature, dropout)
+            feature = drop(feature, dropout)
         return self.classifier(feature, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
 
 
