@@ -61,10 +61,12 @@ def train(
     Each step trains the largest network on the labels, and the smallest and two random ones on
     the largest one's outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
     run the same command again to resume where it stopped. Groups (groups_train in an npz) never
-    straddle the validation split; test images are not used.
+    straddle the validation split; test images are not used. Under torchrun each process takes its
+    share of every batch.
     """
     from nas.data.sources import flips_by_default, skipping_damaged  # noqa: PLC0415
     from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415
+    from nas.training.processes import process_rank  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415
     from nas.workflows.training import train as run_training  # noqa: PLC0415
@@ -85,10 +87,13 @@ def train(
     }
     chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
     settings = TrainingSettings.with_defaults(chosen)
-    with open_workspace() as workspace, TerminalProgress() as progress:
+    leads = process_rank() == 0
+    with open_workspace() as workspace, TerminalProgress(quiet=not leads) as progress:
         supernet = run_training(workspace, data, space, settings, progress, threads=threads)
         trust = supernet_trust(workspace, supernet)
         curve = workspace.supernet_folder(supernet) / CURVE_PNG
+    if not leads:
+        return
     show(
         {
             "supernet": supernet.id,

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.networks.layers import EPSILON
+from nas.supernet.batch_shard import batch_norm
 
 
 class ElasticBatchNorm(nn.Module):
@@ -30,6 +31,6 @@ class ElasticBatchNorm(nn.Module):
         channels = x.shape[1]
         weight, bias = self.weight[:channels], self.bias[:channels]
         if self.training:
-            return functional.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
+            return batch_norm(x, weight, bias, EPSILON)
         mean, variance = self.running_mean[:channels], self.running_var[:channels]
         return functional.batch_norm(x, mean, variance, weight, bias, eps=EPSILON)

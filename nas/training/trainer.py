@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from torch import nn
 from nas.data.dataset import DataError, ImageDataset
 from nas.evaluation.accuracy import evaluate_subnet
 from nas.families.registry import build_supernet
+from nas.supernet.batch_shard import on_shard
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
@@ -25,6 +26,7 @@ from nas.training.learning_curve import LearningCurve, SubnetAccuracies
 from nas.training.memory import keep_freed_memory
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
+from nas.training.processes import Processes, joined_processes
 from nas.training.randomness import Purpose, generator
 from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, read_record, save_supernet, supernet_id
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
@@ -92,8 +94,9 @@ def train_supernet(
             raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another place.")
         return record
     keep_freed_memory()
+    processes = joined_processes()
     with _threads(threads or os.cpu_count() or 1, subnets=2 + settings.random_subnets) as executor:
-        return _Training(space, dataset, settings, folder, on_progress, executor).run()
+        return _Training(space, dataset, settings, folder, on_progress, executor, processes).run()
 
 
 @contextmanager
@@ -124,14 +127,18 @@ class _Training:
         folder: Path,
         on_progress: ProgressCallback | None,
         threads: Executor,
+        processes: Processes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.threads = threads
+        # Threads would ask other processes for sums in any order.
+        self.threads = threads if processes.count == 1 else None
+        self.processes = processes
         self.space, self.dataset, self.settings, self.folder = space, dataset, settings, folder
         self.on_progress, self.clock = on_progress, clock
         self.id = supernet_id(space, dataset, settings)
         self.data: PreparedData = prepare(dataset, settings)
         self.batches = TrainingBatches(self.data, settings)
+        processes.check_batch(self.batches.batch_size)
         self.total_steps = settings.epochs * self.batches.steps_per_epoch
         self.supernet = build_supernet(space, seed=settings.seed)
         if settings.init and not self.checkpoint_path.is_file():
@@ -161,7 +168,7 @@ class _Training:
                     self._report(loss)
                 except KeyboardInterrupt:
                     interruption.requested = True
-                if interruption.requested:
+                if self.processes.any(interruption.requested):
                     self._save_checkpoint()
                     raise TrainingInterruptedError(self.step, self.total_steps)
                 if self.clock() - saved_s >= self.settings.checkpoint_every_s:
@@ -178,20 +185,26 @@ class _Training:
                 self.step, self.total_steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
             )
         images, labels = self.batches.batch(self.step)
+        shard = self.processes.shard
+        if shard is not None:
+            rows = shard.rows(len(images))
+            images, labels = images[rows], labels[rows]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = sandwich_gradients(
-            self.supernet,
-            images,
-            labels,
-            students=step_subnets(self.space, settings, self.step, self.total_steps),
-            settings=StepLoss(
-                label_smoothing=settings.label_smoothing,
-                dropout=settings.dropout,
-                dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
-                label_share=settings.label_share,
-            ),
-            threads=self.threads,
-        )
+        with on_shard(shard) if shard is not None else nullcontext():
+            loss = sandwich_gradients(
+                self.supernet,
+                images,
+                labels,
+                students=step_subnets(self.space, settings, self.step, self.total_steps),
+                settings=StepLoss(
+                    label_smoothing=settings.label_smoothing,
+                    dropout=settings.dropout,
+                    dropout_seed=int(generator(settings.seed, Purpose.DROPOUT, self.step).integers(2**62)),
+                    label_share=settings.label_share,
+                ),
+                threads=self.threads,
+            )
+        loss = self.processes.mean_gradients(list(self.supernet.parameters()), loss)
         norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), settings.clip_norm)
         if not (math.isfinite(loss) and math.isfinite(float(norm))):
             raise TrainingDivergedError(
@@ -207,6 +220,8 @@ class _Training:
     def _evaluate_when_due(self) -> None:
         epoch, position = divmod(self.step, self.batches.steps_per_epoch)
         last = self.step == self.total_steps
+        if not self.processes.leads:
+            return
         if last or (position == 0 and epoch % self.settings.evaluate_every_epochs == 0):
             self._evaluate()
 
@@ -230,7 +245,7 @@ class _Training:
         )[1]
 
     def _report(self, loss: float) -> None:
-        if self.on_progress is None:
+        if self.on_progress is None or not self.processes.leads:
             return
         step_s = (self.clock() - self.started_s) / (self.step - self.resumed_step)
         self.on_progress(
@@ -255,6 +270,8 @@ class _Training:
         return self.seconds_before + self.clock() - self.started_s
 
     def _save_checkpoint(self) -> None:
+        if not self.processes.leads:
+            return
         state: dict[str, Any] = {
             "id": self.id,
             "step": self.step,
@@ -296,6 +313,11 @@ class _Training:
         return f"other settings ({changed[0]}: {theirs.get(changed[0])})" if changed else "other sizes of the space"
 
     def _finish(self) -> SupernetRecord:
+        record = self._save() if self.processes.leads else None
+        self.processes.wait()
+        return record or read_record(self.folder)
+
+    def _save(self) -> SupernetRecord:
         accuracies = self.curve.accuracies or self._evaluate()
         record = SupernetRecord(
             id=self.id,

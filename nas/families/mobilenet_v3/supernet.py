@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from nas.families.mobilenet_v3.static_network import MobileNetV3Network
 from nas.networks.layers import scale_images
+from nas.supernet.batch_shard import dropout as drop
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
 from nas.supernet.elastic_units import ElasticConvUnit, ElasticDepthwiseUnit
@@ -53,7 +54,7 @@ class ElasticHead(nn.Module):
         pooled = self.expand(x, shape.final_width, "hard_swish").mean((2, 3))
         feature = functional.hardswish(self.feature(pooled, shape.feature_width))
         if dropout and self.training:
-            feature = functional.dropout(feature, dropout)
+            feature = drop(feature, dropout)
         return self.classifier(feature, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from nas.families.resnet.static_network import RESIDUAL_GAIN, ResNetNetwork, average_pool
 from nas.networks.layers import scale_images
+from nas.supernet.batch_shard import dropout as drop
 from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_units import ElasticConvUnit
 from nas.supernet.extraction import copy_weights
@@ -81,7 +82,7 @@ class ElasticHead(nn.Module):
         """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
         features = x.mean((2, 3))
         if dropout and self.training:
-            features = functional.dropout(features, dropout)
+            features = drop(features, dropout)
         return self.classifier(features, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
 
 
