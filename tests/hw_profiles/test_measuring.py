@@ -103,7 +103,7 @@ def test_too_little_top1_agreement_fails_the_check(session, network, tmp_path):
     asked = dataclasses.replace(
         network, reference=tmp_path / "other.npz", relative_tolerance=10.0, min_top1_agreement=0.5
     )
-    _failure(session, asked, "check", "50% is asked")
+    _failure(session, asked, "check", "50.0% is asked")
 
 
 def test_a_worker_killed_at_work_fails_one_candidate(anchor, network, tmp_path):
