@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A process per core: each test takes one thread of arithmetic (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 INSTALLED := $(VENV)/.installed
 
 .PHONY: quickstart test test-slow check format serve clean help
@@ -21,10 +23,10 @@ quickstart: $(INSTALLED) ## The whole product on real images and this machine's 
 	$(BIN)/hwnas quickstart
 
 test: $(INSTALLED) ## The tests that take minutes at most
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(INSTALLED) ## The tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: $(INSTALLED) ## Lint, types, and the direction of imports
 	$(BIN)/ruff check .

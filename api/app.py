@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute, Route
 
+from api import docs_page
 from api.body_limit import BodyLimit
+from api.change_limit import ChangeLimit
 from api.loaded_predictors import LoadedPredictors
+from api.methods import Methods
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
 from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
+from api.stored_answers import StoredAnswers
+from api.verified_files import VerifiedFiles
+from api.wire import MAX_INTEGER
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.store import Store
@@ -18,6 +25,7 @@ _DESCRIPTION: Final = (
     "The best networks for a device, measured on it. "
     "Every error is a problem document (RFC 9457); its `type` is stable."
 )
+_BOUNDS: Final = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 
 def create_app(*, store: Store, home: Home) -> FastAPI:
@@ -27,6 +35,8 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
         version=version("hwnas"),
         description=_DESCRIPTION,
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
         responses={
             "4XX": {"model": Problem, "description": "The request is wrong or asks for what is not there."},
             "5XX": {"model": Problem, "description": "The service cannot answer now."},
@@ -35,13 +45,44 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.state.store = store
     app.state.home = home
     app.state.fronts = DeviceFronts(store)
+    app.state.files = VerifiedFiles()
+    app.state.answers = StoredAnswers(store)
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
-    app.add_middleware(BodyLimit)
-    for module in (health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors):
+    modules = (
+        health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors, docs_page,
+    )  # fmt: skip
+    known: list[BaseRoute] = list(app.routes)
+    for module in modules:
         app.include_router(module.router)
-    app.openapi = _with_problem_media_type(app.openapi)  # type: ignore[method-assign]
+        known += module.router.routes
+    app.add_middleware(ChangeLimit)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Methods, routes=[route for route in known if isinstance(route, Route)])
+    app.openapi = _with_exact_bounds(_with_problem_media_type(app.openapi))  # type: ignore[method-assign]
     return app
+
+
+def _with_exact_bounds(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """FastAPI turns bounds into floats, which rounds the largest integers beyond what is accepted."""
+
+    def exact(node: object) -> object:
+        if isinstance(node, list):
+            return [exact(entry) for entry in node]
+        if not isinstance(node, dict):
+            return node
+        whole = node.get("type") == "integer"
+        return {
+            name: min(int(value), MAX_INTEGER)
+            if whole and isinstance(value, float) and name in _BOUNDS
+            else exact(value)
+            for name, value in node.items()
+        }
+
+    def openapi() -> dict[str, Any]:
+        return cast("dict[str, Any]", exact(build()))
+
+    return openapi
 
 
 def _with_problem_media_type(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:

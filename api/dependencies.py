@@ -1,11 +1,18 @@
-"""What routes depend on, as annotated aliases."""
+"""What routes depend on, as annotated aliases.
 
+All are coroutines: FastAPI would run plain functions in the thread pool, which may be full of requests that wait
+for the database.
+"""
+
+from collections import Counter
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
+from api.stored_answers import StoredAnswers
+from api.verified_files import VerifiedFiles
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.jobs.queue import JobQueue
@@ -13,31 +20,39 @@ from nas.jobs.search_statuses import SearchStatuses
 from nas.store import Store
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     return cast("Store", request.app.state.store)
 
 
-def _home(request: Request) -> Home:
+async def _home(request: Request) -> Home:
     return cast("Home", request.app.state.home)
 
 
-def _predictors(request: Request) -> LoadedPredictors:
+async def _predictors(request: Request) -> LoadedPredictors:
     return cast("LoadedPredictors", request.app.state.predictors)
 
 
-def _fronts(request: Request) -> DeviceFronts:
+async def _files(request: Request) -> VerifiedFiles:
+    return cast("VerifiedFiles", request.app.state.files)
+
+
+async def _answers(request: Request) -> StoredAnswers:
+    return cast("StoredAnswers", request.app.state.answers)
+
+
+async def _fronts(request: Request) -> DeviceFronts:
     return cast("DeviceFronts", request.app.state.fronts)
 
 
-def _queue(request: Request) -> JobQueue:
-    return JobQueue(_store(request))
+async def _queue(request: Request) -> JobQueue:
+    return JobQueue(request.app.state.store)
 
 
-def _statuses(request: Request) -> SearchStatuses:
-    return SearchStatuses(_store(request))
+async def _statuses(request: Request) -> SearchStatuses:
+    return SearchStatuses(request.app.state.store)
 
 
-def refuse_parameters(request: Request) -> None:
+async def refuse_parameters(request: Request) -> None:
     """For routes without query parameters: names any that comes.
 
     Raises:
@@ -51,17 +66,17 @@ def refuse_parameters(request: Request) -> None:
         raise invalid_request(errors)
 
 
-def refuse_repeated_parameters(request: Request) -> None:
+async def refuse_repeated_parameters(request: Request) -> None:
     """Names a query parameter that comes twice: which of them was meant?
 
     Raises:
         ProblemError: 422.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
+    counts = Counter(name for name, _ in request.query_params.multi_items())
     errors = [
         FieldError(place="query", field=name, message="given more than once")
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        for name, count in counts.items()
+        if count > 1
     ]
     if errors:
         raise invalid_request(errors)
@@ -70,6 +85,8 @@ def refuse_repeated_parameters(request: Request) -> None:
 StatusesDep = Annotated[SearchStatuses, Depends(_statuses)]
 StoreDep = Annotated[Store, Depends(_store)]
 FrontsDep = Annotated[DeviceFronts, Depends(_fronts)]
+AnswersDep = Annotated[StoredAnswers, Depends(_answers)]
+FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]

@@ -10,12 +10,16 @@ from typing import ClassVar, Final
 import uvicorn
 
 from api.app import create_app
+from api.connections import ConnectionLimits, protocol_within
+from api.stored_answers import QuickAnswers
 from nas.home import Home
 from nas.store import Store
 from search_spaces.errors import NasError
 
 LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 30.0
+_BACKLOG: Final = 64
+"""Connections that wait to be accepted, and that asyncio accepts before it makes room for them."""
 
 
 class ServerError(NasError):
@@ -31,6 +35,7 @@ def serve(
     host: str = LOOPBACK,
     port: int = 0,
     on_ready: Callable[[str], None] = lambda _url: None,
+    limits: ConnectionLimits | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then finishes the requests at hand.
 
@@ -40,21 +45,24 @@ def serve(
         host: Address to listen on.
         port: 0 for a free one.
         on_ready: Gets the base URL once requests are answered.
+        limits: Of its connections.
 
     Raises:
         ServerError: if it cannot listen on the address.
     """
     with _listening(host, port) as listener:
         url = _url(host, listener)
-        _Server(_config(store, home), lambda: on_ready(url)).run(sockets=[listener])
+        _Server(_config(store, home, limits), lambda: on_ready(url)).run(sockets=[listener])
 
 
 @contextmanager
-def running(store: Store, home: Home, *, host: str = LOOPBACK, port: int = 0) -> Iterator[str]:
+def running(
+    store: Store, home: Home, *, host: str = LOOPBACK, port: int = 0, limits: ConnectionLimits | None = None
+) -> Iterator[str]:
     """Serves in a thread while the block runs; gives the base URL. Arguments and errors as :func:`serve`."""
     ready = threading.Event()
     with _listening(host, port) as listener:
-        server = _Server(_config(store, home), ready.set)
+        server = _Server(_config(store, home, limits), ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="hwnas-api")
         thread.start()
         try:
@@ -90,9 +98,21 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _config(store: Store, home: Home) -> uvicorn.Config:
+def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicorn.Config:
+    limits = limits or ConnectionLimits()
     app = create_app(store=store, home=home)
-    return uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False)
+    return uvicorn.Config(
+        QuickAnswers(app, app.state.answers),
+        http=protocol_within(limits),
+        loop="auto",
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=limits.drain_s,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+    )
 
 
 @contextmanager
@@ -107,7 +127,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             raise ServerError(
                 f"cannot listen on {host}, port {port}: {error}; choose another, or port 0 for a free one."
             ) from error
-        listener.listen(128)
+        listener.listen(_BACKLOG)
         yield listener
 
 

@@ -1,5 +1,6 @@
 """Request and response bodies of the service."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ SearchStateName = Literal["queued", "running", "interrupted", "succeeded", "fail
 MAX_PREDICTIONS = 1000
 """Candidates per request."""
 CandidateText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=1000)]
+_NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -64,6 +66,13 @@ class LimitsIn(_Request):
         return Constraints.from_limits(limits | {"min_accuracy": self.min_accuracy or None})
 
 
+def _plain_number(value: object) -> object:
+    """Refuses what Pydantic takes for numbers but nobody else does: ``1_0``, blanks around digits."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
+        raise ValueError("not a number; write digits, such as 12 or 0.5")
+    return value
+
+
 class ParetoQuery(LimitsIn):
     """Query of a device's verified networks; a query is text, so numbers are parsed from it."""
 
@@ -76,6 +85,8 @@ class ParetoQuery(LimitsIn):
     supernet: Annotated[str, Field(pattern=r"^[0-9a-f]{4,64}$")] | None = Field(
         None, description="First digits of a supernet's id, at least 4. Default: the newest one that has a front."
     )
+
+    _check_numbers = field_validator(*LIMIT_NAMES, mode="before")(_plain_number)
 
 
 class SearchRequest(_Request):
@@ -286,6 +297,8 @@ class SearchesQuery(BaseModel):
     page_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=500)] | None = Field(
         None, description="`next_page_token` of the page before; the other parameters must be the same."
     )
+
+    _check_numbers = field_validator("page_size", mode="before")(_plain_number)
 
 
 class SearchesOut(BaseModel):

@@ -19,7 +19,7 @@ class Agreement:
 
     max_abs_error: float
     top1_agreement: float
-    """Fraction of the reference images where the largest output is PyTorch's."""
+    """Fraction of the reference images where the largest output is the reference's."""
 
 
 def read_reference(files: NetworkFiles) -> tuple[FloatArray, FloatArray]:
@@ -75,7 +75,7 @@ def check_agreement(executable: "Executable", files: NetworkFiles) -> Agreement:
     agreement = float((outputs.argmax(axis=1) == from_pytorch.argmax(axis=1)).mean())
     if agreement < files.min_top1_agreement:
         raise DisagreementError(
-            f"the artifact chooses PyTorch's class on {agreement:.0%} of {len(images)} images, "
-            f"{files.min_top1_agreement:.0%} is asked."
+            f"the artifact gives the class that it must on {agreement:.1%} of {len(images)} images;"
+            f" {files.min_top1_agreement:.1%} is asked."
         )
     return Agreement(max_abs_error=largest, top1_agreement=agreement)

@@ -5,15 +5,16 @@ timed afterwards.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from hw_profiles.errors import WorkerLostError
+from hw_profiles.environment import ENVIRONMENT
+from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.measurement import MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
@@ -68,6 +69,7 @@ class CompilePool:
         on_done: Callable[[int], None] = lambda _done: None,
         *,
         check: bool = False,
+        made: Mapping[str, Path] | None = None,
     ) -> list[CompileOutcome]:
         """The artifact of each candidate, or why there is none, in order.
 
@@ -75,9 +77,10 @@ class CompilePool:
             batch: the candidates.
             on_done: called with the number of candidates that are done.
             check: whether outputs are compared, too: a measuring session does so before it times an artifact.
+            made: artifacts by candidate that are not compiled again.
 
         Raises:
-            MeasuringError: where no worker starts.
+            MeasuringError: where no worker starts, or the disk, its permissions or the like are at fault.
         """
         idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         for worker in self._workers:
@@ -86,7 +89,7 @@ class CompilePool:
         def compile_one(files: NetworkFiles) -> CompileOutcome:
             worker = idle.get()
             try:
-                return self._compile(worker, files, check=check)
+                return self._compile(worker, files, check=check, made=(made or {}).get(files.name))
             finally:
                 idle.put(worker)
 
@@ -105,16 +108,21 @@ class CompilePool:
             threads.shutdown()
         return outcomes
 
-    def _compile(self, worker: WorkerProcess, files: NetworkFiles, *, check: bool) -> CompileOutcome:
+    def _compile(self, worker: WorkerProcess, files: NetworkFiles, *, check: bool, made: Path | None) -> CompileOutcome:
         request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
+        compiled: Mapping[str, Any] = {"ok": True, "artifact": str(made), "warnings": []}
         try:
-            compiled = reply = worker.request(request, deadline_s=self._deadline_s)
+            if made is None:
+                compiled = worker.request(request, deadline_s=self._deadline_s)
+            reply = compiled
             if check and compiled["ok"]:
                 request = {"command": "check", "files": files.as_json(), "artifact": compiled["artifact"]}
                 reply = worker.request(request, deadline_s=self._deadline_s)
         except WorkerLostError as error:
             return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
         if not reply["ok"]:
+            if reply["stage"] == ENVIRONMENT:
+                raise MeasuringError(f"compiling is impossible here: {reply['message']}")
             return self._failure(files, reply["stage"], reply["message"])
         for message in compiled["warnings"]:
             self._on_warning(files.name, message)

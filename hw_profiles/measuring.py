@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hw_profiles.environment import ENVIRONMENT
 from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.measurement import Measurement, MeasurementFailure, Quality, Stage
 from hw_profiles.network_files import NetworkFiles
@@ -96,6 +97,7 @@ class MeasuringSession:
         self._folder = folder
         self._now = now
         self._anchor_artifact = folder
+        self._anchor_identity: tuple[int, int, int] | None = None
         self._anchor_reference_ms = anchor_reference_ms
         self._squared_differences: list[float] = []
         self._measured = 0
@@ -125,6 +127,11 @@ class MeasuringSession:
         return math.sqrt(total / (len(self._squared_differences) + prior))
 
     @property
+    def anchor_is_whole(self) -> bool:
+        """Whether the anchor's artifact is still the file that was compiled on entering."""
+        return self._anchor_identity is not None and _identity(self._anchor_artifact) == self._anchor_identity
+
+    @property
     def worker_pid(self) -> int | None:
         """Process id of the running worker; None where none runs."""
         return self._worker.pid
@@ -132,7 +139,9 @@ class MeasuringSession:
     def __enter__(self) -> "MeasuringSession":
         try:
             self._worker.start()
+            # Compiled anew each time, so that nothing that lies in the folder is trusted.
             self._anchor_artifact, _ = self._compile(self._anchor)
+            self._anchor_identity = _identity(self._anchor_artifact)
             self._check(self._anchor, self._anchor_artifact)
             if self._anchor_reference_ms is None:
                 self._anchor_reference_ms = self._read_anchor()
@@ -155,7 +164,7 @@ class MeasuringSession:
         """Compiles (unless given its ``artifact``), checks and times one candidate.
 
         Raises:
-            MeasuringError: only where no worker starts any more.
+            MeasuringError: where no worker starts any more, or the disk, its permissions or the like are at fault.
         """
         try:
             self._recheck_when_due()
@@ -287,5 +296,16 @@ class MeasuringSession:
         except WorkerLostError as error:
             raise _Failed("timeout" if error.timed_out else "crash", str(error)) from error
         if not reply["ok"]:
+            if reply["stage"] == ENVIRONMENT:
+                raise MeasuringError(f"measuring is impossible here: {reply['message']}")
             raise _Failed(reply["stage"], reply["message"])
         return reply
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from another one, or from itself before it was written to; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_size, status.st_mtime_ns)

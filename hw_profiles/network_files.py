@@ -29,7 +29,8 @@ class NetworkFiles:
     """The float network written by ``torch.export.save``; None where ``quantized``."""
     quantized: bool = False
     reference: Path
-    """An npz with ``input`` float32 (k, C, H, W) and ``output`` float32 (k, classes) from PyTorch."""
+    """An npz with ``input`` float32 (k, C, H, W) and ``output`` float32 (k, classes): from PyTorch, or from the ONNX
+    graph where an artifact is checked that ships."""
     relative_tolerance: float = 1e-3
     """Largest absolute error allowed in a float network, as a fraction of the largest reference output."""
     quantized_tolerance: float = 0.1
@@ -37,7 +38,7 @@ class NetworkFiles:
     quantized_median_tolerance: float | None = None
     """The same on half of the images; None asks nothing."""
     min_top1_agreement: float = 0.0
-    """Fraction of reference images on which the largest output must be PyTorch's; 0 asks nothing."""
+    """Fraction of reference images on which the largest output must be the reference's; 0 asks nothing."""
 
     def require(self, inputs: tuple[InputFile, ...]) -> None:
         """Checks that the files which a runtime compiles from are there.

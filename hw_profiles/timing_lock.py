@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -19,15 +20,22 @@ class TimingLock:
     time (see ``reading``). Whether binding repeats better on an idle machine was not compared.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, on_wait: Callable[[bool], None] = lambda _waiting: None) -> None:
+        """``on_wait`` is called with True before a wait for another holder, and with False after it."""
         user = os.getuid() if hasattr(os, "getuid") else 0
         self._path = (folder or Path(tempfile.gettempdir())) / f"hwnas-timing-{user}.lock"
+        self._on_wait = on_wait
         self._handle: int | None = None
 
     def __enter__(self) -> "TimingLock":
         if fcntl is not None:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._on_wait(True)
+                fcntl.flock(self._handle, fcntl.LOCK_EX)
+                self._on_wait(False)
         return self
 
     def __exit__(

@@ -1,5 +1,8 @@
 """The measuring worker: ``python -m hw_profiles.worker PROFILE_JSON``, one JSON object a line.
 
+A reply may be preceded by lines with ``waiting``: true while another process measures, then false; that time is
+not the candidate's.
+
 It compiles, checks and times for one profile, and may be killed at any moment: it owns
 nothing but the files that it writes. Its standard output is the reply channel; whatever
 compilers and runtimes print goes to standard error, which its parent keeps in a log.
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from hw_profiles.agreement import read_reference
+from hw_profiles.environment import ENVIRONMENT, is_fault_of_environment
 from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
 from hw_profiles.footprint import measure_footprint
 from hw_profiles.network_files import NetworkFiles
@@ -40,11 +44,13 @@ _LEAD_IN_CALLS: Final = 3
 class Worker:
     """Executes requests for one profile."""
 
-    def __init__(self, profile: DeviceProfile, runtime: Runtime) -> None:
+    def __init__(
+        self, profile: DeviceProfile, runtime: Runtime, notify: Callable[[Reply], None] = lambda _notice: None
+    ) -> None:
         self._profile = profile
         self._runtime = runtime
         self._loaded: OrderedDict[tuple[str, int, int], Executable] = OrderedDict()
-        self._lock = TimingLock()
+        self._lock = TimingLock(on_wait=lambda waiting: notify({"waiting": waiting}))
         self._commands: dict[str, Callable[[Mapping[str, Any]], Reply]] = {
             "prepare": self._prepare,
             "compile": self._compile,
@@ -61,6 +67,8 @@ class Worker:
             return {"ok": False, "stage": "check", "message": str(error)}
         except Exception as error:  # noqa: BLE001 - the batch goes on whatever a candidate does
             stage = "compile" if request.get("command") == "compile" else "run"
+            if is_fault_of_environment(error):
+                stage = ENVIRONMENT
             return {"ok": False, "stage": stage, "message": str(error) or type(error).__name__}
 
     def _prepare(self, request: Mapping[str, Any]) -> Reply:
@@ -167,11 +175,14 @@ def serve(profile: DeviceProfile, requests: TextIO, replies: TextIO) -> None:
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    worker = Worker(profile, get_runtime(profile.runtime))
-    while True:
-        reply = worker.answer(json.loads(lines.get()))
+
+    def send(reply: Reply) -> None:
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+    worker = Worker(profile, get_runtime(profile.runtime), send)
+    while True:
+        send(worker.answer(json.loads(lines.get())))
 
 
 def main() -> None:

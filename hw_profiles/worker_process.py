@@ -18,6 +18,8 @@ from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 
 _LOG_TAIL_BYTES: Final = 2000
+_WAIT_DEADLINE_S: Final = 3600.0
+"""For other processes that measure, one candidate at a time each."""
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -88,7 +90,7 @@ class WorkerProcess:
             raise MeasuringError(f"the worker of {self._profile.id} does not start: {reply['message']}")
 
     def request(self, command: Mapping[str, Any], *, deadline_s: float) -> dict[str, Any]:
-        """One command's reply.
+        """One command's reply. The deadline does not count the time that other processes measure.
 
         Raises:
             WorkerLostError: where the worker died or gave no reply in ``deadline_s``; it is killed.
@@ -117,6 +119,22 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError):  # a dead worker shows as the end of its replies
             process.stdin.write(json.dumps(command).encode() + b"\n")
             process.stdin.flush()
+        reply = self._line(process, str(command["command"]), deadline_s)
+        while "waiting" in reply:  # another process measures; the deadline starts anew when it is done
+            allowed_s = _WAIT_DEADLINE_S if reply["waiting"] else deadline_s
+            try:
+                waited, reply = reply["waiting"], self._line(process, str(command["command"]), allowed_s)
+            except WorkerLostError as error:
+                if not (error.timed_out and waited):
+                    raise
+                raise MeasuringError(
+                    f"another process has been measuring on this machine for {allowed_s:g} s; wait until it ends."
+                ) from error
+        return reply
+
+    def _line(self, process: "subprocess.Popen[bytes]", doing: str, deadline_s: float) -> dict[str, Any]:
+        if process.stdout is None:
+            raise WorkerLostError("the worker process is closed.", timed_out=False)
         end = self._clock() + deadline_s
         while b"\n" not in self._received:
             left_s = end - self._clock()
@@ -125,12 +143,10 @@ class WorkerProcess:
                 ready = selector.select(max(left_s, 0.0))
             if not ready:
                 self.close()
-                raise WorkerLostError(
-                    f"{command['command']} gave no result in {deadline_s:g} s and was ended.", timed_out=True
-                )
+                raise WorkerLostError(f"{doing} gave no result in {deadline_s:g} s and was ended.", timed_out=True)
             chunk = os.read(process.stdout.fileno(), 1 << 20)
             if not chunk:
-                raise self._died(process, str(command["command"]))
+                raise self._died(process, doing)
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         reply: dict[str, Any] = json.loads(line)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from hw_profiles.detect import check_runs_here, detect_profiles
 from hw_profiles.errors import ProfileError
@@ -15,8 +15,8 @@ from nas.home import Home
 from nas.store.store import Store, open_store
 from nas.store.supernets import StoredSupernet
 from search_spaces.errors import UnknownNameError, UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
+from search_spaces.space import SearchSpace
 
 SOURCE_FILE: Final = "data.json"
 """In a supernet's folder: where its data lies."""
@@ -111,6 +111,6 @@ def open_workspace(home: Home | None = None) -> Iterator[Workspace]:
         yield Workspace(home, store)
 
 
-def space_of(supernet: StoredSupernet) -> MobileNetV3Space:
+def space_of(supernet: StoredSupernet) -> SearchSpace:
     """The search space that a supernet shares its weights over, bound to its data's task."""
-    return cast("MobileNetV3Space", get_space(supernet.space, supernet.task))
+    return get_space(supernet.space, supernet.task)

@@ -129,6 +129,8 @@ class TargetDevice:
     """
     repeatability: Callable[[], float] = lambda: 0.0
     """Relative standard deviation of one measurement; called before each fit."""
+    weights: Callable[[IntArray], FloatArray] | None = None
+    """How many good measurements each genotype's latency is worth, shape ``(n,)``; called before each fit."""
 
 
 def calibrate(
@@ -181,7 +183,12 @@ def calibrate(
         if len(genotypes) < MIN_SAMPLES and not (spent or exhausted):
             continue
         predictor = LatencyPredictor.fit_with(
-            extractor, genotypes, latency_ms, seed=seed, repeatability=target.repeatability()
+            extractor,
+            genotypes,
+            latency_ms,
+            seed=seed,
+            repeatability=target.repeatability(),
+            weights=None if target.weights is None else target.weights(genotypes),
         )
         step = CalibrationStep(
             samples=len(genotypes),

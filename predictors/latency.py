@@ -53,6 +53,8 @@ _TREE_SAMPLES: Final = 18
 """From 20 samples on: a fold of them leaves 18."""
 _NORMAL_MEAN_ABS: Final = 0.8
 """Mean size of a standard normal."""
+_LEAST_REPEATABILITY: Final = 0.01
+"""Relative standard deviation of a good measurement where none is known, or less is claimed."""
 _EVALUATED: Final = 512
 """Population rows on which pseudo-targets' errors are taken."""
 
@@ -118,6 +120,16 @@ def _process(name: str, terms: tuple[Term, ...]) -> GaussianProcessEstimator:
     return GaussianProcessEstimator(name=name, terms=terms)
 
 
+def _excess_noise(weights: FloatArray | None, count: int, repeatability: float) -> FloatArray:
+    """By how much each log latency's variance exceeds that of one good measurement, shape ``(n,)``."""
+    if weights is None:
+        return np.zeros(count)
+    if weights.shape != (count,) or not (weights > 0).all():
+        raise UnfitDataError(f"{count} latencies need as many weights above 0; found {weights.tolist()[:8]}.")
+    noise: FloatArray = max(repeatability, _LEAST_REPEATABILITY) ** 2 * np.maximum(1.0 / weights - 1.0, 0.0)
+    return noise
+
+
 def _log_errors(truth: FloatArray, predicted: FloatArray) -> FloatArray:
     return np.asarray(np.abs(truth - predicted))
 
@@ -155,6 +167,7 @@ class LatencyPredictor:
         *,
         seed: int,
         repeatability: float = 0.0,
+        weights: FloatArray | None = None,
         sources: Sequence[LatencySource] = (),
     ) -> "LatencyPredictor":
         """Fits to measurements, scaling features by a seeded sample of the space; deterministic.
@@ -165,6 +178,7 @@ class LatencyPredictor:
             latency_ms: their milliseconds, shape ``(n,)``.
             seed: of cross-validation and of what is drawn.
             repeatability: relative standard deviation of one measurement.
+            weights: how many good measurements each is worth, above 0, shape ``(n,)``; default: one.
             sources: models of known devices.
 
         Raises:
@@ -173,7 +187,7 @@ class LatencyPredictor:
         """
         check_sources(space, sources)
         extractor = FeatureExtractor(space, sources)
-        return cls.fit_with(extractor, genotypes, latency_ms, seed=seed, repeatability=repeatability)
+        return cls.fit_with(extractor, genotypes, latency_ms, seed=seed, repeatability=repeatability, weights=weights)
 
     @classmethod
     @single_threaded
@@ -185,6 +199,7 @@ class LatencyPredictor:
         *,
         seed: int,
         repeatability: float = 0.0,
+        weights: FloatArray | None = None,
     ) -> "LatencyPredictor":
         """:meth:`fit` with the space, sources and population of an extractor, which several fits may share.
 
@@ -195,7 +210,8 @@ class LatencyPredictor:
         space, sources = extractor.space, extractor.sources
         check_sources(space, sources)
         canonical, values = checked_latencies(space, genotypes, latency_ms)
-        features, target = extractor.encode(canonical), Readings.exact(np.log(values))
+        features = extractor.encode(canonical)
+        target = Readings(values=np.log(values), noise=_excess_noise(weights, len(values), repeatability))
         selected = select(
             _pool(len(sources)),
             _TREES,

@@ -96,9 +96,9 @@ def linear(in_channels: int, out_channels: int, activation: Activation = "none",
     return _operator("linear", (in_channels, out_channels), (1, 1), (1, 1), activation=activation, bits=bits)
 
 
-def pool(channels: int, size: Size, *, kernel: int, stride: int) -> Operator:
-    """Average pooling."""
-    return _operator("pool", (channels, channels), size, halved(size, stride), kernel=kernel, stride=stride)
+def pool(channels: int, size: Size, *, kernel: int, stride: int, bits: int = 32) -> Operator:
+    """Average or maximum pooling."""
+    return _operator("pool", (channels, channels), size, halved(size, stride), kernel=kernel, stride=stride, bits=bits)
 
 
 def global_pool(channels: int, size: Size, *, activation: Activation = "none", bits: int = 32) -> Operator:

@@ -11,12 +11,13 @@ gene), so that an exported file needs no preparation beyond normalization.
 import itertools
 import operator
 from collections.abc import Iterator
-from functools import cache, cached_property
-from typing import Final, NamedTuple, cast
+from functools import cache, cached_property, partial
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
+from search_spaces.errors import UnsupportedTaskError
+from search_spaces.field_strings import FieldStringSpace
 from search_spaces.fused_layers import (
     ConvolutionShape,
     conversion,
@@ -27,12 +28,13 @@ from search_spaces.fused_layers import (
     linear,
     resize,
 )
-from search_spaces.mobilenet_v3_config import BITS, PRECISIONS, MobileNetV3Config, Precision, round_width, squeeze_width
+from search_spaces.mobilenet_v3_config import IMAGENET, TINY, MobileNetV3Config, squeeze_width
 from search_spaces.operators import Activation, Operator
-from search_spaces.space import BoolArray, Choice, Gene, IntArray, SearchSpace
+from search_spaces.precision import BITS, PRECISIONS
+from search_spaces.resolutions import scaled_sizes
+from search_spaces.space import BoolArray, Gene, IntArray, SpaceFactory
 from search_spaces.task import ImageTask
-
-_SHORT: Final = {"hard_swish": "hs"}
+from search_spaces.widths import round_width
 
 
 class BlockShape(NamedTuple):
@@ -52,8 +54,7 @@ class BlockShape(NamedTuple):
 class NetworkShape(NamedTuple):
     """A genotype decoded into the sizes needed to build the network.
 
-    ``block_units`` names the unit of each active block; ``precisions`` holds one entry
-    an active unit: stem, blocks, head.
+    ``block_units`` names the unit of each active block.
     """
 
     resolution: tuple[int, int]
@@ -62,7 +63,6 @@ class NetworkShape(NamedTuple):
     block_units: tuple[str, ...]
     final_width: int
     feature_width: int
-    precisions: dict[str, Precision]
 
 
 class _Block(NamedTuple):
@@ -72,7 +72,7 @@ class _Block(NamedTuple):
     position: int
 
 
-class MobileNetV3Space(SearchSpace):
+class MobileNetV3Space(FieldStringSpace):
     """One MobileNetV3 space bound to a task."""
 
     def __init__(self, config: MobileNetV3Config, task: ImageTask | None = None) -> None:
@@ -89,7 +89,7 @@ class MobileNetV3Space(SearchSpace):
                 f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
                 f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
             )
-        self.resolutions = self._resolutions()
+        self.resolutions = scaled_sizes(self.task, config.resolution_scales, config.resolution_step_px)
         self._blocks = tuple(
             _Block(stage, position)
             for stage, choices in enumerate(config.stages)
@@ -99,20 +99,16 @@ class MobileNetV3Space(SearchSpace):
         self.genes = tuple(self._make_genes())
         self._column = {gene.name: column for column, gene in enumerate(self.genes)}
 
+    @property
+    def configuration(self) -> str:
+        """See :attr:`SearchSpace.configuration`."""
+        return repr(self.config)
+
     # --- genes -------------------------------------------------------------------
 
     @staticmethod
     def _block_name(block: _Block) -> str:
         return f"stage{block.stage + 1}.block{block.position + 1}"
-
-    def _resolutions(self) -> tuple[tuple[int, int], ...]:
-        step = self.config.resolution_step_px
-
-        def scaled(side: int, scale: float) -> int:
-            return side if scale == 1.0 else max(step, round(side * scale / step) * step)
-
-        sizes = [(scaled(self.task.height, s), scaled(self.task.width, s)) for s in self.config.resolution_scales]
-        return tuple(sorted(set(sizes)))
 
     def _make_genes(self) -> Iterator[Gene]:
         yield Gene(name="resolution", choices=tuple(f"{h}x{w}" for h, w in self.resolutions))
@@ -331,7 +327,6 @@ class MobileNetV3Space(SearchSpace):
                 parts = [int(v) for v in np.unravel_index(key, self._radices(index + 2))]
                 blocks.append(self._block_shape(block, *parts[1:7]))
                 names.append(self._block_name(block))
-        values = self.values(canonical[0])
         return NetworkShape(
             resolution=self.resolutions[int(canonical[0, 0])],
             stem_width=self.config.stem_width,
@@ -339,12 +334,11 @@ class MobileNetV3Space(SearchSpace):
             block_units=tuple(names),
             final_width=self.config.final_width,
             feature_width=self.config.feature_width,
-            precisions={unit: cast("Precision", values[f"{unit}.precision"]) for unit in ("stem", *names, "head")},
         )
 
-    # --- strings -------------------------------------------------------------------
+    # --- texts ---------------------------------------------------------------------
 
-    def _fields(self) -> dict[str, tuple[str, ...]]:
+    def fields(self) -> dict[str, tuple[str, ...]]:
         """Gene names by field letter, in the order of the published tables."""
         stages = [f"stage{number}" for number in range(1, len(self.config.stages) + 1)]
         blocks = [self._block_name(block) for block in self._blocks]
@@ -358,62 +352,6 @@ class MobileNetV3Space(SearchSpace):
             "r": ("resolution",),
             "q": tuple(f"{unit}.precision" for unit in self.units),
         }
-
-    def _token(self, gene: Gene, value: Choice) -> str:
-        if gene.name == "resolution":
-            height, width = self.resolutions[gene.choices.index(value)]
-            return str(height) if height == width else f"{height}x{width}"
-        if isinstance(value, bool):
-            return str(int(value))
-        return _SHORT.get(str(value), str(value))
-
-    def to_string(self, genotype: IntArray) -> str:
-        """``ks=…;e=…;d=…;…;r=…;q=…``; fields with a single choice and an all-fp32 policy are omitted."""
-        canonical = self.canonical_row(genotype)
-        texts = []
-        for letter, names in self._fields().items():
-            columns = [self._column[name] for name in names]
-            fixed = all(len(self.genes[c].choices) == 1 for c in columns)
-            if fixed or (letter == "q" and not canonical[columns].any()):
-                continue
-            tokens = (self._token(self.genes[c], self.genes[c].choices[int(canonical[c])]) for c in columns)
-            texts.append(f"{letter}={'-'.join(tokens)}")
-        return ";".join(texts)
-
-    def from_string(self, text: str) -> IntArray:
-        """The canonical genotype of a string; omitted fields take their first choice."""
-        genotype = np.zeros(len(self.genes), dtype=np.int64)
-        fields = self._fields()
-        seen: set[str] = set()
-        for part in text.strip().split(";"):
-            letter, _, body = part.partition("=")
-            if letter not in fields or letter in seen:
-                raise InvalidGenotypeError(
-                    f"{quoted(text)}: field {quoted(part)} is unknown or repeated in {self.name}."
-                )
-            seen.add(letter)
-            columns = [self._column[name] for name in fields[letter]]
-            tokens = body.split("-")
-            if len(tokens) != len(columns):
-                raise InvalidGenotypeError(
-                    f"{quoted(text)}: field {letter!r} has {len(tokens)} values; {self.name} takes {len(columns)}."
-                )
-            for column, token in zip(columns, tokens, strict=True):
-                gene = self.genes[column]
-                allowed = [self._token(gene, value) for value in gene.choices]
-                if token not in allowed:
-                    raise InvalidGenotypeError(
-                        f"{quoted(text)}: {gene.name} is {quoted(token)}; allowed are {allowed}."
-                    )
-                genotype[column] = allowed.index(token)
-        needed = {
-            letter
-            for letter, names in fields.items()
-            if letter != "q" and any(len(self.genes[self._column[n]].choices) > 1 for n in names)
-        }
-        if missing := sorted(needed - seen):
-            raise InvalidGenotypeError(f"{quoted(text)}: field {missing[0]!r} is missing for {self.name}.")
-        return self.canonical_row(genotype)
 
     def describe(self, genotype: IntArray) -> str:
         """A summary such as ``24px, 6 blocks: 24ch k5 e3 | 40ch k3-7 e2-4 hs | 80ch k3 e4 se``."""
@@ -433,10 +371,6 @@ class MobileNetV3Space(SearchSpace):
         side = f"{height}px" if height == width else f"{height}x{width}px"
         return f"{side}, {len(shape.blocks) - 1} blocks: " + " | ".join(stages)
 
-    def describe_precision(self, genotype: IntArray) -> str:
-        """``fp32``, ``int8`` or ``mixed (5/9 int8)``."""
-        precisions = list(self.network_shape(genotype).precisions.values())
-        quantized = precisions.count("int8")
-        if quantized in (0, len(precisions)):
-            return precisions[0]
-        return f"mixed ({quantized}/{len(precisions)} int8)"
+
+SPACES: Final[dict[str, SpaceFactory]] = {config.name: partial(MobileNetV3Space, config) for config in (TINY, IMAGENET)}
+"""By name."""

@@ -5,14 +5,11 @@
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from search_spaces.operators import Activation
 from search_spaces.task import ImageTask
-
-Precision = Literal["fp32", "int8"]
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
-BITS: Final[dict[str, int]] = {"fp32": 32, "int8": 8}
+from search_spaces.widths import round_width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +115,6 @@ IMAGENET: Final = MobileNetV3Config(
     default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
 )
 """The original Once-for-All space at width 1.0."""
-
-
-def round_width(width: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor``, at most 10 % below ``value`` (MobileNet's rule)."""
-    rounded = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * width else rounded
 
 
 def squeeze_width(width: int) -> int:

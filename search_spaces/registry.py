@@ -1,24 +1,22 @@
-"""Search spaces by name."""
+"""Search spaces by name: those of hwnas, and those of the families that other packages install."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Final
 
+from search_spaces import mobilenet_v3, resnet
 from search_spaces.errors import UnknownNameError
+from search_spaces.families import FamilyError, family_name, installed_families, load_family
 from search_spaces.fbnet import FbnetSpace
 from search_spaces.mnasnet import MnasnetSpace
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.mobilenet_v3_config import IMAGENET, TINY
 from search_spaces.nasbench201 import NasBench201Space
-from search_spaces.space import SearchSpace
+from search_spaces.space import SearchSpace, SpaceFactory
 from search_spaces.task import ImageTask
 
-_FACTORIES: Final[dict[str, Callable[[ImageTask | None], SearchSpace]]] = {
+_BUILT_IN: Final[dict[str, SpaceFactory]] = {
     "fbnet": FbnetSpace,
     "mnasnet": MnasnetSpace,
     "nasbench201": NasBench201Space,
-    "mobilenet_v3:tiny": partial(MobileNetV3Space, TINY),
-    "mobilenet_v3:imagenet": partial(MobileNetV3Space, IMAGENET),
+    **mobilenet_v3.SPACES,
+    **resnet.SPACES,
 }
 
 _ALIASES: Final[dict[str, str]] = {"ofa_mobilenet_v3": "mobilenet_v3:imagenet"}
@@ -26,8 +24,14 @@ _ALIASES: Final[dict[str, str]] = {"ofa_mobilenet_v3": "mobilenet_v3:imagenet"}
 
 
 def space_names() -> tuple[str, ...]:
-    """Canonical names, sorted."""
-    return tuple(sorted(_FACTORIES))
+    """Canonical names, sorted; without those of families that cannot be loaded."""
+    names = set(_BUILT_IN)
+    for family in installed_families():
+        try:
+            names |= load_family(family).spaces.keys()
+        except FamilyError:  # :func:`get_space` says why
+            continue
+    return tuple(sorted(names))
 
 
 def canonical_name(name: str) -> str:
@@ -35,10 +39,10 @@ def canonical_name(name: str) -> str:
 
     Raises:
         UnknownNameError: where no space has this name.
+        FamilyError: where the name is of a family that cannot be loaded.
     """
     resolved = _ALIASES.get(name, name)
-    if resolved not in _FACTORIES:
-        raise UnknownNameError("search space", name, tuple(sorted((*_FACTORIES, *_ALIASES))))
+    _factory(resolved)
     return resolved
 
 
@@ -47,6 +51,17 @@ def get_space(name: str, task: ImageTask | None = None) -> SearchSpace:
 
     Raises:
         UnknownNameError: where no space has this name.
+        FamilyError: where the name is of a family that cannot be loaded.
         UnsupportedTaskError: where the space cannot take the task.
     """
-    return _FACTORIES[canonical_name(name)](task)
+    return _factory(canonical_name(name))(task)
+
+
+def _factory(name: str) -> SpaceFactory:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    family = family_name(name)
+    spaces = load_family(family).spaces if family in installed_families() else {}
+    if name not in spaces:
+        raise UnknownNameError("search space", name, tuple(sorted((*space_names(), *_ALIASES))))
+    return spaces[name]

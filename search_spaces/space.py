@@ -15,16 +15,17 @@ gathered for populations: see :mod:`search_spaces.facts`.
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.errors import InvalidGenotypeError, quoted
 from search_spaces.operators import Operator
+from search_spaces.precision import Precision
 from search_spaces.task import ImageTask
 
 IntArray = NDArray[np.int64]
@@ -110,6 +111,11 @@ class SearchSpace(ABC):
     @abstractmethod
     def describe(self, genotype: IntArray) -> str:
         """A one-line summary of the network for tables."""
+
+    @property
+    def configuration(self) -> str:
+        """Text for all sizes that the genes do not say: supernets of other configurations have other ids."""
+        return ""
 
     # --- derived -----------------------------------------------------------------
 
@@ -282,6 +288,23 @@ class SearchSpace(ABC):
             genotype[column] = choices.index(value)
         return self.canonical_row(genotype)
 
+    def unit_precisions(self, genotype: IntArray) -> dict[str, Precision]:
+        """Precision of each present unit by the policy's genes, ``UNIT.precision``; empty without a policy."""
+        values = self.values(self.canonical_row(genotype))
+        return {
+            gene.name.removesuffix(".precision"): cast("Precision", values[gene.name])
+            for gene in self.genes
+            if gene.part == "policy" and gene.name in values
+        }
+
+    def describe_precision(self, genotype: IntArray) -> str:
+        """``fp32``, ``int8`` or ``mixed (5/9 int8)``."""
+        precisions = list(self.unit_precisions(genotype).values())
+        quantized = precisions.count("int8")
+        if not quantized:
+            return "fp32"
+        return "int8" if quantized == len(precisions) else f"mixed ({quantized}/{len(precisions)} int8)"
+
     def to_strings(self, genotypes: IntArray) -> list[str]:
         """Canonical strings of a population."""
         return [self.to_string(row) for row in genotypes]
@@ -295,3 +318,10 @@ class SearchSpace(ABC):
             except InvalidGenotypeError as error:
                 raise InvalidGenotypeError(f"row {number}: {error}") from error
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.genes))
+
+
+SpaceFactory = Callable[[ImageTask | None], SearchSpace]
+"""Binds a space to a task; None is the task that it was published with.
+
+Raises :class:`search_spaces.errors.UnsupportedTaskError` where the space cannot take the task.
+"""

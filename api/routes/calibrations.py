@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, Response
 
 from api.dependencies import HomeDep, QueueDep, StoreDep, refuse_parameters
 from api.job_states import job_out
+from api.json_bodies import require_json
 from api.lookups import device_of_path, find_device, is_id, space_of_field, supernet_of_body
 from api.problems import invalid_field, not_found
 from api.wire import CalibrationRequest, JobOut
@@ -18,7 +19,7 @@ from search_spaces.space import SearchSpace
 router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameters)])
 
 
-@router.post("/v1/devices/{device_id:path}/calibrations", status_code=202)
+@router.post("/v1/devices/{device_id:path}/calibrations", status_code=202, dependencies=[Depends(require_json)])
 def start_calibration(
     device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, home: HomeDep, queue: QueueDep
 ) -> JobOut:

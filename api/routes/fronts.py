@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.conditional import conditional
-from api.dependencies import FrontsDep, StoreDep, refuse_parameters, refuse_repeated_parameters
+from api.dependencies import AnswersDep, FrontsDep, StoreDep, refuse_parameters, refuse_repeated_parameters
 from api.lookups import device_of_path, is_hash, space_of_field
 from api.problems import ProblemError, not_found
 from api.wire import ParetoQuery, RecommendationOut
@@ -32,7 +32,12 @@ _FRONT: Final[dict[int | str, dict[str, Any]]] = {
     dependencies=[Depends(refuse_repeated_parameters)],
 )
 def pareto(
-    request: Request, device_id: str, query: Annotated[ParetoQuery, Query()], store: StoreDep, fronts: FrontsDep
+    request: Request,
+    device_id: str,
+    query: Annotated[ParetoQuery, Query()],
+    store: StoreDep,
+    fronts: FrontsDep,
+    answers: AnswersDep,
 ) -> Response:
     """The Pareto front of everything verified on a device for one search space, data set and supernet.
 
@@ -51,14 +56,19 @@ def pareto(
     front = _merged(fronts, device_id, query)
     constraints = query.constraints()
     if not constraints:
-        return conditional(request, lambda: front.body, front.etag, cache_control=_REVALIDATE)
+        response = conditional(request, lambda: front.body, front.etag, cache_control=_REVALIDATE)
+        answers.keep(request, response, front.body, front.etag)
+        return response
     try:
         rows = rows_within(front.values, constraints)
     except LimitsNotMetError as error:
         raise _not_met(front, error) from error
     members = front.document["members"]
     body = json.dumps(dict(front.document) | {"members": [members[row] for row in rows]}, allow_nan=False).encode()
-    return conditional(request, lambda: body, hashlib.sha256(body).hexdigest(), cache_control=_REVALIDATE)
+    etag = hashlib.sha256(body).hexdigest()
+    response = conditional(request, lambda: body, etag, cache_control=_REVALIDATE)
+    answers.keep(request, response, body, etag)
+    return response
 
 
 @router.get("/v1/devices/{device_id:path}/recommendation", dependencies=[Depends(refuse_repeated_parameters)])
@@ -86,7 +96,7 @@ def recommendation(
     responses=_FRONT,
     dependencies=[Depends(refuse_parameters)],
 )
-def front(request: Request, front_id: str, store: StoreDep) -> Response:
+def front(request: Request, front_id: str, store: StoreDep, answers: AnswersDep) -> Response:
     """The front of one search: its stored bytes, which never change.
 
     Problems: `unknown-front` (404), `front-damaged` (410).
@@ -94,7 +104,10 @@ def front(request: Request, front_id: str, store: StoreDep) -> Response:
     found = store.fronts.find(front_id) if is_hash(front_id) else None
     if found is None:
         raise not_found("unknown-front", f"no front {front_id!r} is stored.")
-    return conditional(request, lambda: store.fronts.body(found.id), found.etag, cache_control=_FOREVER)
+    response = conditional(request, lambda: store.fronts.body(found.id), found.etag, cache_control=_FOREVER)
+    if response.status_code == HTTPStatus.OK:
+        answers.keep(request, response, bytes(response.body), found.etag, immutable=True)
+    return response
 
 
 def _merged(fronts: DeviceFronts, device_id: str, query: ParetoQuery) -> MergedFront:

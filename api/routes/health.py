@@ -13,14 +13,18 @@ router = APIRouter(tags=["health"], dependencies=[Depends(refuse_parameters)])
 
 
 @router.get("/livez")
-def livez() -> HealthOut:
+async def livez() -> HealthOut:
     """Answers if the process is alive."""
     return HealthOut()
 
 
 @router.get("/readyz")
 def readyz(store: StoreDep) -> HealthOut:
-    """Answers if the database is reachable and has this version's schema; 503 otherwise."""
+    """Answers if the database is reachable and whole and has this version's schema; 503 otherwise.
+
+    Problems: `store-damaged`, `store-unavailable`, `not-migrated`.
+    """
+    store.check()
     revision = store.schema_revision()
     if revision != HEAD_REVISION:
         detail = f"the database is at schema revision {revision}; this service needs {HEAD_REVISION}: restart it."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends
 
 from api.dependencies import PredictorsDep, StoreDep, refuse_parameters
+from api.json_bodies import require_json
 from api.lookups import is_hash
 from api.problems import ProblemError, invalid_field, not_found
 from api.wire import PredictionOut, PredictionsOut, PredictorOut, PredictRequest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["predictors"], dependencies=[Depends(refuse_parameters)])
 
 
-@router.get("/v1/predictors/{predictor_id}")
+@router.get("/v1/predictors/{predictor_id:segment}")
 def get_predictor(predictor_id: str, store: StoreDep) -> PredictorOut:
     """One revision of a predictor: its error on held-out samples, its training samples and their origin."""
     stored = _find(store, predictor_id)
@@ -38,7 +39,7 @@ def get_predictor(predictor_id: str, store: StoreDep) -> PredictorOut:
     )
 
 
-@router.post("/v1/predictors/{predictor_id}:predict")
+@router.post("/v1/predictors/{predictor_id:segment}:predict", dependencies=[Depends(require_json)])
 def predict(predictor_id: str, asked: PredictRequest, store: StoreDep, predictors: PredictorsDep) -> PredictionsOut:
     """Predicts 1 to 1,000 candidates of the predictor's space, with 90 % intervals.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.dependencies import QueueDep, StatusesDep, StoreDep, refuse_parameters, refuse_repeated_parameters
+from api.json_bodies import require_json
 from api.lookups import find_device, is_id, space_of_field, supernet_of_body
 from api.problems import invalid_field, not_found
 from api.wire import JobErrorOut, SearchesOut, SearchesQuery, SearchOut, SearchRequest
@@ -16,7 +17,7 @@ from nas.jobs.search_statuses import PageStart, SearchStatus, SearchStatuses
 router = APIRouter(tags=["searches"])
 
 
-@router.post("/v1/searches", status_code=202, dependencies=[Depends(refuse_parameters)])
+@router.post("/v1/searches", status_code=202, dependencies=[Depends(refuse_parameters), Depends(require_json)])
 def start_search(
     asked: SearchRequest, response: Response, store: StoreDep, queue: QueueDep, statuses: StatusesDep
 ) -> SearchOut:
@@ -53,7 +54,7 @@ def list_searches(
     return SearchesOut(searches=[_search_out(status) for status in found], next_page_token=token)
 
 
-@router.get("/v1/searches/{search_id}", dependencies=[Depends(refuse_parameters)])
+@router.get("/v1/searches/{search_id:segment}", dependencies=[Depends(refuse_parameters)])
 def get_search(search_id: str, statuses: StatusesDep) -> SearchOut:
     """The state of a search, whether a request or the command line started it.
 
@@ -62,7 +63,7 @@ def get_search(search_id: str, statuses: StatusesDep) -> SearchOut:
     return _search_out(_find(statuses, search_id))
 
 
-@router.post("/v1/searches/{search_id}:cancel", dependencies=[Depends(refuse_parameters)])
+@router.post("/v1/searches/{search_id:segment}:cancel", dependencies=[Depends(refuse_parameters)])
 def cancel_search(search_id: str, statuses: StatusesDep) -> SearchOut:
     """Cancels a search, whether a request or the command line started it.
 

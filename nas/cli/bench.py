@@ -7,6 +7,7 @@ from nas.cli.bench_kernels import kernels
 from nas.cli.bench_predictors import ablation, accuracy, calibration, models
 from nas.cli.bench_results import limits, results
 from nas.cli.bench_search import front, search
+from nas.cli.bench_service import service
 from nas.cli.bench_supernet import supernet
 
 app = typer.Typer(
@@ -24,3 +25,4 @@ app.command("results")(results)
 app.command("limits")(limits)
 app.command("supernet")(supernet)
 app.command("kernels")(kernels)
+app.command("service")(service)

@@ -18,6 +18,9 @@ def quickstart(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where results go. Default: quickstart/ in HWNAS_HOME.")
     ] = None,
+    space: Annotated[
+        str, typer.Option("--space", help="A search space with a supernet, such as resnet:tiny.")
+    ] = "mobilenet_v3:tiny",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Run the whole product on real images and this machine's processor: ten minutes to half an hour.
@@ -43,7 +46,7 @@ def quickstart(
 
         with holding_searches(workspace.store) as held:
             cancellable = CancellableProgress(progress, held)
-            fronts = run_quickstart(workspace, folder, cancellable, stages, QuickstartSettings(), report_fit)
+            fronts = run_quickstart(workspace, folder, cancellable, stages, QuickstartSettings(space=space), report_fit)
     if not as_json:
         for one in fronts:
             print_front(one.front)
@@ -121,5 +124,5 @@ def _closing_lines(fronts: "Sequence[QuickstartFront]", folder: Path, seconds: d
         "Next:",
         "  hwnas serve",
         f"  curl 'http://127.0.0.1:8000/v1/devices/{device}/pareto?space={space}&max_latency_p95_ms=0.2'",
-        "  hwnas train --data npz:YOUR.npz",
+        f"  hwnas train --data npz:YOUR.npz --space {space}",
     ]

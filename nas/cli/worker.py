@@ -11,6 +11,9 @@ def worker(
     lease_s: Annotated[
         float, typer.Option(help="Seconds without a heartbeat after which another worker takes over the job.", min=1)
     ] = 30.0,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", hidden=True, help="Exit when standard input ends, for hwnas serve.")
+    ] = False,
 ) -> None:
     """Run queued jobs (searches, calibrations) one after another.
 
@@ -18,11 +21,15 @@ def worker(
     killed worker resumes from its last finished step. Ctrl-C finishes the current job and exits; a
     second Ctrl-C returns the job to the queue.
     """
-    from nas.jobs.worker import WorkerSettings, run_worker  # noqa: PLC0415
+    from nas.jobs.supervisor import ending_with_supervisor  # noqa: PLC0415
+    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415
     from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    stop = StopSignal()
+    if supervised:
+        ending_with_supervisor(stop)
     with open_workspace() as workspace:
         settings = WorkerSettings(lease_s=lease_s, until_idle=until_idle)
-        run_worker(workspace.store, job_handlers(workspace), settings)
+        run_worker(workspace.store, job_handlers(workspace), settings, stop=stop)

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
 from nas.evaluation.image_batches import EvaluationImages, batches
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import StaticNetwork
+from nas.networks.network import UnitNetwork
 from nas.supernet.supernet import Supernet
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray
@@ -51,7 +50,7 @@ def evaluate_subnet(
     recalibration_images: EvaluationImages,
     images: EvaluationImages,
     labels: Tensor,
-) -> tuple[StaticNetwork, float]:
+) -> tuple[UnitNetwork, float]:
     """Extracts a sub-network, recalibrates its batch norm and measures its accuracy.
 
     Nothing is carried over from other sub-networks, and the supernet is only read.
@@ -59,6 +58,6 @@ def evaluate_subnet(
     Returns:
         The recalibrated network in evaluation mode, and its accuracy from 0 to 1.
     """
-    network = extract(supernet, genotype)
+    network = supernet.extract(genotype)
     recalibrate_batch_norm(network, recalibration_images)
     return network, accuracy(network.fold_batch_norm(), images, labels)

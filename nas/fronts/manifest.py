@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from hw_profiles.runtimes.registry import get_runtime, runtime_names, runtimes_of_kind
 from nas.store.supernets import StoredSupernet
 from search_spaces.errors import NasError, UnknownNameError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
 SCHEMA: Final = "hwnas.manifest/1"
@@ -113,7 +112,7 @@ class ModelInterface:
 
 
 def build_manifest(
-    space: MobileNetV3Space,
+    space: SearchSpace,
     genotype: IntArray,
     *,
     interface: ModelInterface,

@@ -193,6 +193,15 @@ class JobQueue:
             row.attempts -= 1
             return job_of_row(row)
 
+    def expire(self, worker: str) -> int:
+        """Ends the leases of a worker that is known to be dead; returns how many jobs can be claimed now."""
+        query = select(JobRow).where(JobRow.worker == worker, JobRow.state == "running")
+        with self._database.write() as session:
+            rows = session.scalars(query.with_for_update()).all()
+            for row in rows:
+                row.lease_until = self._clock()
+            return len(rows)
+
     def cancel(self, job_id: str) -> Job:
         """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, defer
 from nas.jobs.queue import Job, JobQueue, job_of_row
 from nas.store import Store
 from nas.store.errors import NotStoredError
+from nas.store.owners import owner_has_ended
 from nas.store.searches import StoredSearch, search_of_row
 from nas.store.tables import FrontRow, JobRow, SearchRow
 
@@ -92,8 +93,10 @@ class SearchStatuses:
             searches = searches.where(SearchRow.profile_id == device)
         if state is not None:
             jobs = jobs.where(JobRow.state == state)
-            searches = searches.where(_in_state(state, self._store.clock()))
         with self._store.database.read() as session:
+            if state is not None:
+                now = self._store.clock()
+                searches = searches.where(_in_state(state, now, _ended_owners(session, now)))
             rows: list[JobRow | SearchRow] = [
                 *session.scalars(jobs.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(page_size + 1)),
                 *session.scalars(
@@ -168,10 +171,20 @@ def _after(table: type[JobRow] | type[SearchRow], start: PageStart | None) -> tu
     return (tuple_(table.created_at, table.id) < tuple_(start.created_at, start.id),)
 
 
-def _in_state(state: SearchStatusState, now: datetime) -> ColumnElement[bool]:
+def _ended_owners(session: Session, now: datetime) -> list[str]:
+    """Processes that hold a search and are known to have ended."""
+    query = select(SearchRow.owner).where(_held(now), SearchRow.state == "running", SearchRow.owner.is_not(None))
+    return [owner for owner in session.scalars(query.distinct()) if owner is not None and owner_has_ended(owner)]
+
+
+def _held(now: datetime) -> ColumnElement[bool]:
+    return and_(SearchRow.lease_until.is_not(None), SearchRow.lease_until > now)
+
+
+def _in_state(state: SearchStatusState, now: datetime, ended_owners: Sequence[str]) -> ColumnElement[bool]:
     """Condition for the state of a command-line search, as in :attr:`nas.store.searches.StoredSearch.state`."""
-    held = and_(SearchRow.lease_until.is_not(None), SearchRow.lease_until > now)
-    unheld = or_(SearchRow.lease_until.is_(None), SearchRow.lease_until <= now)
+    held = and_(_held(now), or_(SearchRow.owner.is_(None), SearchRow.owner.not_in(ended_owners)))
+    unheld = or_(SearchRow.lease_until.is_(None), SearchRow.lease_until <= now, SearchRow.owner.in_(ended_owners))
     if state in ("running", "interrupted"):
         return and_(SearchRow.state == "running", held if state == "running" else unheld)
     return SearchRow.state == state

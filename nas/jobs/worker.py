@@ -120,9 +120,9 @@ class JobContext:
         return True
 
 
-def worker_name() -> str:
-    """``host:pid``, for people who read the table of jobs."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def worker_name(pid: int | None = None) -> str:
+    """``host:pid`` of a process of this host (by default this one), as in the table of jobs."""
+    return f"{socket.gethostname()}:{os.getpid() if pid is None else pid}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from nas.store.leases import Lease
 from nas.store.store import Store
 from nas.store.supernets import StoredSupernet
 from nas.workspace import Workspace, space_of
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.space import SearchSpace
 
 
@@ -54,7 +53,7 @@ class SearchContext:
         return self.workspace.store
 
     @property
-    def space(self) -> MobileNetV3Space:
+    def space(self) -> SearchSpace:
         """The supernet's space, bound to its task."""
         return space_of(self.supernet)
 

@@ -101,11 +101,11 @@ class DeviceSamples:
         """Milliseconds by candidate."""
         return dict(zip(self.candidate_ids, self.latency_ms.tolist(), strict=True))
 
-    def without(self, genotypes: IntArray) -> tuple[IntArray, FloatArray]:
-        """Genotypes ``(k, genes)`` and milliseconds ``(k,)`` of the samples that are not among ``genotypes``."""
+    def without(self, genotypes: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Genotypes ``(k, genes)``, milliseconds and weights ``(k,)`` of the samples not among ``genotypes``."""
         seen = {row.tobytes() for row in genotypes}
         kept = np.array([row.tobytes() not in seen for row in self.genotypes], dtype=np.bool_)
-        return self.genotypes[kept], self.latency_ms[kept]
+        return self.genotypes[kept], self.latency_ms[kept], self.weights[kept]
 
 
 class DeviceMeasurements:
@@ -194,10 +194,25 @@ class DeviceMeasurements:
         Args:
             genotypes: canonical, shape ``(n, genes)``.
         """
-        networks = self.networks()
-        ids = [self.space.candidate(row).id for row in genotypes]
-        known = [networks[one].measurements[0].repeatability for one in ids if one in networks]
+        known = [one.repeatability for one in self._first(genotypes) if one is not None]
         return float(np.median(known)) if known else 0.0
+
+    def weights_of(self, genotypes: IntArray) -> FloatArray:
+        """How many good measurements the first counted one of each network is worth, shape ``(n,)``; 1 if unknown.
+
+        As :meth:`repeatability_of`, later measurements do not change it.
+
+        Args:
+            genotypes: canonical, shape ``(n, genes)``.
+        """
+        qualities: list[Quality] = ["ok" if one is None else one.quality for one in self._first(genotypes)]
+        return np.array([_QUALITY_WEIGHTS[one] for one in qualities]) / _QUALITY_WEIGHTS["ok"]
+
+    def _first(self, genotypes: IntArray) -> list[Measurement | None]:
+        """The first counted measurement of each network."""
+        networks = self.networks()
+        found = [networks.get(self.space.candidate(row).id) for row in genotypes]
+        return [None if one is None else one.measurements[0] for one in found]
 
     def drift(self) -> StoredDrift | None:
         """The last drift that was found; measurements before it do not count."""

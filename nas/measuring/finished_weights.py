@@ -12,10 +12,11 @@ import torch
 
 from nas.evaluation.accuracy import accuracy
 from nas.measuring.supernet_weights import SupernetWeights, SupernetWeightSource
-from nas.supernet.static_network import StaticNetwork, load_network
+from nas.networks.building import build_network
+from nas.networks.network import UnitNetwork
+from nas.networks.weight_files import load_network
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class FinishedWeightSource:
     """Weight files by the genes, as text, of the unquantized network."""
 
     @property
-    def space(self) -> MobileNetV3Space:
+    def space(self) -> SearchSpace:
         """See :class:`nas.measuring.weight_source.WeightSource`."""
         return self.supernet.space
 
@@ -61,7 +62,7 @@ class FinishedWeightSource:
 class FinishedWeights:
     """See :class:`nas.measuring.weight_source.Weights`; all images are the supernet's."""
 
-    def __init__(self, supernet: SupernetWeights, space: MobileNetV3Space, files: Mapping[str, Path]) -> None:
+    def __init__(self, supernet: SupernetWeights, space: SearchSpace, files: Mapping[str, Path]) -> None:
         self._space = space
         self._files = files
         self.reference = supernet.reference
@@ -69,7 +70,7 @@ class FinishedWeights:
         self.validation = supernet.validation
         self.save = supernet.save
 
-    def network(self, genotype: IntArray) -> StaticNetwork:
+    def network(self, genotype: IntArray) -> UnitNetwork:
         """The finished network of the genotype's architecture, with the genotype's policy.
 
         Raises:
@@ -78,7 +79,7 @@ class FinishedWeights:
         architecture = self._space.to_string(self._space.unquantized(genotype[None])[0])
         if architecture not in self._files:
             raise NasError("the network was not finished.")
-        network = StaticNetwork.from_shape(self._space, genotype)
+        network = build_network(self._space, genotype)
         network.load_state_dict(load_network(self._space, self._files[architecture]).state_dict())
         return network.eval()
 

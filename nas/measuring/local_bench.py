@@ -68,6 +68,18 @@ class LocalBench:
             session = self._started(anchor, kept_ms)
         self._session = session
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the anchor's artifact is still what was compiled when the session started."""
+        return self._session is not None and self._session.anchor_is_whole
+
+    def reopen(self, anchor: NetworkFiles) -> None:
+        """Starts another session, beside an anchor that is compiled anew; errors as :meth:`open`."""
+        if self._session is not None:
+            self._session.__exit__(None, None, None)
+            self._session = None
+        self.open(anchor)
+
     def measure(self, files: NetworkFiles, artifact: Path) -> Measurement | MeasurementFailure:
         """Checks and times one artifact; :meth:`open` comes first.
 

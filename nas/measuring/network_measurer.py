@@ -1,11 +1,14 @@
 """From networks to measurements on a device here, whatever their weights; every outcome is stored as it ends."""
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
+from hw_profiles.compiling import CompileOutcome
+from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from nas.measuring.context import DeviceContext
@@ -64,11 +67,12 @@ class NetworkMeasurer:
         self.open_bench()
         outcomes: dict[str, LatencyOutcome] = {}
         for number, (prepared, artifact) in enumerate(zip(batch, compiled, strict=True), start=1):
-            outcome = (
-                artifact
-                if isinstance(artifact, MeasurementFailure)
-                else self._bench.measure(prepared.network_files, artifact)
-            )
+            outcome = self._timed(prepared, artifact)
+            if isinstance(outcome, MeasurementFailure) and not self._is_own(prepared, outcome):
+                context.progress.say(
+                    f"network {prepared.candidate_id[:12]} is made again: {outcome.stage} failed ({outcome.message})"
+                )
+                outcome = self._again(prepared)
             context.store.measurements.add(outcome, supernet_id=self._pool.source.supernet_id, lease=context.lease)
             outcomes[prepared.candidate_id] = outcome
             on_done(number, outcome)
@@ -77,6 +81,44 @@ class NetworkMeasurer:
                     f"network {prepared.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}"
                 )
         return outcomes
+
+    def _timed(self, prepared: Prepared, artifact: CompileOutcome) -> LatencyOutcome:
+        if isinstance(artifact, MeasurementFailure):
+            return artifact
+        return self._bench.measure(prepared.network_files, artifact)
+
+    def _is_own(self, prepared: Prepared, failure: MeasurementFailure) -> bool:
+        """Whether a failure is surely the network's: a compiler that says no to whole files, or a deadline."""
+        return failure.stage == "timeout" or (failure.stage == "compile" and self._is_whole(prepared))
+
+    def _is_whole(self, prepared: Prepared) -> bool:
+        files = prepared.network_files
+        paths = (files.reference, files.exported_program)
+        loaded = Prepared.load(prepared.folder, self._pool.source)
+        return loaded is not None and all(path is None or path.is_file() for path in paths)
+
+    def _again(self, prepared: Prepared) -> LatencyOutcome:
+        """The network, made and compiled anew: its files, or the anchor's, may have been deleted or damaged meanwhile.
+
+        Raises:
+            MeasuringError: if they cannot be made; no network is to blame for that.
+        """
+        if not self._is_whole(prepared):
+            shutil.rmtree(prepared.folder, ignore_errors=True)
+        genotype = np.array(self._context.store.candidates.get(prepared.candidate_id).genotype)
+        (fresh,) = self._pool.prepare([genotype])
+        if isinstance(fresh, PreparationFailure):
+            raise MeasuringError(f"the files of network {prepared.candidate_id[:12]} are gone: {fresh.message}")
+        (artifact,) = self._bench.compile([fresh.network_files])
+        if not self._bench.is_whole:
+            self._bench.reopen(prepare_anchor(self._context, self._pool))
+        outcome = self._timed(fresh, artifact)
+        if isinstance(outcome, MeasurementFailure) and not self._is_whole(fresh):
+            raise MeasuringError(
+                f"files in {self._context.workspace.home.cache} vanish or change while they are used; stop what"
+                " deletes them and start again: what is measured is kept."
+            )
+        return outcome
 
     def latencies_ms(self, genotypes: IntArray, on_done: Callable[[int], None] = lambda _done: None) -> FloatArray:
         """Fresh median milliseconds of canonical genotypes ``(n, genes)``, shape ``(n,)``; NaN if one failed.

@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from nas.measuring.deployed_files import FloatImages
 from nas.measuring.weight_source import ValidationImages
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 from search_spaces.task import ImageTask
 
 if TYPE_CHECKING:
     from nas.networks.network import UnitNetwork
-    from nas.supernet.static_network import StaticNetwork
     from nas.supernet.supernet import Supernet
     from nas.training.prepared_data import PreparedData
 
@@ -51,9 +49,9 @@ class SupernetWeightSource:
     settings: PreparationSettings
 
     @property
-    def space(self) -> MobileNetV3Space:
+    def space(self) -> SearchSpace:
         """See :class:`nas.measuring.weight_source.WeightSource`."""
-        return cast("MobileNetV3Space", get_space(self.space_name, self.task))
+        return get_space(self.space_name, self.task)
 
     @property
     def key(self) -> str:
@@ -103,17 +101,16 @@ class SupernetWeights:
     def network(self, genotype: IntArray) -> "UnitNetwork":
         """The network cut out of the supernet, batch norm recalibrated."""
         from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.supernet.extraction import extract  # noqa: PLC0415
 
-        network = extract(self._supernet, genotype)
+        network = self._supernet.extract(genotype)
         recalibrate_batch_norm(network, self._recalibration)
         return network.eval()
 
     def save(self, network: "UnitNetwork", path: Path) -> None:
         """Writes a safetensors file."""
-        from nas.supernet.static_network import save_network  # noqa: PLC0415
+        from nas.networks.weight_files import save_network  # noqa: PLC0415
 
-        save_network(cast("StaticNetwork", network), path)
+        save_network(network, path)
 
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """See :class:`nas.measuring.weight_source.Weights`; nothing is exported."""

@@ -1,14 +1,13 @@
 """The network of a genotype, whatever its space."""
 
+from nas.families.registry import family_of, has_supernet
 from nas.networks.fbnet import FbnetNetwork
 from nas.networks.mnasnet import MnasnetNetwork
 from nas.networks.nasbench201 import NasBench201Network
 from nas.networks.network import UnitNetwork
-from nas.supernet.static_network import StaticNetwork
 from search_spaces.errors import UsageError
 from search_spaces.fbnet import FbnetSpace
 from search_spaces.mnasnet import MnasnetSpace
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.nasbench201 import NasBench201Space
 from search_spaces.space import IntArray, SearchSpace
 
@@ -21,14 +20,14 @@ def build_network(space: SearchSpace, genotype: IntArray) -> UnitNetwork:
         UsageError: for a space whose networks cannot be built here.
     """
     match space:
-        case MobileNetV3Space():
-            network: UnitNetwork = StaticNetwork(space, genotype)
         case NasBench201Space():
-            network = NasBench201Network(space, genotype)
+            network: UnitNetwork = NasBench201Network(space, genotype)
         case FbnetSpace():
             network = FbnetNetwork(space, genotype)
         case MnasnetSpace():
             network = MnasnetNetwork(space, genotype)
+        case _ if has_supernet(space):
+            network = family_of(space).network(space, genotype)
         case _:
             raise UsageError(f"networks of {space.name} cannot be built here.")
     return network.eval()

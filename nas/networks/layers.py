@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.networks.activation import activation_module
@@ -22,6 +23,13 @@ def global_mean(x: Tensor) -> Tensor:
     every device would run.
     """
     return x.mean((2, 3))
+
+
+def scale_images(images: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Bilinear, without antialiasing, half-pixel centres; the same tensor where nothing changes."""
+    if tuple(images.shape[2:]) == resolution:
+        return images
+    return functional.interpolate(images, resolution, mode="bilinear", align_corners=False)
 
 
 class ConvUnit(nn.Module):

@@ -7,7 +7,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from nas.networks.layers import ConvUnit
-from search_spaces.mobilenet_v3_config import Precision
+from search_spaces.precision import Precision
 from search_spaces.space import IntArray, SearchSpace
 
 
@@ -32,8 +32,9 @@ class UnitNetwork(nn.Module):
 
     @property
     def precisions(self) -> Mapping[str, Precision]:
-        """Each unit's precision once deployed: all in fp32, where a space has no quantization policy."""
-        return dict.fromkeys(self.units, "fp32")
+        """Each unit's precision once deployed by the policy's genes; fp32 where a unit has none."""
+        policy = self.space.unit_precisions(self.genotype)
+        return {unit: policy.get(unit, "fp32") for unit in self.units}
 
     def add_unit(self, name: str, module: nn.Module) -> None:
         """Appends a unit to the chain."""
@@ -73,3 +74,8 @@ class UnitNetwork(nn.Module):
 
     def _conv_units(self) -> list[ConvUnit]:
         return [module for module in self.modules() if isinstance(module, ConvUnit)]
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Trained numbers in a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

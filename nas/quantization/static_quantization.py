@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from nas.home import write_atomically
 from nas.quantization.onnx_export import INPUT_NAME, ExportError, unit_of
-from search_spaces.mobilenet_v3_config import Precision
+from search_spaces.precision import Precision
 
-QUANTIZED_OPERATORS: Final = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "Relu")
+QUANTIZED_OPERATORS: Final = (
+    "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
+)  # fmt: skip
 
 
 def quantize_onnx(

@@ -4,6 +4,8 @@ Every write transaction on SQLite starts with ``BEGIN IMMEDIATE``: it waits its 
 the start instead of failing in the middle, where a read has to become a write.
 """
 
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +20,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from nas.home import DiskFullError
-from nas.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+from nas.store.errors import StoreConflictError, StoreDamagedError, StoreError, StoreUnavailableError
+from nas.store.sqlite_file import SqliteFile, is_damage
 
 Clock = Callable[[], datetime]
 """Gives the present moment, aware and in UTC."""
 
-_BUSY_TIMEOUT_MS: Final = 30_000
 _KEPT_CONNECTIONS: Final = 5
 _IDLE_TRANSACTION_MS: Final = 60_000
 _WRITES: Final = "hwnas_writes"
@@ -43,6 +45,8 @@ class PoolSettings:
     connections: int = 15
     wait_s: float = 10.0
     """Who waits longer for a free one is refused with :class:`StoreUnavailableError`."""
+    busy_s: float = 30.0
+    """So long a writer of SQLite waits for another one, before :class:`StoreUnavailableError`."""
 
     def as_options(self) -> dict[str, Any]:
         """SQLAlchemy's options of an engine."""
@@ -61,8 +65,13 @@ class Database:
         """
         self.url = _parse(url)
         self._pool = pool or PoolSettings()
+        # While writers wait for each other, readers, who wait for nobody, still find a connection.
+        self._write_turns = threading.BoundedSemaphore(max(1, self._pool.connections // 2))
+        self._file: SqliteFile | None = None
         if self.url.get_backend_name() == "sqlite":
-            self.engine = self._reading = _sqlite_engine(self.url, self._pool)  # every transaction is a snapshot
+            self._file = SqliteFile(_sqlite_path(self.url))
+            # Every transaction is a snapshot.
+            self.engine = self._reading = _sqlite_engine(self.url, self._pool, self._file)
         else:
             self.engine = _postgresql_engine(self.url, self._pool)
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -80,8 +89,11 @@ class Database:
         Raises:
             StoreError: where the database cannot be used.
         """
-        with self._translated(), Session(self._reading, expire_on_commit=False) as session:
-            yield session
+        with self._translated():
+            if self._file is not None:
+                self._file.require_present()
+            with Session(self._reading, expire_on_commit=False) as session:
+                yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -90,11 +102,15 @@ class Database:
         Raises:
             StoreConflictError: where an invariant of the database refuses it.
             StoreUnavailableError: where the database is out of reach or stays busy.
+            StoreDamagedError: if its file was deleted, replaced or damaged.
             DiskFullError: where the disk has no space.
             StoreError: for anything else that the database refuses.
         """
-        with self._translated(), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield session
+        with self._translated():
+            if self._file is not None:
+                self._file.require_header()
+            with self._write_turn(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+                yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -102,9 +118,40 @@ class Database:
         with self._translated(), self._writing.begin() as connection:
             yield connection
 
+    def check(self) -> None:
+        """Looks for damage; of PostgreSQL's files nothing is known here.
+
+        Raises:
+            StoreDamagedError: if the file of a SQLite database was deleted, replaced or damaged.
+        """
+        with self._translated():
+            if self._file is not None:
+                self._file.check()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the database is a server's, whose commits leave no trace on this host."""
+        return self._file is None
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Differs after every commit, whichever process makes it; takes microseconds.
+
+        None where it is not known: on PostgreSQL, and while SQLite's files change.
+        """
+        return None if self._file is None else self._file.stamp()
+
     def close(self) -> None:
         """Closes the pooled connections."""
         self.engine.dispose()
+
+    @contextmanager
+    def _write_turn(self) -> Iterator[None]:
+        if not self._write_turns.acquire(timeout=self._pool.wait_s + self._pool.busy_s):
+            raise StoreUnavailableError(f"too many changes wait for the database {self.name}; try again later.")
+        try:
+            yield
+        finally:
+            self._write_turns.release()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -114,7 +161,7 @@ class Database:
             raise StoreConflictError(f"the database refused a row: {_reason(error)}.") from error
         except (DataError, UnicodeError) as error:
             raise _unfit(error) from error
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:  # SQLAlchemy does not wrap errors of connecting
             raise self._refusal(error) from error
         except StatementError as error:
             raise _unfit(error) from error
@@ -123,8 +170,11 @@ class Database:
                 f"all {self._pool.connections} connections to the database {self.name} are in use; try again later."
             ) from error
 
-    def _refusal(self, error: DBAPIError) -> Exception:
-        code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+    def _refusal(self, error: DBAPIError | sqlite3.Error) -> Exception:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+        if code is not None and is_damage(code):
+            return StoreDamagedError(self.name, _reason(error))
         if code in _FULL:
             return DiskFullError(f"no space left for the database {self.name}; free some and run the command again.")
         lost_connection = self.url.get_backend_name() != "sqlite" and isinstance(error, OperationalError)
@@ -169,17 +219,22 @@ def _postgresql_engine(url: URL, pool: PoolSettings) -> Engine:
     return create_engine(url, pool_pre_ping=True, connect_args=connect, **pool.as_options())
 
 
-def _sqlite_engine(url: URL, pool: PoolSettings) -> Engine:
+def _sqlite_path(url: URL) -> Path:
     if not url.database or url.database == ":memory:":
         raise StoreError("the database must be a file that several processes can share; use sqlite:///PATH.")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return Path(url.database)
+
+
+def _sqlite_engine(url: URL, pool: PoolSettings, file: SqliteFile) -> Engine:
+    _sqlite_path(url).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, **pool.as_options())
 
     def set_up(connection: Any, _record: object) -> None:  # noqa: ANN401 - whatever DBAPI connects
         connection.isolation_level = None  # the driver's own BEGIN comes too late; see begin below
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA busy_timeout = {round(1000 * pool.busy_s)}")
         cursor.execute("PRAGMA journal_mode = WAL")
+        file.opened()
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
@@ -197,6 +252,6 @@ def _unfit(error: StatementError | UnicodeError) -> StoreError:
     return StoreError(f"a value cannot be stored: {_reason(error)}; give finite numbers and plain text.")
 
 
-def _reason(error: StatementError | UnicodeError) -> str:
+def _reason(error: StatementError | UnicodeError | sqlite3.Error) -> str:
     original = error.orig if isinstance(error, StatementError) and error.orig is not None else error
     return str(original).strip().splitlines()[0].rstrip(".")

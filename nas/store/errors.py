@@ -17,6 +17,15 @@ class StoreUnavailableError(StoreError):
     code: ClassVar[str] = "store-unavailable"
 
 
+class StoreDamagedError(StoreUnavailableError):
+    """The database's file was deleted, replaced or damaged."""
+
+    code: ClassVar[str] = "store-damaged"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the database {name} cannot be used: {reason}; restore it from a copy, then restart hwnas.")
+
+
 class StoreConflictError(StoreError):
     """A row that contradicts what is stored: an invariant of the database refused it."""
 

@@ -21,7 +21,7 @@ from nas.store.owners import owner_has_ended, owner_name, process_owner
 from nas.store.tables import GenerationRow, SearchRow, TrialRow, table_of
 
 SearchState = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
-"""``interrupted`` is a running search of the command line whose lease has ended; it is not stored."""
+"""``interrupted`` is a running search of the command line whose lease or process has ended; it is not stored."""
 TrialState = Literal["complete", "failed"]
 
 
@@ -335,8 +335,10 @@ def _close(row: SearchRow, state: EndState, now: datetime) -> None:
 
 
 def _state(row: SearchRow, now: datetime) -> SearchState:
-    unheld = row.job_id is None and (row.lease_until is None or row.lease_until <= now)
-    return "interrupted" if row.state == "running" and unheld else cast("SearchState", row.state)
+    if row.state != "running" or row.job_id is not None:
+        return cast("SearchState", row.state)
+    held = row.lease_until is not None and row.lease_until > now
+    return "running" if held and not (row.owner is not None and owner_has_ended(row.owner)) else "interrupted"
 
 
 def search_of_row(row: SearchRow, now: datetime) -> StoredSearch:

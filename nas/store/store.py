@@ -45,6 +45,15 @@ class Store:
         """The database's schema revision, read from it now; None before the first migration."""
         return schema_revision(self.database)
 
+    def check(self) -> None:
+        """Looks for damage in the database, for at most a fraction of a second.
+
+        Raises:
+            StoreDamagedError: if the file of a SQLite database was deleted, replaced or damaged.
+            StoreError: if it cannot be used.
+        """
+        self.database.check()
+
     def close(self) -> None:
         """Closes the connections."""
         self.database.close()

@@ -1,70 +1,61 @@
-"""Cuts one network out of a supernet."""
+"""Copies the part of a supernet that a static network uses."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from nas.networks.layers import ConvUnit, SqueezeExcite
 from nas.supernet.elastic_batch_norm import ElasticBatchNorm
 from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
 from nas.supernet.elastic_linear import ElasticLinear
-from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
-from nas.supernet.static_network import StaticNetwork, copy_tensor
-from nas.supernet.supernet import ElasticBlock, ElasticConvUnit, ElasticDepthwiseUnit, Supernet
 from search_spaces.errors import NasError
-from search_spaces.space import IntArray
 
 
-def extract(supernet: Supernet, genotype: IntArray) -> StaticNetwork:
-    """The network of a genotype with the supernet's weights and statistics, in evaluation mode.
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Copies the part of an elastic module that a static one of the same structure has.
 
-    Its outputs equal the supernet's under :meth:`Supernet.use`. The supernet is only
-    read; the network shares no memory with it.
+    Layers are matched by their types; in other modules, each child of ``target`` that has
+    weights by its name. Elastic convolutions, linear layers and batch norms are known.
+
+    Args:
+        source: Elastic, or plain with the same weights as ``target``.
+        target: Changed in place.
 
     Raises:
-        InvalidGenotypeError: where the genotype is not of the supernet's space.
+        NasError: if a part has no counterpart or another shape.
     """
-    network = StaticNetwork.from_shape(supernet.space, genotype)
-    _copy_conv_unit(supernet.stem, network.stem.unit)
-    for unit in network.units[1:-1]:
-        _copy_block(supernet.block(unit), network.unit(unit))
-    _copy_conv_unit(supernet.head.expand, network.head.expand)
-    _copy_linear(supernet.head.feature, network.head.feature)
-    _copy_linear(supernet.head.classifier, network.head.classifier)
-    return network
+    match source, target:
+        case ElasticDepthwise(), nn.Conv2d():
+            copy_tensor(target.weight, source.active_weight(target.out_channels, target.kernel_size[0]))
+        case ElasticConvolution(), nn.Conv2d():
+            copy_tensor(target.weight, source.active_weight(target.in_channels, target.out_channels))
+        case ElasticLinear(), nn.Linear():
+            copy_tensor(target.weight, source.weight[: target.out_features, : target.in_features])
+            copy_tensor(target.bias, source.bias[: target.out_features])
+        case ElasticBatchNorm(), nn.BatchNorm2d():
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                copy_tensor(getattr(target, name), getattr(source, name)[: target.num_features])
+        case _:
+            _copy_parts(source, target)
 
 
-def _copy_block(source: ElasticBlock, target: nn.Module) -> None:
+def _copy_parts(source: nn.Module, target: nn.Module) -> None:
+    own = {**dict(target.named_parameters(recurse=False)), **dict(target.named_buffers(recurse=False))}
+    for name, tensor in own.items():
+        found = getattr(source, name, None)
+        if not isinstance(found, Tensor):
+            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} cut out of it.")
+        copy_tensor(tensor, found)
     for name, part in target.named_children():
-        elastic = getattr(source, name)
-        if isinstance(part, ConvUnit):
-            _copy_conv_unit(elastic, part)
-        elif isinstance(part, SqueezeExcite):
-            _copy_squeeze_excite(elastic, part)
-        else:
-            raise NasError(f"a block's part {name} has no elastic counterpart.")
+        elastic = getattr(source, name, None)
+        if isinstance(elastic, nn.Module):
+            copy_weights(elastic, part)
+        elif part.state_dict():
+            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} cut out of it.")
 
 
-def _copy_conv_unit(source: ElasticConvUnit | ElasticDepthwiseUnit, target: ConvUnit) -> None:
-    conv, elastic = target.conv, source.conv
-    if isinstance(elastic, ElasticDepthwise):
-        weight = elastic.active_weight(conv.out_channels, conv.kernel_size[0])
-    elif isinstance(elastic, ElasticConvolution):
-        weight = elastic.active_weight(conv.in_channels, conv.out_channels)
-    copy_tensor(conv.weight, weight)
-    if isinstance(target.norm, nn.BatchNorm2d):
-        _copy_batch_norm(source.norm, target.norm)
-
-
-def _copy_batch_norm(source: ElasticBatchNorm, target: nn.BatchNorm2d) -> None:
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        copy_tensor(getattr(target, name), getattr(source, name)[: target.num_features])
-
-
-def _copy_squeeze_excite(source: ElasticSqueezeExcite, target: SqueezeExcite) -> None:
-    _copy_linear(source.reduce, target.reduce)
-    _copy_linear(source.restore, target.restore)
-
-
-def _copy_linear(source: ElasticLinear, target: nn.Linear) -> None:
-    copy_tensor(target.weight, source.weight[: target.out_features, : target.in_features])
-    copy_tensor(target.bias, source.bias[: target.out_features])
+@torch.no_grad()
+def copy_tensor(target: Tensor, source: Tensor) -> None:
+    """Copies values; shapes must agree exactly, since broadcasting would hide a wrong slice."""
+    if target.shape != source.shape:
+        raise NasError(f"cannot copy a tensor of shape {tuple(source.shape)} into one of {tuple(target.shape)}.")
+    target.copy_(source)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nas.evaluation.accuracy import accuracy, evaluate_subnet
-from nas.supernet.static_network import StaticNetwork
+from nas.networks.network import UnitNetwork
 from nas.training.batches import TrainingBatches
 from nas.training.finish_settings import FinishSettings
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
@@ -16,7 +16,7 @@ from search_spaces.space import IntArray
 class FinishedNetwork:
     """A finished network; accuracies are fractions of the validation images."""
 
-    network: StaticNetwork
+    network: UnitNetwork
     """In evaluation mode, with recalibrated batch norm that is not folded."""
     accuracy_inherited_val: float
     accuracy_val: float

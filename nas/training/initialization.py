@@ -7,14 +7,13 @@ something else, and the input layer where the number of channels differs.
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 
+from nas.families.registry import build_supernet
 from nas.supernet.supernet import Supernet
 from nas.training.record import RECORD_FILE, SupernetError, SupernetRecord, load_supernet, read_record
 from search_spaces.errors import UnknownNameError, UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 
@@ -86,13 +85,10 @@ def _find(root: Path, weights_sha256: str) -> tuple[Path, SupernetRecord]:
 def _changed_with(name: str, task: ImageTask, other: ImageTask) -> frozenset[str]:
     """The tensors whose shape another task changes, found by building both."""
     first, second = (
-        {key: tensor.shape for key, tensor in _untrained(name, one).state_dict().items()} for one in (task, other)
+        {key: tensor.shape for key, tensor in build_supernet(get_space(name, one)).state_dict().items()}
+        for one in (task, other)
     )
     return frozenset(key for key, shape in first.items() if second[key] != shape)
-
-
-def _untrained(name: str, task: ImageTask) -> Supernet:
-    return Supernet(cast("MobileNetV3Space", get_space(name, task)))
 
 
 def _shape(task: ImageTask) -> str:

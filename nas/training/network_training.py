@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.evaluation.batch_norm import recalibrate_batch_norm
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import StaticNetwork, load_network, save_network
+from nas.networks.building import build_network
+from nas.networks.network import UnitNetwork
+from nas.networks.weight_files import load_network, save_network
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
@@ -34,8 +35,7 @@ from nas.training.schedule import learning_rate
 from nas.training.settings import TrainingSettings
 from nas.training.training_state import pack_state, unpack_state
 from nas.training.weight_average import WeightAverage
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 WEIGHTS_FILE: Final = "network.safetensors"
 CHECKPOINT_FILE: Final = "checkpoint.safetensors"
@@ -81,7 +81,7 @@ class NetworkTrainingContext:
         clock: Seconds, for checkpoints.
     """
 
-    space: MobileNetV3Space
+    space: SearchSpace
     data: PreparedData
     data_fingerprint: str
     folder: Path
@@ -95,7 +95,7 @@ class NetworkTrainingContext:
         """Named by all that determines the trained weights."""
         identity: dict[str, Any] = {
             "space": self.space.name,
-            "config": repr(self.space.config),
+            "config": self.space.configuration,
             "genes": self.space.to_string(plan.genotype),
             "data": self.data_fingerprint,
             "settings": {k: v for k, v in plan.settings.identity().items() if k not in _SUPERNET_ONLY},
@@ -107,7 +107,7 @@ class NetworkTrainingContext:
         return self.folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext) -> list[StaticNetwork]:
+def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext) -> list[UnitNetwork]:
     """The trained networks, in order, in evaluation mode and with recalibrated batch norm.
 
     Equal plans, data and supernet give equal weights, whatever else is trained beside them.
@@ -142,7 +142,7 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
     return [load_network(context.space, folder / WEIGHTS_FILE) for folder in folders]
 
 
-def _macs(space: MobileNetV3Space, genotype: IntArray) -> int:
+def _macs(space: SearchSpace, genotype: IntArray) -> int:
     return sum(operator.macs for operator in space.operators(genotype))
 
 
@@ -175,7 +175,7 @@ def _run_group(
 class _Lessons:
     """The images and targets of steps, made once for all networks of a group that learn from the same."""
 
-    def __init__(self, context: NetworkTrainingContext, teacher: StaticNetwork | None) -> None:
+    def __init__(self, context: NetworkTrainingContext, teacher: UnitNetwork | None) -> None:
         self._context, self._teacher = context, teacher
         self._batches: dict[TrainingSettings, TrainingBatches] = {}
         self._made: OrderedDict[tuple[TrainingSettings, float, int], tuple[Tensor, Tensor]] = OrderedDict()
@@ -263,14 +263,14 @@ class _NetworkTraining:
         self._checkpoint_path.unlink(missing_ok=True)
 
 
-def _start_network(plan: NetworkPlan, context: NetworkTrainingContext) -> StaticNetwork:
+def _start_network(plan: NetworkPlan, context: NetworkTrainingContext) -> UnitNetwork:
     if plan.inherit:
         if context.supernet is None:
             raise ValueError("a plan inherits weights, and the context has no supernet")
-        return extract(context.supernet, plan.genotype)
+        return context.supernet.extract(plan.genotype)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.settings.seed)
-        network = StaticNetwork.from_shape(context.space, plan.genotype)
+        network = build_network(context.space, plan.genotype)
         for module in network.modules():
             _initialize(module)
     return network
@@ -286,10 +286,10 @@ def _initialize(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _largest(context: NetworkTrainingContext) -> StaticNetwork:
+def _largest(context: NetworkTrainingContext) -> UnitNetwork:
     """The supernet's largest network, which teaches; only read, by all threads."""
     if context.supernet is None:
         raise ValueError("a plan asks for a teacher, and the context has no supernet")
-    network = extract(context.supernet, context.space.largest())
+    network = context.supernet.extract(context.space.largest())
     recalibrate_batch_norm(network, context.data.recalibration_images)
     return network.fold_batch_norm().eval()

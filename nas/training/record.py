@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from nas.data.dataset import ImageDataset
 from nas.data.normalization import Normalization
+from nas.families.registry import build_supernet, has_supernet
 from nas.home import sha256_of, write_atomically, write_bytes
 from nas.supernet.supernet import Supernet
 from nas.training.settings import TrainingSettings
 from search_spaces.errors import NasError, UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
 from search_spaces.task import ImageTask
@@ -109,7 +109,7 @@ def supernet_id(space: SearchSpace, dataset: ImageDataset, settings: TrainingSet
     identity = {
         "space": space.name,
         "genes": [[gene.name, list(gene.choices)] for gene in space.genes],
-        "config": repr(space.config) if isinstance(space, MobileNetV3Space) else "",
+        "config": space.configuration,
         "task": space.task.as_json(),
         "data": dataset.fingerprint,
         "settings": settings.identity(),
@@ -171,9 +171,9 @@ def load_supernet(folder: Path) -> tuple[Supernet, SupernetRecord]:
     if sha256_of(path) != record.weights_sha256:
         raise SupernetError(f"{path} is damaged (its SHA-256 is not the recorded one); {advice}.")
     space = get_space(record.space, record.task)
-    if not isinstance(space, MobileNetV3Space):
+    if not has_supernet(space):
         raise SupernetError(f"{path} is of the space {record.space}, which has no supernet here.")
-    supernet = Supernet(space)
+    supernet = build_supernet(space)
     try:
         supernet.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError) as error:

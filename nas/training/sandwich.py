@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nas.families.registry import family_of
 from nas.supernet.supernet import Supernet
 from nas.training.randomness import Purpose, generator
 from nas.training.settings import TrainingSettings
@@ -41,14 +42,15 @@ def first_student_step(settings: TrainingSettings, total_steps: int) -> int:
 
 
 def step_subnets(space: SearchSpace, settings: TrainingSettings, step: int, total_steps: int) -> list[IntArray]:
-    """The students of a step: the smallest and random ones of every size, drawn from (seed, step, index).
+    """The students of a step: the smallest and those that its family draws from (seed, step, index).
 
     There are none in the steps that train the largest alone.
     """
     if step < first_student_step(settings, total_steps):
         return []
+    family = family_of(space)
     drawn = [
-        space.sample_spread(1, generator(settings.seed, Purpose.SUBNET, step, index))[0]
+        family.training_genotype(space, generator(settings.seed, Purpose.SUBNET, step, index))
         for index in range(settings.random_subnets)
     ]
     return [space.smallest(), *drawn]
@@ -77,8 +79,7 @@ def sandwich_gradients(
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.dropout_seed)
-        largest = supernet.space.network_shape(supernet.space.largest())
-        logits = supernet.forward_as(largest, images, settings.dropout)
+        logits = supernet.forward_as(supernet.space.largest(), images, settings.dropout)
     loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     targets = logits.detach().softmax(1)
     if settings.label_share:
@@ -88,7 +89,7 @@ def sandwich_gradients(
         return torch.autograd.grad(loss, parameters, allow_unused=True)
 
     def learn(genotype: IntArray) -> Gradients:
-        student = supernet.forward_as(supernet.space.network_shape(genotype), images)
+        student = supernet.forward_as(genotype, images)
         return torch.autograd.grad(functional.cross_entropy(student, targets), parameters, allow_unused=True)
 
     # The largest first: what takes longest must not start last.

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.supernet.static_network import StaticNetwork
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
+from nas.networks.building import build_network
+from nas.networks.network import UnitNetwork
 from nas.training.batches import TrainingBatches
 from nas.training.prepared_data import PreparedData
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
-from search_spaces.mobilenet_v3 import MobileNetV3Space
+from search_spaces.space import SearchSpace
 
 _STEPS: Final = 7
 _WARM_UP: Final = 2
@@ -45,7 +46,7 @@ class StepCost:
 
 
 def measure_step_cost(
-    space: MobileNetV3Space,
+    space: SearchSpace,
     data: PreparedData,
     settings: TrainingSettings,
     *,
@@ -55,7 +56,7 @@ def measure_step_cost(
     """Times steps of a training that train every kind of sub-network."""
     settings = replace(settings, largest_first_share=0.0)
     batches = TrainingBatches(data, settings)
-    supernet = Supernet(space, seed=settings.seed)
+    supernet = build_supernet(space, seed=settings.seed)
     sandwich_s, separate_s = [], []
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -67,7 +68,7 @@ def measure_step_cost(
                 started_s = clock()
                 sandwich_gradients(supernet, images, labels, students, StepLoss(), executor)
                 sandwich_s.append(clock() - started_s)
-                networks = [StaticNetwork(space, genotype).train() for genotype in (space.largest(), *students)]
+                networks = [build_network(space, genotype).train() for genotype in (space.largest(), *students)]
                 started_s = clock()
                 _separate(networks, images, labels, executor)
                 separate_s.append(clock() - started_s)
@@ -80,10 +81,10 @@ def measure_step_cost(
     )
 
 
-def _separate(networks: list[StaticNetwork], images: Tensor, labels: Tensor, executor: Executor) -> None:
+def _separate(networks: list[UnitNetwork], images: Tensor, labels: Tensor, executor: Executor) -> None:
     last = images.contiguous(memory_format=torch.channels_last)
 
-    def train(network: StaticNetwork) -> None:
+    def train(network: UnitNetwork) -> None:
         functional.cross_entropy(network(last), labels).backward()  # type: ignore[no-untyped-call]
 
     list(executor.map(train, networks))

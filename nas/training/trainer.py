@@ -15,6 +15,7 @@ from torch import nn
 
 from nas.data.dataset import DataError, ImageDataset
 from nas.evaluation.accuracy import evaluate_subnet
+from nas.families.registry import build_supernet
 from nas.supernet.batch_shard import on_shard
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
@@ -34,8 +35,7 @@ from nas.training.settings import TrainingSettings
 from nas.training.training_state import pack_state, unpack_state
 from nas.training.weight_average import WeightAverage
 from search_spaces.errors import NasError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 
 class TrainingDivergedError(NasError):
@@ -60,7 +60,7 @@ ProgressCallback = Callable[[TrainingProgress], None]
 
 
 def train_supernet(
-    space: MobileNetV3Space,
+    space: SearchSpace,
     dataset: ImageDataset,
     settings: TrainingSettings,
     folder: Path,
@@ -121,7 +121,7 @@ class _Training:
 
     def __init__(
         self,
-        space: MobileNetV3Space,
+        space: SearchSpace,
         dataset: ImageDataset,
         settings: TrainingSettings,
         folder: Path,
@@ -140,7 +140,7 @@ class _Training:
         self.batches = TrainingBatches(self.data, settings)
         processes.check_batch(self.batches.batch_size)
         self.total_steps = settings.epochs * self.batches.steps_per_epoch
-        self.supernet = Supernet(space, seed=settings.seed)
+        self.supernet = build_supernet(space, seed=settings.seed)
         if settings.init and not self.checkpoint_path.is_file():
             initialize_from(self.supernet, folder.parent, settings.init)
         self.optimizer = make_optimizer(self.supernet, settings)

@@ -240,6 +240,7 @@ class CalibrationRun:
                 measure=measure,
                 known=(earlier.genotypes[joining], earlier.latency_ms[joining]),
                 repeatability=self._repeatability,
+                weights=self._context.measurements().weights_of,
             ),
             CalibrationSettings(budget=request.budget, seed=request.seed, target_mape_pct=request.target_mape_pct),
             sources=[device.model for device in known.devices],

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from nas.store.fronts import FrontInfo
 from nas.workflows.front_search import ARTIFACT_PREFIX
 from nas.workspace import Workspace
 from search_spaces.errors import NasError, UnknownNameError, UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 
@@ -188,9 +187,9 @@ def _check_artifact(files: NetworkFiles, kind: str, artifact: Path, profile: Dev
 def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, images: FloatArray) -> FloatArray:
     import torch  # noqa: PLC0415 - torch is slow to import and only this check needs it
 
-    from nas.supernet.static_network import load_network  # noqa: PLC0415
+    from nas.networks.weight_files import load_network  # noqa: PLC0415
 
-    space = cast("MobileNetV3Space", get_space(manifest["genes"]["space"], task))
+    space = get_space(manifest["genes"]["space"], task)
     network = load_network(space, path)
     with torch.no_grad():
         outputs: FloatArray = network(torch.from_numpy(images)).numpy()

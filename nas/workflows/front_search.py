@@ -386,6 +386,7 @@ def _manifest(context: SearchContext, one: Verified) -> str:
             "latency_p50_ms": one.measurement.latency_p50_ms,
             "latency_p95_ms": one.measurement.latency_p95_ms,
             "size_bytes": one.measurement.size_bytes,
+            "top1_agreement": one.measurement.top1_agreement,
         },
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def benchmark_kernels(
         NasError: where a network cannot be prepared, compiled or run.
     """
     if not len(space.policy_columns):
-        raise UsageError(f"networks of {space.name} have no int8 policy; give a mobilenet_v3 space.")
+        raise UsageError(f"networks of {space.name} have no int8 policy; give another, such as mobilenet_v3:tiny.")
     profiles = {profile.runtime: profile for profile in detect_profiles() if profile.runtime in RUNTIMES}
     if missing := [name for name in RUNTIMES if name not in profiles]:
         raise UsageError(f"runtime {missing[0]!r} is not installed; install it to compare with it.")

@@ -34,7 +34,13 @@ class LatencyFitter:
     _extractors: tuple[FeatureExtractor, ...]
     """With the known devices, if there are any, then without."""
 
-    def fit(self, genotypes: IntArray, latency_ms: FloatArray, repeatability: float) -> LatencyPredictor:
+    def fit(
+        self,
+        genotypes: IntArray,
+        latency_ms: FloatArray,
+        repeatability: float,
+        weights: FloatArray | None = None,
+    ) -> LatencyPredictor:
         """The predictor of these samples and the earlier ones.
 
         It learns from the known devices unless it predicts the samples better without them, by
@@ -46,15 +52,20 @@ class LatencyFitter:
             genotypes: canonical and distinct, shape ``(n, genes)``; n may be 0.
             latency_ms: shape ``(n,)``.
             repeatability: relative standard deviation of one measurement.
+            weights: how many good measurements each latency is worth, shape ``(n,)``; default: one.
 
         Raises:
             UnfitDataError: if all samples are too few, or say nothing.
         """
-        earlier_rows, earlier_ms = self.earlier.without(genotypes)
+        earlier_rows, earlier_ms, earlier_weights = self.earlier.without(genotypes)
         rows = np.concatenate([genotypes.reshape(-1, len(self.space.genes)), earlier_rows])
         values = np.concatenate([latency_ms, earlier_ms])
+        own_weights = np.ones(len(latency_ms)) if weights is None else weights
+        worth = np.concatenate([own_weights, earlier_weights])
         fitted = [
-            LatencyPredictor.fit_with(extractor, rows, values, seed=FIT_SEED, repeatability=repeatability)
+            LatencyPredictor.fit_with(
+                extractor, rows, values, seed=FIT_SEED, repeatability=repeatability, weights=worth
+            )
             for extractor in self._extractors
         ]
         return min(fitted, key=lambda predictor: predictor.held_out.mape_pct)

@@ -33,9 +33,10 @@ def predict_latencies(context: SearchContext, run: SearchRun, genotypes: IntArra
     evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
     p50_ms = np.array([outcome.metrics[LATENCY_P50_MS.name] for outcome in evaluated.outcomes])
     p95_ms = np.maximum(p50_ms, [outcome.metrics[LATENCY_P95_MS.name] for outcome in evaluated.outcomes])
-    repeatability = context.device.measurements().repeatability_of(evaluated.genotypes)
-    predictor = run.latency.fit(evaluated.genotypes, p50_ms, repeatability)
-    earlier_rows, earlier_ms = run.latency.earlier.without(evaluated.genotypes)
+    known = context.device.measurements()
+    repeatability, weights = known.repeatability_of(evaluated.genotypes), known.weights_of(evaluated.genotypes)
+    predictor = run.latency.fit(evaluated.genotypes, p50_ms, repeatability, weights)
+    earlier_rows, earlier_ms, _ = run.latency.earlier.without(evaluated.genotypes)
     training = np.concatenate([evaluated.genotypes, earlier_rows])
     left_out = predictor.cross_validated(np.concatenate([p50_ms, earlier_ms]))
     seen = {row.tobytes(): number for number, row in enumerate(training)}

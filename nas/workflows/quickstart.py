@@ -9,6 +9,8 @@ from typing import Final
 
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
+from nas.data.sources import load_dataset
+from nas.families.registry import family_of
 from nas.fronts.front import Front
 from nas.fronts.plot import plot_html, plot_png
 from nas.measuring.context import SearchContext
@@ -22,6 +24,7 @@ from nas.workflows.searching import SearchRequest
 from nas.workflows.survey import survey
 from nas.workflows.training import train
 from nas.workspace import Workspace
+from search_spaces.registry import get_space
 
 DATA: Final = "fashion-mini"
 SPACE: Final = "mobilenet_v3:tiny"
@@ -29,8 +32,9 @@ SPACE: Final = "mobilenet_v3:tiny"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickstartSettings:
-    """Budgets of each stage."""
+    """The space, and budgets of each stage."""
 
+    space: str = SPACE
     training: TrainingSettings = field(
         default_factory=lambda: TrainingSettings(epochs=5, flip=True, evaluate_every_epochs=5)
     )
@@ -95,10 +99,12 @@ def quickstart(
         report_fit: told a profile's id and its fitted predictors.
 
     Raises:
+        UsageError: where the space has no supernet or cannot take the data's images.
         NasError: where a step fails; what was finished before stays.
     """
+    family_of(get_space(settings.space, load_dataset(DATA).task))  # refuses before anything has begun
     with stages.stage("train the supernet"):
-        supernet = train(workspace, DATA, SPACE, settings.training, progress)
+        supernet = train(workspace, DATA, settings.space, settings.training, progress)
     with stages.stage("profile this machine"):
         profiles = _local_profiles(workspace, progress)
     fronts: list[QuickstartFront] = []

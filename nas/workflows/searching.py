@@ -185,7 +185,7 @@ def _fits(context: SearchContext, fitter: LatencyFitter, screening: Screening | 
 
     def fit_latency(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
         # Of these rows and what was known before, so that a resumed search fits what the interrupted one had fitted.
-        return fitter.fit(rows, latency_ms, measurements.repeatability_of(rows))
+        return fitter.fit(rows, latency_ms, measurements.repeatability_of(rows), measurements.weights_of(rows))
 
     return PredictorFits(
         latency=fit_latency,

@@ -16,9 +16,8 @@ from nas.data.sources import load_dataset
 from nas.evaluation.accuracy import predictions
 from nas.evaluation.batch_norm import recalibrate_batch_norm
 from nas.evaluation.ranking_fidelity import RankingFidelity
+from nas.networks.network import UnitNetwork
 from nas.progress import Progress
-from nas.supernet.extraction import extract
-from nas.supernet.static_network import StaticNetwork
 from nas.supernet.supernet import Supernet
 from nas.training.finish_settings import FinishSettings
 from nas.training.finishing import finish_plans
@@ -31,8 +30,7 @@ from nas.workflows.supernet_trust import write_benchmark
 from nas.workflows.training import train
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 RATE_FACTORS: Final = (0.5, 1.0, 2.0)
 _DRAWS: Final = 100
@@ -46,7 +44,7 @@ class SupernetBenchmarkRequest:
 
     Attributes:
         data: As ``--data`` takes it.
-        space: A MobileNetV3 space.
+        space: A space of one of the families.
         settings: Of the supernet's training; single networks take as many steps.
         networks: Sampled networks, beside the largest one; at least 3.
         sample_seed: What they are drawn from; it decides nothing else.
@@ -240,7 +238,7 @@ def benchmark_supernet(
     return found
 
 
-def sample_networks(space: MobileNetV3Space, count: int, seed: int) -> list[IntArray]:
+def sample_networks(space: SearchSpace, count: int, seed: int) -> list[IntArray]:
     """Distinct unquantized networks of every size, the largest not among them.
 
     Raises:
@@ -293,7 +291,7 @@ class _Images:
             test_labels=torch.from_numpy(dataset.y_test),
         )
 
-    def right(self, network: StaticNetwork) -> _Right:
+    def right(self, network: UnitNetwork) -> _Right:
         folded = network.fold_batch_norm()
         return _Right(
             right_val=(predictions(folded, self.validation) == self.validation_labels).numpy(),
@@ -301,8 +299,8 @@ class _Images:
         )
 
 
-def _inherited(supernet: Supernet, genotype: IntArray, context: NetworkTrainingContext) -> StaticNetwork:
-    network = extract(supernet, genotype)
+def _inherited(supernet: Supernet, genotype: IntArray, context: NetworkTrainingContext) -> UnitNetwork:
+    network = supernet.extract(genotype)
     recalibrate_batch_norm(network, context.data.recalibration_images)
     return network
 

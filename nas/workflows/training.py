@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Final
 
 from nas.data.sources import absolute_spec, load_dataset
+from nas.families.registry import family_of
 from nas.home import write_bytes
 from nas.progress import Progress
 from nas.store.supernets import NewSupernet, StoredSupernet
@@ -14,8 +15,6 @@ from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
 from nas.training.trainer import TrainingProgress, train_supernet
 from nas.workspace import SOURCE_FILE, Workspace
-from search_spaces.errors import UsageError
-from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.registry import get_space
 
 _NAMED: Final = 10
@@ -35,7 +34,7 @@ def train(
     Args:
         workspace: home and store.
         data: as ``--data`` takes it.
-        space_name: a MobileNetV3 space.
+        space_name: a space of one of the families.
         settings: equal settings and data give equal weights; ``init`` may be the start of a supernet's id.
         progress: updated after each step.
         threads: torch's threads; None takes its default.
@@ -47,8 +46,7 @@ def train(
     """
     dataset = load_dataset(data)
     space = get_space(space_name, dataset.task)
-    if not isinstance(space, MobileNetV3Space):
-        raise UsageError(f"{space_name} has no supernet; train one of the mobilenet_v3 spaces.")
+    family_of(space)
     if settings.init:
         source = workspace.supernet(settings.init)
         check_space(source.space, space.name, source.id)

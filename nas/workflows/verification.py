@@ -11,6 +11,7 @@ from pathlib import Path
 from hw_profiles.compiling import CompileOutcome, CompilePool
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement import Measurement, MeasurementFailure
+from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import load_onnx
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
@@ -26,6 +27,7 @@ from nas.measuring.local_bench import LocalBench
 from nas.measuring.network_measurer import local_bench, prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
+from nas.measuring.shipping_check import shipping_files, shipping_images
 from nas.store.artifacts import Artifact
 from nas.store.evaluations import Evaluation
 from nas.training.record import read_record
@@ -76,12 +78,13 @@ def verify(
             context.progress.say(f"candidate {outcome.candidate_id[:12]} left out: {outcome.message}")
         else:
             ready.append(outcome)
-    timed = _timed(context, ready, pool.source.key)
+    images = shipping_images(context)
+    files = {one.candidate_id: shipping_files(one, images) for one in ready}
+    timed = _timed(context, ready, files, pool.source.key)
     proven = [one for one in ready if one.candidate_id in timed]
     accuracy_test = (_test_accuracies if finished is None else _counted_test_accuracies)(context, proven)
-    extras = _extra_artifacts(
-        context, [one for one in proven if shipping is None or one.candidate_id in shipping], pool.source.key
-    )
+    shipped = [one for one in proven if shipping is None or one.candidate_id in shipping]
+    extras = _extra_artifacts(context, shipped, files, pool.source.key)
     kind = get_runtime(context.profile.runtime).artifact_kind
     rows = {context.space.candidate(genotype).id: genotype for genotype in genotypes}
     store = ArtifactStore(context.workspace.home, context.store)
@@ -105,7 +108,9 @@ def verify(
     }
 
 
-def _timed(context: SearchContext, ready: Sequence[Prepared], weights: str) -> dict[str, Measurement]:
+def _timed(
+    context: SearchContext, ready: Sequence[Prepared], files: Mapping[str, NetworkFiles], weights: str
+) -> dict[str, Measurement]:
     """Measurements of the artifacts that ship, by candidate; all outcomes are stored."""
     timed: dict[str, Measurement] = {}
     with local_bench(context.device, weights) as bench:
@@ -114,7 +119,9 @@ def _timed(context: SearchContext, ready: Sequence[Prepared], weights: str) -> d
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
             outcome = (
-                compiled if isinstance(compiled, MeasurementFailure) else bench.measure(one.network_files, compiled)
+                compiled
+                if isinstance(compiled, MeasurementFailure)
+                else bench.measure(files[one.candidate_id], compiled)
             )
             context.store.measurements.add(outcome, supernet_id=context.supernet.id, lease=context.lease)
             if isinstance(outcome, Measurement):
@@ -152,33 +159,39 @@ def _compiled_before(
     }
 
 
-def _extra_artifacts(context: SearchContext, proven: Sequence[Prepared], weights: str) -> dict[str, dict[str, Path]]:
+def _extra_artifacts(
+    context: SearchContext, shipped: Sequence[Prepared], files: Mapping[str, NetworkFiles], weights: str
+) -> dict[str, dict[str, Path]]:
     """Artifacts of this machine's other runtimes, by candidate and kind; a failure is a message and no more."""
-    extras: dict[str, dict[str, Path]] = {one.candidate_id: {} for one in proven}
+    extras: dict[str, dict[str, Path]] = {one.candidate_id: {} for one in shipped}
     for other in detect_profiles():
         kind = get_runtime(other.runtime).artifact_kind
         if other.id == context.profile.id or other.device != context.profile.device or kind == "onnx":
             continue
-        for candidate_id, path in _artifacts_for(context, other, proven, weights).items():
+        for candidate_id, path in _artifacts_for(context, other, shipped, files, weights).items():
             extras[candidate_id][kind] = path
     return extras
 
 
 def _artifacts_for(
-    context: SearchContext, other: DeviceProfile, proven: Sequence[Prepared], weights: str
+    context: SearchContext,
+    other: DeviceProfile,
+    shipped: Sequence[Prepared],
+    files: Mapping[str, NetworkFiles],
+    weights: str,
 ) -> dict[str, Path]:
     """The candidates' artifacts for another runtime, as far as they compile and agree."""
     say, kind = context.progress.say, get_runtime(other.runtime).artifact_kind
-    found = _compiled_before(context, other, proven, weights)
-    lost = [one for one in proven if one.candidate_id not in found]
+    made = _compiled_before(context, other, shipped, weights)
     folder = context.workspace.compiled_folder(weights, other)
     try:
         with CompilePool(other, folder, on_warning=lambda name, what: say(f"candidate {name[:12]}: {what}")) as pool:
-            outcomes = pool.compile([one.network_files for one in lost], check=True)
+            outcomes = pool.compile([files[one.candidate_id] for one in shipped], check=True, made=made)
     except NasError as error:
         say(f"no {kind} files are exported beside the others: {error}")
-        return found
-    for one, outcome in zip(lost, outcomes, strict=True):
+        return {}
+    found: dict[str, Path] = {}
+    for one, outcome in zip(shipped, outcomes, strict=True):
         if isinstance(outcome, MeasurementFailure):
             say(f"candidate {one.candidate_id[:12]} has no {kind} file ({outcome.stage}): {outcome.message}")
         else:

@@ -1,16 +1,21 @@
 """Fronts over HTTP against the store's rows."""
 
+import asyncio
 import json
 import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import ImmutableMultiDict
 
+from api.dependencies import refuse_repeated_parameters
+from api.problems import ProblemError
 from api.server import running
 from nas.home import Home
 from nas.metrics import LIMIT_NAMES, Constraints
@@ -48,6 +53,20 @@ def test_who_holds_the_bytes_gets_304(service: Service, held: str) -> None:
 
 def test_who_holds_other_bytes_gets_these(service: Service) -> None:
     assert service.client.get(PARETO, headers={"If-None-Match": '"0"'}).content == service.body
+
+
+def test_noisy_readings_are_marked_in_fronts(tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store:
+        open_search(store)
+        ids = put_candidates(store, 2)
+        for number in range(2):  # two fronts, so that the answer is merged
+            member = front_member(ids[number], p95_ms=1.0 + number, size_bytes=10, accuracy=0.5 + number / 10)
+            store.fronts.add("search-1", front_body([member | {"quality": ("ok", "noisy")[number]}]))
+        with running(store, Home(tmp_path)) as url:
+            members = httpx.get(f"{url}{PARETO}").json()["members"]
+            assert {entry["candidate"]: entry["quality"] for entry in members} == {ids[0]: "ok", ids[1]: "noisy"}
+            chosen = httpx.get(f"{url}{RECOMMENDATION}").json()["member"]
+            assert (chosen["candidate"], chosen["quality"]) == (ids[1], "noisy")
 
 
 def test_a_filtered_answer_has_its_own_etag(service: Service) -> None:
@@ -139,6 +158,29 @@ def test_fields_that_are_wrong_are_named(
     service: Service, params: dict[str, str] | list[tuple[str, str]], field: str
 ) -> None:
     assert wrong_fields(service.client.get(PARETO, params=params)) == [field]
+
+
+class _CountingName(str):
+    """A name that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _CountingName.comparisons += 1
+        return str.__eq__(self, other)
+
+
+def test_finding_repeated_parameters_takes_linear_time() -> None:
+    names = [_CountingName(f"n{number}") for number in range(2000)]
+    query = ImmutableMultiDict([(name, "1") for name in [*names, names[0]]])
+    request = SimpleNamespace(query_params=query)
+    _CountingName.comparisons = 0
+    with pytest.raises(ProblemError) as caught:
+        asyncio.run(refuse_repeated_parameters(request))  # type: ignore[arg-type]
+    assert [error.field for error in caught.value.errors] == ["n0"]
+    assert _CountingName.comparisons < 20 * len(names)
 
 
 @pytest.mark.parametrize(

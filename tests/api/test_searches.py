@@ -1,5 +1,7 @@
 """Listing and cancelling searches over HTTP, whoever runs them."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +138,33 @@ def test_a_search_whose_process_is_silent_is_interrupted(searches: Searches) -> 
     assert searches.ids(state="running") == []
     searches.store.searches.renew()
     assert searches.state("search-1") == "running"
+
+
+_SEARCHING = """
+import sys
+from datetime import datetime
+from nas.store import open_store
+from tests.nas.store.rows import open_search
+moment = datetime.fromisoformat(sys.argv[2])
+with open_store(sys.argv[1], clock=lambda: moment) as store:
+    open_search(store, "killed")
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_search_whose_process_is_killed_is_interrupted_before_its_lease_ends(searches: Searches) -> None:
+    url = searches.store.database.url.render_as_string(hide_password=False)
+    program = [sys.executable, "-c", _SEARCHING, url, searches.clock().isoformat()]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        open_search(searches.store, "alive")
+        assert sorted(searches.ids(state="running")) == ["alive", "killed"]
+        process.kill()
+    assert searches.state("killed") == "interrupted"
+    assert searches.ids(state="interrupted") == ["killed"]
+    assert searches.ids(state="running") == ["alive"]
 
 
 def test_a_running_search_is_asked_to_stop_and_an_interrupted_one_stops_at_once(searches: Searches) -> None:

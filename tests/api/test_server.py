@@ -1,23 +1,29 @@
 """Listening, readiness, and ending."""
 
 import json
+import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from api.change_limit import MAX_CHANGES
 from api.server import ServerError, running
 from nas.home import Home
 from nas.store import open_store
 from nas.store.database import PoolSettings
 from tests.api.problems import problem_of
+from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
 
-_SERVE = """
+SERVE = """
 import sys
 from pathlib import Path
 from api.server import serve
@@ -33,7 +39,7 @@ sys.stdout.write("closed\\n")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_served_process_ends_on_a_signal_and_says_nothing_of_its_own(tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", _SERVE, str(tmp_path)],
+        [sys.executable, "-W", "error", "-c", SERVE, str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -66,6 +72,25 @@ def test_a_database_that_is_not_migrated_or_gone_is_not_ready(tmp_path: Path) ->
         assert httpx.get(f"{url}/livez").status_code == 200
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 5000)], ids=["deleted", "truncated"])
+def test_a_database_that_is_deleted_or_damaged_is_not_ready_and_takes_no_jobs(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "hwnas.db"
+    with open_store(path) as store:
+        put_device(store)
+        put_supernet(store)
+    with open_store(path) as store, running(store, Home(tmp_path)) as url:
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        damage(path)
+        problem_of(httpx.get(f"{url}/readyz"), 503, "store-damaged")
+        search = {"device": PROFILE.id, "space": SPACE.name}
+        response = httpx.post(f"{url}/v1/searches", json=search)
+        problem_of(response, 503, "store-damaged")
+        assert response.headers["retry-after"]
+        assert httpx.get(f"{url}/livez").status_code == 200
+
+
 def test_a_pool_that_is_used_up_is_said_and_not_a_defect(tmp_path: Path) -> None:
     pool = PoolSettings(connections=1, wait_s=0.01)
     with open_store(tmp_path / "hwnas.db", pool=pool) as store, running(store, Home(tmp_path)) as url:
@@ -74,6 +99,35 @@ def test_a_pool_that_is_used_up_is_said_and_not_a_defect(tmp_path: Path) -> None
         problem_of(response, 503, "store-unavailable")
         assert response.headers["retry-after"]
         assert httpx.get(f"{url}/v1/devices").status_code == 200
+
+
+def test_a_blocked_writer_holds_up_nobody_who_reads(tmp_path: Path) -> None:
+    path = tmp_path / "hwnas.db"
+    with open_store(path) as store:
+        put_device(store)
+        put_supernet(store)
+    body = json.dumps({"device": PROFILE.id, "space": SPACE.name}).encode()
+    request = b"POST /v1/searches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    with (
+        ExitStack() as stack,
+        open_store(path) as store,
+        running(store, Home(tmp_path)) as url,
+        closing(sqlite3.connect(path, isolation_level=None)) as blocking,
+    ):
+        blocking.execute("BEGIN IMMEDIATE")
+        address = httpx.URL(url)
+        waiting = [
+            stack.enter_context(socket.create_connection((address.host, address.port or 0), timeout=60))
+            for _ in range(60)
+        ]
+        for connection in waiting:
+            connection.sendall(request % (len(body), body))
+        for path_of in ("/livez", "/readyz", "/v1/devices", "/v1/searches", "/v1/search-spaces"):
+            assert httpx.get(f"{url}{path_of}", timeout=60).status_code == 200
+        blocking.execute("ROLLBACK")
+        answers = [connection.recv(65536).split(b" ", 2)[1] for connection in waiting]
+        assert set(answers) <= {b"202", b"503"}
+        assert answers.count(b"202") >= MAX_CHANGES
 
 
 def test_a_defect_is_a_problem_without_its_innards(tmp_path: Path) -> None:

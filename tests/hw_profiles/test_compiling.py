@@ -34,6 +34,18 @@ def test_artifacts_come_in_the_batchs_order(profile, anchor, network, quantized_
     assert [files.name in str(path) for files, path in zip(batch, outcomes, strict=True)] == [True] * 3
 
 
+def test_artifacts_that_are_there_are_checked_and_not_compiled_again(profile, anchor, network, tmp_path):
+    with CompilePool(profile, tmp_path, workers=1) as pool:
+        (made,) = pool.compile([network])
+        built = made.stat().st_mtime_ns
+        made_again = pool.compile([network], check=True, made={network.name: made})
+        (wrong,) = pool.compile([anchor], check=True, made={anchor.name: made})
+    assert made_again == [made]
+    assert made.stat().st_mtime_ns == built
+    assert isinstance(wrong, MeasurementFailure)
+    assert (wrong.candidate_id, wrong.stage) == (anchor.name, "check")
+
+
 def test_a_corrupt_network_costs_itself_alone(profile, network, corrupt, tmp_path):
     with CompilePool(profile, tmp_path, workers=1) as pool:
         failed, compiled = pool.compile([corrupt, network])

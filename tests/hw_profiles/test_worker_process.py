@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import select
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from hw_profiles.detect import resolve_profile
-from hw_profiles.errors import MeasuringError, WorkerLostError
+from hw_profiles.environment import is_fault_of_environment
+from hw_profiles.errors import CompileError, MeasuringError, WorkerLostError
+from hw_profiles.timing_lock import TimingLock
 from hw_profiles.worker_process import WorkerProcess
 
 
@@ -85,3 +88,23 @@ def test_a_worker_that_cannot_start_says_why(tmp_path):
     with pytest.raises(MeasuringError, match=r"worker of local-cpu/onnxruntime does not start: prepare gave no result"):
         worker.start()
     assert worker.pid is None
+
+
+def test_waiting_for_another_measurement_does_not_count(network, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a lock of this test's own
+    request = _endless(network) | {"round_ms": 1.0, "max_calls": 1}
+    with WorkerProcess(resolve_profile("local-cpu/onnxruntime"), tmp_path / "worker.log") as worker:
+        lock = TimingLock(tmp_path)
+        lock.__enter__()
+        release = threading.Timer(4, lock.__exit__, (None, None, None))
+        release.start()
+        assert worker.request(request, deadline_s=3)["ok"]
+        release.join()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOTDIR])
+def test_faults_of_the_disk_are_not_the_candidates(number):
+    error = CompileError("cannot compile")
+    error.__cause__ = OSError(number, os.strerror(number))
+    assert is_fault_of_environment(error)
+    assert not is_fault_of_environment(CompileError("no kernel"))

@@ -1,1 +1,1 @@
-"""A runtime as a user's package brings it: see ``hwnas_reference.py`` and ``installing.py``."""
+"""A runtime and a family as users' packages bring them: ``hwnas_reference.py``, ``hwnas_toy.py``."""

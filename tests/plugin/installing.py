@@ -1,4 +1,4 @@
-"""Installs the package of ``hwnas_reference.py`` where this process and its workers find it."""
+"""Installs packages of this folder where this process and its workers find them."""
 
 import importlib
 import os
@@ -8,28 +8,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hw_profiles.runtimes.registry import ENTRY_POINT_GROUP
-
-MODULE = "hwnas_reference"
+from hw_profiles.runtimes.registry import ENTRY_POINT_GROUP as RUNTIMES
+from search_spaces.families import ENTRY_POINT_GROUP as FAMILIES
 
 
 @contextmanager
 def installed_plugin(folder: Path) -> Iterator[Path]:
-    """A ``site-packages`` with the module and its metadata, on the path of this process and of new ones."""
-    metadata = folder / f"{MODULE}-1.0.dist-info"
+    """A ``site-packages`` with the reference runtime."""
+    with _installed(folder, ("hwnas_reference",), RUNTIMES, "reference = hwnas_reference:ReferenceRuntime"):
+        yield folder
+
+
+@contextmanager
+def installed_toy_family(folder: Path) -> Iterator[Path]:
+    """A ``site-packages`` with the toy family."""
+    with _installed(folder, ("hwnas_toy", "hwnas_toy_networks"), FAMILIES, "toy = hwnas_toy:ToyFamily"):
+        yield folder
+
+
+@contextmanager
+def _installed(folder: Path, modules: tuple[str, ...], group: str, entry: str) -> Iterator[None]:
+    """Modules and their metadata, on the path of this process and of new ones."""
+    name = modules[0]
+    metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {MODULE}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nreference = {MODULE}:ReferenceRuntime\n")
-    shutil.copy(Path(__file__).with_name(f"{MODULE}.py"), folder)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
+    for module in modules:
+        shutil.copy(Path(__file__).with_name(f"{module}.py"), folder)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(folder) + (f"{os.pathsep}{before}" if before else "")
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        yield folder
+        yield
     finally:
         sys.path.remove(str(folder))
-        sys.modules.pop(MODULE, None)
+        for module in modules:
+            sys.modules.pop(module, None)
         if before is None:
             del os.environ["PYTHONPATH"]
         else:

@@ -45,6 +45,31 @@ def test_works_from_few_samples(count):
     assert LatencyMetrics.of(truth, prediction).spearman > 0.5
 
 
+def test_noisy_measurements_weigh_less():
+    """A third of the measurements is off by a tenth: predictions are closer where the fit is told so."""
+    ratios = []
+    for seed in range(4):
+        genotypes, latency_ms = _samples(40, 60 + seed)
+        noisy = np.arange(40) % 3 == 0
+        rng = np.random.default_rng(seed)
+        read_ms = np.where(noisy, latency_ms * np.exp(rng.normal(0.0, 0.1, 40)), latency_ms)
+        weights = np.where(noisy, 0.01, 1.0)
+        unseen, truth = _samples(300, 90 + seed)
+        told, untold = (
+            LatencyPredictor.fit(SPACE, genotypes, read_ms, seed=1, repeatability=0.01, weights=given)
+            for given in (weights, None)
+        )
+        errors = [LatencyMetrics.of(truth, fitted.predict(unseen)).mape_pct for fitted in (told, untold)]
+        ratios.append(errors[0] / errors[1])
+    assert np.median(ratios) < 0.95
+
+
+@pytest.mark.parametrize("weights", [np.ones(39), np.where(np.arange(40) == 3, 0.0, 1.0)])
+def test_weights_are_one_per_measurement_and_above_zero(weights):
+    with pytest.raises(UnfitDataError, match="as many weights above 0"):
+        LatencyPredictor.fit(SPACE, *_samples(40, 0), seed=1, weights=weights)
+
+
 @pytest.mark.parametrize("count", [5, 6, 8, 12])
 def test_a_handful_of_samples_is_not_believed_to_explain_everything(count):
     """Six samples that a model fits exactly by chance say nothing of its error."""

@@ -3,8 +3,10 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from search_spaces import resnet_config
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import IMAGENET, TINY
+from search_spaces.resnet import ResNetSpace
 from search_spaces.task import ImageTask
 
 TASKS = (
@@ -12,7 +14,12 @@ TASKS = (
     ImageTask(channels=3, height=32, width=32, classes=100),
     ImageTask(channels=3, height=96, width=72, classes=2),
 )
-SPACES = (*(MobileNetV3Space(TINY, task) for task in TASKS), MobileNetV3Space(IMAGENET))
+SPACES = (
+    *(MobileNetV3Space(TINY, task) for task in TASKS),
+    MobileNetV3Space(IMAGENET),
+    *(ResNetSpace(resnet_config.TINY, task) for task in TASKS),
+    ResNetSpace(resnet_config.IMAGENET),
+)
 
 
 def genotypes(space):
@@ -22,5 +29,11 @@ def genotypes(space):
     )
 
 
+def _with_genotypes(spaces):
+    return st.sampled_from(spaces).flatmap(lambda space: st.tuples(st.just(space), genotypes(space)))
+
+
 spaces = st.sampled_from(SPACES)
-spaces_with_genotypes = spaces.flatmap(lambda space: st.tuples(st.just(space), genotypes(space)))
+spaces_with_genotypes = _with_genotypes(SPACES)
+mobilenets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, MobileNetV3Space)])
+resnets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, ResNetSpace)])

@@ -16,7 +16,7 @@ def space():
 
 def test_an_unknown_space_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="mobilenet_v3:tiny"):
-        get_space("resnet")
+        get_space("vgg")
 
 
 def test_ids_are_equal_in_another_process(space):

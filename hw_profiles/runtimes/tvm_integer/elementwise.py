@@ -163,7 +163,7 @@ def emit_add(
     dtype = f"float32x{lanes}"
     ratio, other_ratio = (constant(value, "float32", lanes) for value in (residual.ratio, residual.other_ratio))
     zero, other_zero = (constant(value, "int32", lanes) for value in (before.zero_point, residual.other_zero_point))
-    for start, vectors, repeats in _pieces(shape.held, instructions):
+    for start, vectors, repeats in pieces(shape.held, instructions):
         with emitter.loop(repeats) as number:
             at = start + number * (vectors * lanes)
             first = widened(instructions, emitter, source, at, vectors)
@@ -174,7 +174,7 @@ def emit_add(
                 )
                 for a, b in zip(first, second, strict=True)
             ]
-            _store(emitter, instructions, output, at, sums, after)
+            store_rounded(emitter, instructions, output, at, sums, after)
 
 
 def emit_gate(
@@ -192,7 +192,7 @@ def emit_gate(
     output = emitter.operand("output", "uint8", shape.held)
     ratio = float(np.float32(before.scale) * np.float32(gate.scale) / np.float32(after[0].scale))
     dtype = f"float32x{lanes}"
-    for start, vectors, repeats in _pieces(held, instructions):
+    for start, vectors, repeats in pieces(held, instructions):
         with emitter.loop(repeats) as group:
             channel = start + group * (vectors * lanes)
             zero = constant(gate.zero_point, "int32", lanes)
@@ -205,7 +205,7 @@ def emit_gate(
                 values = widened(instructions, emitter, source, at, vectors)
                 zero = constant(before.zero_point, "int32", lanes)
                 scaled = [tirx.Cast(dtype, value - zero) * scale for value, scale in zip(values, scales, strict=True)]
-                _store(emitter, instructions, output, at, scaled, after[1])
+                store_rounded(emitter, instructions, output, at, scaled, after[1])
 
 
 def emit_mean(
@@ -223,7 +223,7 @@ def emit_mean(
     dtype = f"float32x{lanes}"
     scale = mean_scale(shape, before, after[0], activation)
     shift = 0 if activation is not None else shape.pixels * before.zero_point
-    for start, vectors, repeats in _pieces(held, instructions):
+    for start, vectors, repeats in pieces(held, instructions):
         with emitter.loop(repeats) as group:
             channel = start + group * (vectors * lanes)
             sums = emitter.registers("int32", vectors, lanes)
@@ -235,7 +235,7 @@ def emit_mean(
                     term = value if activation is None else _fixed_point(value, activation, instructions)
                     sums[vector] = sums[vector] + term
             scaled = [tirx.Cast(dtype, sums[vector]) * constant(scale, "float32", lanes) for vector in range(vectors)]
-            _store(emitter, instructions, output, channel, scaled, after[1])
+            store_rounded(emitter, instructions, output, channel, scaled, after[1])
 
 
 def summed_activation(activation: Activation, pixels: int) -> Activation:
@@ -261,7 +261,7 @@ def _fixed_point(value: Expr, activation: Activation, instructions: Instructions
     return instructions.round(centred * gate if activation.kind == "hard_swish" else gate)
 
 
-def _pieces(size: int, instructions: Instructions) -> list[tuple[int, int, int]]:
+def pieces(size: int, instructions: Instructions) -> list[tuple[int, int, int]]:
     """``(first element, vectors, repeats)`` that cover a flat tensor."""
     whole, left = divmod(size, VECTORS_PER_GROUP * instructions.lanes)
     pieces = [(0, VECTORS_PER_GROUP, whole)] if whole else []
@@ -269,7 +269,7 @@ def _pieces(size: int, instructions: Instructions) -> list[tuple[int, int, int]]
     return pieces + ([(size - left, vectors, 1)] if vectors else [])
 
 
-def _store(
+def store_rounded(
     emitter: Emitter,
     instructions: Instructions,
     output: View,
@@ -277,6 +277,7 @@ def _store(
     values: list[Expr],
     clip: Clip,
 ) -> None:
+    """Rounds float32 vectors in a kernel's channel order to uint8 and writes them."""
     rounded = [emitter.let(instructions.round(value), f"int32x{instructions.lanes}") for value in values]
     narrowed = instructions.narrow(rounded, clip.zero_point, clip.low, clip.high)
     lanes = len(values) * instructions.lanes // len(narrowed)

@@ -23,6 +23,7 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     GateOperator,
     IntegerOperator,
     MeanOperator,
+    PoolOperator,
     QuantizedTensor,
     QuantizeOperator,
 )
@@ -201,6 +202,8 @@ class _Reader:
                 )
             case "ReduceMean" | "GlobalAveragePool":
                 return self._mean(node, clip, result)
+            case "MaxPool" | "AveragePool":
+                return self._pool(node, clip, result)
             case "Add":
                 first, second = (self._source(name) for name in node.input)
                 if first.shape != second.shape:
@@ -345,6 +348,23 @@ class _Reader:
             source = self._source(before.input[0])
             return MeanOperator(source=source, function=_activation(before, source, result), clip=clip, output=result)
         return MeanOperator(source=self._source(node.input[0]), function=None, clip=clip, output=result)
+
+    def _pool(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> PoolOperator:
+        attributes, average = _attributes(node), node.op_type == "AveragePool"
+        kernel, stride = (tuple(attributes.get(name, (1, 1))) for name in ("kernel_shape", "strides"))
+        pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
+        if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or any(d != 1 for d in attributes.get("dilations", ())):
+            raise NotIntegerError("it is dilated or padded by a rule")
+        pool = PoolOperator(
+            source=self._source(node.input[0]), kind="average" if average else "maximum",
+            kernel=(kernel[0], kernel[1]), stride=(stride[0], stride[1]),
+            pads=(pads[0], pads[1], pads[2], pads[3]), clip=clip, output=result,
+        )  # fmt: skip
+        if pool.windows.out_size != (result.shape.height, result.shape.width) or (average and any(pads)):
+            raise NotIntegerError("some of its windows reach over the edge")
+        if not average and (pool.source.quantization != result.quantization or (clip.low, clip.high) != (0, 255)):
+            raise NotIntegerError("its output has another scheme than its input")
+        return pool
 
     def _gate(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> GateOperator:
         tensors = sorted((self._source(name) for name in node.input), key=lambda tensor: -tensor.shape.pixels)

@@ -28,9 +28,11 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     GateOperator,
     IntegerOperator,
     MeanOperator,
+    PoolOperator,
     QuantizedTensor,
     QuantizeOperator,
 )
+from hw_profiles.runtimes.tvm_integer.pooling import emit_average_pool, emit_max_pool
 from hw_profiles.runtimes.tvm_integer.program import Program, Tensor
 from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue, Residual
 
@@ -261,6 +263,8 @@ class _Builder:
                     ),
                     _held(step.source), _held(output),
                 )  # fmt: skip
+            case PoolOperator():
+                self._pool(step)
             case AddOperator():
                 first, second = step.sources
                 self._program.add(
@@ -278,6 +282,24 @@ class _Builder:
                     ),
                     _held(step.source), _held(step.gate), _held(output),
                 )  # fmt: skip
+
+    def _pool(self, step: PoolOperator) -> None:
+        instructions, source, output, windows = self._instructions, _held(step.source), step.output, step.windows
+        shape = step.source.shape
+        if step.kind == "average":
+            self._program.add(
+                lambda emitter: emit_average_pool(
+                    emitter, windows, step.source.quantization, (output.quantization, step.clip), instructions
+                ),
+                source, _held(output),
+            )  # fmt: skip
+            return
+        if any(step.pads):
+            # No byte is below 0, so that padding never is the maximum.
+            copy = Tensor(name=f"{output.name}:padded", shape=(windows.image.held,))
+            self._program.add(lambda emitter: elementwise.emit_pad(emitter, shape, step.pads, 0), source, copy)
+            source = copy
+        self._program.add(lambda emitter: emit_max_pool(emitter, windows, instructions), source, _held(output))
 
     def _convolution(self, step: ConvolutionOperator) -> None:
         source, zero_point = _held(step.source), step.source.quantization.zero_point

@@ -1,11 +1,13 @@
 """Integer operators of a quantized network, as the graph is read and as kernels are chosen for them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.pooling import Windows
 from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
 
 
@@ -91,6 +93,34 @@ class MeanOperator:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOperator:
+    """Maxima or means over windows."""
+
+    source: QuantizedTensor
+    kind: Literal["maximum", "average"]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    """Top, left, bottom, right; of averages, none."""
+    clip: Clip
+    output: QuantizedTensor
+
+    @property
+    def sources(self) -> tuple[QuantizedTensor, ...]:
+        """Every tensor that is read."""
+        return (self.source,)
+
+    @property
+    def windows(self) -> Windows:
+        """Over the padded image."""
+        shape, (top, left, bottom, right) = self.source.shape, self.pads
+        image = ImageShape(
+            height=shape.height + top + bottom, width=shape.width + left + right, channels=shape.channels
+        )
+        return Windows(image=image, kernel=self.kernel, stride=self.stride)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddOperator:
     """The sum of two tensors of one shape."""
 
@@ -130,4 +160,4 @@ class DequantizeOperator:
     float_name: str
 
 
-IntegerOperator = ConvolutionOperator | ActivationOperator | MeanOperator | AddOperator | GateOperator
+IntegerOperator = ConvolutionOperator | ActivationOperator | MeanOperator | PoolOperator | AddOperator | GateOperator

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from nas.evaluation import accuracy, evaluate_subnet, predictions
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
 
@@ -27,7 +27,7 @@ def test_counts_that_differ_are_refused(images, labels):
 
 def test_a_sub_network_is_evaluated_alike_whatever_came_before_it():
     space = get_space("mobilenet_v3:tiny")
-    supernet = Supernet(space, seed=1)
+    supernet = build_supernet(space, seed=1)
     draw = torch.Generator().manual_seed(0)
     images, labels = torch.randn(60, 1, 28, 28, generator=draw), torch.arange(60) % 10
 

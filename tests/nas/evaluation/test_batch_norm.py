@@ -4,16 +4,17 @@ import torch
 from torch import nn
 
 from nas.evaluation import recalibrate_batch_norm
-from nas.supernet.static_network import StaticNetwork
+from nas.networks.building import build_network
+from nas.networks.network import UnitNetwork
 from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
 
 
-def network() -> StaticNetwork:
+def network() -> UnitNetwork:
     torch.manual_seed(0)
-    return StaticNetwork.from_shape(SPACE, SPACE.sample(1, np.random.default_rng(2))[0])
+    return build_network(SPACE, SPACE.sample(1, np.random.default_rng(2))[0])
 
 
 def test_statistics_are_the_sample_weighted_mean_of_the_batches():

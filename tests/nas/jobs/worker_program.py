@@ -1,7 +1,7 @@
 """A worker process for tests: says each step in a line on standard output, so that a test need not wait blindly.
 
-``python -m tests.nas.jobs.worker_program URL LEASE_S [--until-idle]``. A request's ``steps`` is the number of
-generations that the handler writes; ``ask`` makes it wait, alive, until it is stopped.
+``python -m tests.nas.jobs.worker_program URL LEASE_S [--until-idle] [--supervised]``. A request's
+``steps`` is the number of generations that the handler writes; ``ask`` makes it wait, alive, until it is stopped.
 """
 
 import os
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas.jobs import JobContext, WorkerSettings, run_worker
+from nas.jobs.supervisor import ending_with_supervisor
+from nas.jobs.worker import StopSignal
 from nas.store import Store, open_store
 from nas.store.searches import Generation, SearchSpec, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
@@ -54,10 +56,14 @@ def main() -> None:
     url, lease_s = sys.argv[1], float(sys.argv[2])
     with open_store(url) as store:
         say("ready")
+        stop = StopSignal()
+        if "--supervised" in sys.argv:
+            ending_with_supervisor(stop)
         run_worker(
             store,
             {"search": lambda context: handle(store, context)},
             WorkerSettings(lease_s=lease_s, poll_s=0.05, until_idle="--until-idle" in sys.argv),
+            stop=stop,
         )
         say("left")
 

@@ -65,6 +65,8 @@ def test_repeated_measurements_count_together_and_noisy_ones_less(store: Store) 
     assert samples.candidate_ids == (first, second)
     assert samples.latency_ms.tolist() == [1.375, 1.5]
     assert samples.weights.tolist() == [3.5, 0.25]
+    unknown = SPACE.largest()[None]
+    assert known(store).weights_of(np.concatenate([samples.genotypes, unknown])).tolist() == [1.0, 0.25, 1.0]
 
 
 def test_latency_is_known_whatever_the_weights_and_artifacts_are_a_supernets(store: Store) -> None:

@@ -2,10 +2,12 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from hw_profiles.detect import detect_profiles
-from hw_profiles.measurement import Measurement
+from hw_profiles.errors import MeasuringError
+from hw_profiles.measurement import Measurement, MeasurementFailure
 from nas.home import Home
 from nas.measuring.context import DeviceContext
 from nas.measuring.network_measurer import AnchorError, prepare_anchor, random_weight_measurer
@@ -62,3 +64,53 @@ class FailingPool:
 def test_an_anchor_that_cannot_be_prepared_is_said(context):
     with pytest.raises(AnchorError, match="no room"):
         prepare_anchor(context, FailingPool())
+
+
+def _genotypes(count):
+    return SPACE.sample(count, np.random.default_rng(0))
+
+
+def _failures(context):
+    return [
+        one.outcome for one in context.store.measurements.of(PROFILE.id) if isinstance(one.outcome, MeasurementFailure)
+    ]
+
+
+def test_a_cache_that_is_deleted_before_networks_are_measured_fails_none(context):
+    context.store.candidates.put(SPACE, _genotypes(2))
+    with random_weight_measurer(context) as measurer:
+        batch = measurer.prepare(list(_genotypes(2)))
+        shutil.rmtree(context.workspace.home.cache)
+        outcomes = measurer.measure(batch)
+    assert all(isinstance(one, Measurement) for one in outcomes.values())
+    assert _failures(context) == []
+
+
+def _fill_with_garbage(folder):
+    for path in folder.rglob(f"*.{PROFILE.runtime}.*"):
+        path.write_bytes(b"garbage")
+
+
+@pytest.mark.parametrize("harm", [shutil.rmtree, _fill_with_garbage], ids=["deleted", "garbage"])
+def test_harm_to_the_cache_while_networks_are_measured_fails_none(context, harm):
+    context.store.candidates.put(SPACE, _genotypes(3))
+    with random_weight_measurer(context) as measurer:
+        batch = measurer.prepare(list(_genotypes(3)))
+        outcomes = measurer.measure(
+            batch, lambda done, _outcome: harm(context.workspace.home.cache) if done == 1 else None
+        )
+    assert len(outcomes) == 3
+    assert all(isinstance(one, Measurement) for one in outcomes.values())
+    assert _failures(context) == []
+
+
+def test_a_folder_that_cannot_be_written_fails_the_job_and_no_network(context):
+    context.store.candidates.put(SPACE, _genotypes(1))
+    with random_weight_measurer(context) as measurer:
+        batch = measurer.prepare(list(_genotypes(1)))
+        compiled = context.workspace.home.cache / "compiled"
+        shutil.rmtree(compiled, ignore_errors=True)
+        compiled.write_text("no folder")
+        with pytest.raises((MeasuringError, OSError)):
+            measurer.measure(batch)
+    assert _failures(context) == []

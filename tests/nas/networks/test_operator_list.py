@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from nas.networks.building import build_network
+from nas.networks.network import parameter_count
 from nas.quantization.onnx_export import capture, export_onnx
-from nas.supernet.static_network import parameter_count
 from nas.workflows.population import population
 from search_spaces.facts import CostFacts
 from tests.nas.networks.executed_layers import executed, stated

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from nas.networks.building import build_network
 from nas.quantization.onnx_export import capture, export_onnx
-from nas.supernet.static_network import StaticNetwork
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
@@ -14,7 +14,7 @@ VALUES = {"stage1.depth": 2, "stage2.squeeze_excite": True, "stage3.activation":
 def network():
     """A network with every kind of operator, folded, and with weights that matter."""
     torch.manual_seed(0)
-    return StaticNetwork.from_shape(SPACE, SPACE.genotype(VALUES)).deploy()
+    return build_network(SPACE, SPACE.genotype(VALUES)).deploy()
 
 
 @pytest.fixture(scope="package")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nas.evaluation import accuracy
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.finish_settings import FinishSettings
 from nas.training.finishing import finish_networks
 from search_spaces.errors import UsageError
@@ -13,7 +13,7 @@ from tests.nas.training.test_trainer import SPACE
 
 
 def test_finished_networks_are_better_where_there_is_something_to_learn(tmp_path):
-    context = context_in(tmp_path, supernet=Supernet(SPACE, seed=1), supernet_id="s")
+    context = context_in(tmp_path, supernet=build_supernet(SPACE, seed=1), supernet_id="s")
     settings = FinishSettings(epochs=8, learning_rate_share=1.0, teacher_share=0.0)
     finished = finish_networks(GENOTYPES, SETTINGS, settings, context)
     for genotype, one in zip(GENOTYPES, finished, strict=True):

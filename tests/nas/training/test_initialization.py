@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from nas.data.sources import load_dataset
 from nas.data.validation import checked_dataset
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.initialization import initialize_from
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.record import WEIGHTS_FILE, supernet_id
@@ -45,7 +45,7 @@ def source(tmp_path_factory):
 def test_all_but_what_depends_on_the_data_is_copied(source, task, afresh):
     root, record = source
     trained = load_file(root / record.id / WEIGHTS_FILE)
-    supernet = Supernet(MobileNetV3Space(TINY, task), seed=3)
+    supernet = build_supernet(MobileNetV3Space(TINY, task), seed=3)
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     assert initialize_from(supernet, root, record.weights_sha256) == afresh
     for name, tensor in supernet.state_dict().items():
@@ -79,8 +79,8 @@ def test_weights_that_do_not_fit_are_refused_in_one_sentence(source):
         train_supernet(SPACE, DATA, replace(SETTINGS, init="0" * 64), root / "new", threads=1)
     other = MobileNetV3Space(replace(TINY, name="mobilenet_v3:other"), DATA.task)
     with pytest.raises(UsageError, match=r"of the space mobilenet_v3:tiny and cannot start one of mobilenet_v3:other"):
-        initialize_from(Supernet(other), root, record.weights_sha256)
-    wider = Supernet(MobileNetV3Space(replace(TINY, stem_width=24), DATA.task))
+        initialize_from(build_supernet(other), root, record.weights_sha256)
+    wider = build_supernet(MobileNetV3Space(replace(TINY, stem_width=24), DATA.task))
     before = {name: tensor.clone() for name, tensor in wider.state_dict().items()}
     with pytest.raises(UsageError, match=r"of images of 24x28x3, and its weights \(stem"):
         initialize_from(wider, root, record.weights_sha256)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.muon import Muon, orthogonalize
 from nas.training.optimizer import make_optimizer
 from nas.training.settings import TrainingSettings
@@ -43,7 +43,7 @@ def test_a_parameter_without_gradient_stays():
 
 
 def test_every_parameter_of_a_supernet_is_optimized_once():
-    supernet = Supernet(get_space("mobilenet_v3:tiny"))
+    supernet = build_supernet(get_space("mobilenet_v3:tiny"))
     for name in ("sgd", "adamw", "muon"):
         optimizer = make_optimizer(supernet, TrainingSettings(optimizer=name))
         found = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from nas.evaluation.accuracy import predictions
-from nas.supernet.extraction import extract
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.checkpoint import CheckpointError
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.network_training import (
@@ -109,11 +108,11 @@ def test_what_changes_the_weights_changes_the_folder(tmp_path):
 
 
 def test_inherited_weights_are_where_training_starts(tmp_path):
-    supernet = Supernet(SPACE, seed=5)
+    supernet = build_supernet(SPACE, seed=5)
     still = replace(SETTINGS, learning_rate=1e-8, weight_decay=0.0)
     plan = NetworkPlan(genotype=GENOTYPES[1], settings=still, steps=1, inherit=True, teacher_share=0.5)
     (found,) = train_networks([plan], context_in(tmp_path, supernet=supernet, supernet_id="s"))
-    expected = extract(supernet, GENOTYPES[1])
+    expected = supernet.extract(GENOTYPES[1])
     for (name, a), b in zip(found.named_parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(a, b, msg=name, atol=1e-5, rtol=1e-5)
 

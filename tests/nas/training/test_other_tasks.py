@@ -10,7 +10,7 @@ import pytest
 from nas.data.sources import load_dataset
 from nas.data.validation import checked_dataset
 from nas.evaluation import evaluate_subnet
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.prepared_data import prepare
 from nas.training.record import load_supernet
 from nas.training.settings import TrainingSettings
@@ -18,14 +18,23 @@ from nas.training.trainer import train_supernet
 from search_spaces.errors import UnsupportedTaskError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
+from search_spaces.registry import get_space
 
 CIFAR = Path(__file__).parents[4] / "shared" / "data" / "images" / "unpack_cifar10.py"
 
 
 @pytest.mark.parametrize(
-    ("shape", "classes"), [((28, 28, 1), 2), ((32, 48, 3), 100), ((96, 96, 3), 4), ((24, 33, 4), 7)]
+    ("name", "shape", "classes"),
+    [
+        ("mobilenet_v3:tiny", (28, 28, 1), 2),
+        ("mobilenet_v3:tiny", (32, 48, 3), 100),
+        ("mobilenet_v3:tiny", (96, 96, 3), 4),
+        ("mobilenet_v3:tiny", (24, 33, 4), 7),
+        ("resnet:tiny", (24, 33, 4), 7),
+        ("resnet:imagenet", (64, 70, 3), 2),
+    ],
 )
-def test_any_shape_and_class_count_trains(tmp_path, shape, classes):
+def test_any_shape_and_class_count_trains(tmp_path, name, shape, classes):
     rng = np.random.default_rng(0)
     count = max(40, 3 * classes)
     arrays = {
@@ -38,7 +47,7 @@ def test_any_shape_and_class_count_trains(tmp_path, shape, classes):
         else np.arange(count),
     }
     dataset = checked_dataset("made", arrays)
-    space = MobileNetV3Space(TINY, dataset.task)
+    space = get_space(name, dataset.task)
     settings = TrainingSettings(epochs=1, batch_size=count // 3, random_subnets=1)
     record = train_supernet(space, dataset, settings, tmp_path, threads=1)
     assert 0 <= record.accuracy_smallest <= 1
@@ -63,7 +72,7 @@ def test_images_that_are_too_small_are_refused():
     }
     dataset = checked_dataset("small", arrays)
     with pytest.raises(UnsupportedTaskError, match="at least 24 pixels"):
-        Supernet(MobileNetV3Space(TINY, dataset.task))
+        build_supernet(MobileNetV3Space(TINY, dataset.task))
 
 
 @pytest.mark.skipif(not CIFAR.is_file(), reason="CIFAR-10 is not in ../shared")

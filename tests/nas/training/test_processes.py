@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from nas.families.registry import build_supernet
 from nas.supernet.batch_shard import BatchShard, batch_norm, dropout
-from nas.supernet.supernet import Supernet
 from nas.training.learning_curve import CURVE_CSV
 from nas.training.processes import Processes
 from nas.training.record import CHECKPOINT_FILE, WEIGHTS_FILE, read_record
@@ -61,7 +61,7 @@ def test_the_gradients_of_two_processes_are_those_of_one(tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path, together):
     record = train_supernet(SPACE, DATA, settings(), tmp_path, threads=1)
-    start = flat(Supernet(SPACE, seed=settings().seed).state_dict())
+    start = flat(build_supernet(SPACE, seed=settings().seed).state_dict())
     found, expected = (flat(load_file(folder / WEIGHTS_FILE)) for folder in (together, tmp_path))
     moved = float((expected - start).norm())
     assert moved > 0

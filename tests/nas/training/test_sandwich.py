@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nas.supernet.supernet import Supernet
+from nas.families.registry import build_supernet
 from nas.training.sandwich import StepLoss, first_student_step, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
 from search_spaces.registry import get_space
@@ -33,9 +33,9 @@ def test_gradients_are_the_sum_of_the_largest_on_labels_and_students_on_its_logi
     torch.manual_seed(0)
     images, labels = torch.randn(6, 1, 28, 28), torch.arange(6)
     students = [SPACE.smallest(), SPACE.sample(1, np.random.default_rng(0))[0]]
-    found = Supernet(SPACE, seed=1)
+    found = build_supernet(SPACE, seed=1)
     loss = sandwich_gradients(found, images, labels, students, StepLoss(label_smoothing=0.1, label_share=label_share))
-    expected = Supernet(SPACE, seed=1).train()
+    expected = build_supernet(SPACE, seed=1).train()
     logits = expected(images)
     total = functional.cross_entropy(logits, labels, label_smoothing=0.1)
     assert loss == total.item()
@@ -55,7 +55,7 @@ def test_dropout_follows_its_seed_and_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
     losses = []
     for seed in (1, 1, 2):
-        supernet = Supernet(SPACE, seed=1)
+        supernet = build_supernet(SPACE, seed=1)
         losses.append(sandwich_gradients(supernet, images, labels, [], StepLoss(dropout=0.5, dropout_seed=seed)))
     assert losses[0] == losses[1] != losses[2]
     assert torch.get_rng_state().equal(before)
@@ -66,7 +66,7 @@ def test_threads_change_nothing():
     students = list(SPACE.sample(3, np.random.default_rng(0)))
     gradients = []
     for workers in (1, 4):
-        supernet = Supernet(SPACE, seed=1)
+        supernet = build_supernet(SPACE, seed=1)
         with ThreadPoolExecutor(max_workers=workers) as threads:
             sandwich_gradients(supernet, images, labels, students, StepLoss(dropout=0.1), threads)
         gradients.append([parameter.grad for parameter in supernet.parameters()])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from nas.families.registry import build_supernet
 from nas.supernet.batch_shard import on_shard
-from nas.supernet.supernet import Supernet
 from nas.training import trainer
 from nas.training.batches import TrainingBatches
 from nas.training.prepared_data import prepare
@@ -42,7 +42,7 @@ class KilledTraining(trainer._Training):
 
 def gradients(processes: Processes) -> torch.Tensor:
     """Of a step in double precision, where rounding hides nothing."""
-    supernet = Supernet(SPACE, seed=0).double()
+    supernet = build_supernet(SPACE, seed=0).double()
     images, labels = TrainingBatches(prepare(DATA, settings()), settings()).batch(0)
     shard = processes.shard
     rows = slice(None) if shard is None else shard.rows(len(images))

@@ -7,9 +7,9 @@ import pytest
 
 from nas.home import Home
 from nas.measuring.context import SearchContext
+from nas.networks.weight_files import load_network
 from nas.progress import SilentProgress
 from nas.store import open_store
-from nas.supernet.static_network import load_network
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.finishing import finished_pool

@@ -1,11 +1,15 @@
 """Finalists of a device need that device's runtime and no other."""
 
+from dataclasses import replace
+
 import pytest
 
+from hw_profiles.agreement import read_reference
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import MeasuringError
 from nas.home import Home
 from nas.measuring.context import SearchContext
+from nas.measuring.shipping_check import CHECKED_IMAGES, LEAST_TOP1_AGREEMENT
 from nas.progress import SilentProgress
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.verification import verify
@@ -45,6 +49,13 @@ def test_a_finalist_ships_with_the_files_of_the_other_runtimes(hwnas):
     assert set(one.files) == {"onnx", "tvm", "weights"}
     assert one.files["onnx"].sha256 == one.prepared.onnx_sha256 == one.measurement.artifact_sha256
     assert messages == []
+    images, outputs = read_reference(shipping_files_of(one))
+    assert len(images) == len(outputs) == min(CHECKED_IMAGES, one.prepared.images_val)
+    assert one.measurement.top1_agreement >= LEAST_TOP1_AGREEMENT
+
+
+def shipping_files_of(one):
+    return replace(one.prepared.network_files, reference=one.prepared.folder / "shipping.npz")
 
 
 @pytest.mark.usefixtures("supernet")

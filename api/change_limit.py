@@ -1,0 +1,39 @@
+"""A bound on requests that may write, so that those that wait for the database leave threads to those that read."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.problems import ProblemError
+
+MAX_CHANGES: Final = 8
+"""At once; far fewer than the threads that FastAPI has for requests (40)."""
+_WAIT_S: Final = 5.0
+
+
+class ChangeLimit:
+    """ASGI middleware: 503 for a request other than GET that waits for its turn too long."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._turns = asyncio.Semaphore(MAX_CHANGES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on at most :data:`MAX_CHANGES` requests at once that may change something."""
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            detail = "too many requests that change something are waiting; try again later."
+            problem = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail, headers={"Retry-After": "5"})
+            await problem.response()(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._turns.release()

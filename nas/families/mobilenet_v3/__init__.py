@@ -1,0 +1,1 @@
+"""MobileNetV3: inverted bottlenecks with elastic kernel, expansion, depth, width and resolution."""

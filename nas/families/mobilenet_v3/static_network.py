@@ -1,0 +1,78 @@
+"""One network of a MobileNetV3 space as plain torch modules, to be evaluated and exported."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.networks.layers import BottleneckShape, ConvUnit, InvertedResidual, global_mean
+from nas.networks.network import UnitNetwork
+from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.mobilenet_v3_config import squeeze_width
+from search_spaces.space import IntArray
+
+
+class Block(InvertedResidual):
+    """Inverted bottleneck of one shape."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        hidden = shape.hidden_width
+        super().__init__(
+            BottleneckShape(
+                in_channels=shape.in_width,
+                hidden=hidden,
+                out_channels=shape.out_width,
+                kernel=shape.kernel,
+                stride=shape.stride,
+                skip=shape.skip,
+                expands=shape.expands,
+                squeezed=squeeze_width(hidden) if shape.squeeze_excite else 0,
+            ),
+            activation=shape.activation,
+        )
+
+
+class Stem(nn.Module):
+    """Scaling to the network's resolution and the first convolution."""
+
+    def __init__(self, channels: int, width: int, image_size: tuple[int, int], resolution: tuple[int, int]) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.scales = image_size != resolution
+        self.unit = ConvUnit(channels, width, activation="hard_swish", kernel=3, stride=2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """From ``(n, c, h, w)`` in the data's size to ``(n, width, h', w')``."""
+        if self.scales:
+            images = functional.interpolate(images, self.resolution, mode="bilinear", align_corners=False)
+        return self.unit(images)  # type: ignore[no-any-return]
+
+
+class Head(nn.Module):
+    """Last expansion, pooling, feature layer, classifier."""
+
+    def __init__(self, in_width: int, shape: NetworkShape, classes: int) -> None:
+        super().__init__()
+        self.expand = ConvUnit(in_width, shape.final_width, activation="hard_swish")
+        self.feature = nn.Linear(shape.final_width, shape.feature_width)
+        self.act = nn.Hardswish()
+        self.classifier = nn.Linear(shape.feature_width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
+        return self.classifier(self.act(self.feature(global_mean(self.expand(x)))))  # type: ignore[no-any-return]
+
+
+class MobileNetV3Network(UnitNetwork):
+    """One network; its units are ``stem``, ``first``, ``stage1.block1``, …, ``head``."""
+
+    space: MobileNetV3Space
+    stem: Stem
+    head: Head
+
+    def __init__(self, space: MobileNetV3Space, genotype: IntArray) -> None:
+        super().__init__(space, genotype)
+        shape = space.network_shape(self.genotype)
+        task = space.task
+        self.add_unit("stem", Stem(task.channels, shape.stem_width, (task.height, task.width), shape.resolution))
+        for unit, block in zip(shape.block_units, shape.blocks, strict=True):
+            self.add_unit(unit, Block(block))
+        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, task.classes))

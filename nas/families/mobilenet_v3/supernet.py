@@ -1,0 +1,111 @@
+"""The weight-shared supernet of a MobileNetV3 space."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.families.mobilenet_v3.static_network import MobileNetV3Network
+from nas.networks.layers import scale_images
+from nas.supernet.batch_shard import dropout as drop
+from nas.supernet.elastic_linear import ElasticLinear
+from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
+from nas.supernet.elastic_units import ElasticConvUnit, ElasticDepthwiseUnit
+from nas.supernet.extraction import copy_weights
+from nas.supernet.supernet import Supernet
+from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.space import IntArray
+
+
+class ElasticBlock(nn.Module):
+    """Inverted bottleneck at its largest size; the :class:`BlockShape` of a call selects what runs."""
+
+    def __init__(self, largest: BlockShape, kernels: tuple[int, ...]) -> None:
+        """Builds a block that runs as any part of ``largest``, with any of the kernel sizes."""
+        super().__init__()
+        hidden_width = largest.hidden_width
+        self.expand = ElasticConvUnit(largest.in_width, hidden_width) if largest.expands else None
+        self.depthwise = ElasticDepthwiseUnit(hidden_width, kernels, largest.stride)
+        self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if largest.squeeze_excite else None
+        self.project = ElasticConvUnit(hidden_width, largest.out_width)
+
+    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+        """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
+        y = x
+        if self.expand is not None:
+            y = self.expand(y, shape.hidden_width, shape.activation)
+        y = self.depthwise(y, shape.kernel, shape.activation)
+        if shape.squeeze_excite and self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        y = self.project(y, shape.out_width, "none")
+        return x + y if shape.skip else y  # type: ignore[no-any-return]
+
+
+class ElasticHead(nn.Module):
+    """Last expansion, pooling, feature layer, classifier."""
+
+    def __init__(self, in_width: int, final_width: int, feature_width: int, classes: int) -> None:
+        super().__init__()
+        self.expand = ElasticConvUnit(in_width, final_width)
+        self.feature = ElasticLinear(final_width, feature_width)
+        self.classifier = ElasticLinear(feature_width, classes)
+
+    def forward(self, x: Tensor, shape: NetworkShape, dropout: float) -> Tensor:
+        """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
+        pooled = self.expand(x, shape.final_width, "hard_swish").mean((2, 3))
+        feature = functional.hardswish(self.feature(pooled, shape.feature_width))
+        if dropout and self.training:
+            feature = drop(feature, dropout)
+        return self.classifier(feature, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
+
+
+class MobileNetV3Supernet(Supernet):
+    """See :class:`nas.supernet.supernet.Supernet`; weights are drawn from ``seed`` alone."""
+
+    space: MobileNetV3Space
+
+    def __init__(self, space: MobileNetV3Space, *, seed: int = 0) -> None:
+        super().__init__(space)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build(space, space.network_shape(space.largest()))
+
+    def _build(self, space: MobileNetV3Space, largest: NetworkShape) -> None:
+        config = space.config
+        self.stem = ElasticConvUnit(space.task.channels, config.stem_width, kernel=3, stride=2)
+        self.blocks = nn.ModuleDict()
+        for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
+            kernels = (shape.kernel,) if unit == "first" else config.kernels
+            self.blocks[_module_name(unit)] = ElasticBlock(shape, kernels)
+        self.head = ElasticHead(
+            largest.blocks[-1].out_width, config.final_width, config.feature_width, space.task.classes
+        )
+
+    def block(self, unit: str) -> ElasticBlock:
+        """The elastic block of a unit such as ``stage1.block2``."""
+        block = self.blocks[_module_name(unit)]
+        if not isinstance(block, ElasticBlock):  # pragma: no cover - ModuleDict forgets its values' type
+            raise TypeError(unit)
+        return block
+
+    def forward_as(self, genotype: IntArray, images: Tensor, dropout: float = 0.0) -> Tensor:
+        """See :class:`nas.supernet.supernet.Supernet`."""
+        shape = self.space.network_shape(genotype)
+        x = scale_images(images, shape.resolution)
+        x = self.stem(x, shape.stem_width, "hard_swish").contiguous(memory_format=torch.channels_last)
+        for unit, block in zip(shape.block_units, shape.blocks, strict=True):
+            x = self.block(unit)(x, block)
+        return self.head(x, shape, dropout)  # type: ignore[no-any-return]
+
+    def extract(self, genotype: IntArray) -> MobileNetV3Network:
+        """See :class:`nas.supernet.supernet.Supernet`."""
+        network = MobileNetV3Network(self.space, genotype)
+        copy_weights(self.stem, network.stem.unit)
+        for unit in network.units[1:-1]:
+            copy_weights(self.block(unit), network.unit(unit))
+        copy_weights(self.head, network.head)
+        return network.eval()
+
+
+def _module_name(unit: str) -> str:
+    """A unit's key in the module dictionary, whose keys must not contain dots."""
+    return unit.replace(".", "_")

@@ -1,0 +1,7 @@
+"""Precisions of a quantization policy, one per unit."""
+
+from typing import Final, Literal
+
+Precision = Literal["fp32", "int8"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "int8")
+BITS: Final[dict[str, int]] = {"fp32": 32, "int8": 8}

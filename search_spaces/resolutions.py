@@ -1,0 +1,18 @@
+"""Image sizes that a network scales its images to: the choices of a resolution gene."""
+
+from collections.abc import Sequence
+
+from search_spaces.fused_layers import Size
+from search_spaces.task import ImageTask
+
+
+def scaled_sizes(task: ImageTask, scales: Sequence[float], step_px: int) -> tuple[Size, ...]:
+    """Distinct (height, width) of a task's images times each scale, small to large.
+
+    Scaled sides are rounded to multiples of ``step_px``; a scale of 1 keeps the images as they are.
+    """
+
+    def scaled(side: int, scale: float) -> int:
+        return side if scale == 1.0 else max(step_px, round(side * scale / step_px) * step_px)
+
+    return tuple(sorted({(scaled(task.height, scale), scaled(task.width, scale)) for scale in scales}))

@@ -1,0 +1,66 @@
+"""Compiled networks of every family say what the torch modules say, in fp32 and in int8."""
+
+import numpy as np
+import onnx
+import pytest
+
+from hw_profiles.detect import detect_profiles
+from hw_profiles.runtimes.registry import get_runtime
+from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
+from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
+from hw_profiles.runtimes.tvm_integer.operators import ConvolutionOperator
+from nas.measuring.preparation import NetworkPreparer
+from nas.measuring.random_weights import RandomWeightSource
+from search_spaces.registry import get_space
+from tests.nas.families.cases import CASES, ONE_PER_FAMILY, bound, label
+
+PROFILES = {profile.runtime: profile for profile in detect_profiles()}
+LARGE = [case for case in CASES if case[0].endswith(":imagenet") and case[1] == (3, 64, 64, 7)]
+CASES_COMPILED = [*ONE_PER_FAMILY, *(pytest.param(case, marks=pytest.mark.slow) for case in LARGE)]
+
+pytestmark = [
+    pytest.mark.usefixtures("toy_family"),
+    pytest.mark.filterwarnings("ignore"),  # the exporters' own deprecations
+]
+
+
+def prepared(space, genotype, folder):
+    return NetworkPreparer(RandomWeightSource.from_space(space, folder)).prepare(genotype).network_files
+
+
+def genotypes(space):
+    """A network in fp32, in int8, and with a precision drawn for each unit."""
+    genotype = space.sample(1, np.random.default_rng(3))[0]
+    return {
+        "fp32": space.with_policy(genotype, "fp32"),
+        "int8": space.with_policy(genotype, "int8"),
+        "mixed": genotype,
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "mixed"])
+@pytest.mark.parametrize(
+    "case", [*ONE_PER_FAMILY, *(pytest.param(c, marks=pytest.mark.slow) for c in LARGE)], ids=label
+)
+def test_both_runtimes_reproduce_the_network(case, precision, tmp_path):
+    space = bound(case)
+    files = prepared(space, genotypes(space)[precision], tmp_path)
+    assert files.quantized == (precision != "fp32")
+    for name, profile in PROFILES.items():
+        runtime = get_runtime(name)
+        runtime.prepare()
+        runtime.check(runtime.load(runtime.compile(files, profile, tmp_path), profile), files)
+
+
+def test_dense_convolutions_run_in_integers(tmp_path):
+    space = get_space("resnet:tiny")
+    genotype = space.with_policy(space.largest(), "int8")
+    files = prepared(space, genotype, tmp_path)
+    graph = read_graph(onnx.load(files.onnx), instructions_of(PROFILES["tvm"]))
+    assert graph.reasons == ()
+    assert not any(isinstance(step, FloatSegment) for step in graph.steps)
+    convolutions = [step for step in graph.steps if isinstance(step, ConvolutionOperator)]
+    operators = space.operators(genotype)
+    assert len(convolutions) == sum(op.has_weights for op in operators)
+    assert sum(step.residual is not None for step in convolutions) == sum(op.residual for op in operators)
+    assert sum(step.weights.shape[2:] == (3, 3) for step in convolutions) == sum(op.kernel == 3 for op in operators)
