@@ -167,7 +167,6 @@ class LatencyPredictor:
         *,
         seed: int,
         repeatability: float = 0.0,
-        weights: FloatArray | None = None,
         sources: Sequence[LatencySource] = (),
     ) -> "LatencyPredictor":
         """Fits to measurements, scaling features by a seeded sample of the space; deterministic.
@@ -178,7 +177,6 @@ class LatencyPredictor:
             latency_ms: their milliseconds, shape ``(n,)``.
             seed: of cross-validation and of what is drawn.
             repeatability: relative standard deviation of one measurement.
-            weights: how many good measurements each is worth, above 0, shape ``(n,)``; default: one.
             sources: models of known devices.
 
         Raises:
@@ -187,7 +185,7 @@ class LatencyPredictor:
         """
         check_sources(space, sources)
         extractor = FeatureExtractor(space, sources)
-        return cls.fit_with(extractor, genotypes, latency_ms, seed=seed, repeatability=repeatability, weights=weights)
+        return cls.fit_with(extractor, genotypes, latency_ms, seed=seed, repeatability=repeatability)
 
     @classmethod
     @single_threaded
@@ -202,6 +200,14 @@ class LatencyPredictor:
         weights: FloatArray | None = None,
     ) -> "LatencyPredictor":
         """:meth:`fit` with the space, sources and population of an extractor, which several fits may share.
+
+        Args:
+            extractor: of the networks' space.
+            genotypes: measured networks, shape ``(n, genes)``.
+            latency_ms: their milliseconds, shape ``(n,)``.
+            seed: of cross-validation and of what is drawn.
+            repeatability: relative standard deviation of one measurement.
+            weights: how many good measurements each is worth, above 0, shape ``(n,)``; default: one.
 
         Raises:
             UnfitDataError: if nothing can be learned from the samples, or a source is of another space.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from predictors.errors import RevisionError, UnfitDataError
+from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
 from search_spaces.errors import InvalidGenotypeError
@@ -47,7 +48,7 @@ def test_works_from_few_samples(count):
 
 def test_noisy_measurements_weigh_less():
     """A third of the measurements is off by a tenth: predictions are closer where the fit is told so."""
-    ratios = []
+    ratios, extractor = [], FeatureExtractor(SPACE, ())
     for seed in range(4):
         genotypes, latency_ms = _samples(40, 60 + seed)
         noisy = np.arange(40) % 3 == 0
@@ -56,7 +57,7 @@ def test_noisy_measurements_weigh_less():
         weights = np.where(noisy, 0.01, 1.0)
         unseen, truth = _samples(300, 90 + seed)
         told, untold = (
-            LatencyPredictor.fit(SPACE, genotypes, read_ms, seed=1, repeatability=0.01, weights=given)
+            LatencyPredictor.fit_with(extractor, genotypes, read_ms, seed=1, repeatability=0.01, weights=given)
             for given in (weights, None)
         )
         errors = [LatencyMetrics.of(truth, fitted.predict(unseen)).mape_pct for fitted in (told, untold)]
@@ -67,7 +68,7 @@ def test_noisy_measurements_weigh_less():
 @pytest.mark.parametrize("weights", [np.ones(39), np.where(np.arange(40) == 3, 0.0, 1.0)])
 def test_weights_are_one_per_measurement_and_above_zero(weights):
     with pytest.raises(UnfitDataError, match="as many weights above 0"):
-        LatencyPredictor.fit(SPACE, *_samples(40, 0), seed=1, weights=weights)
+        LatencyPredictor.fit_with(FeatureExtractor(SPACE, ()), *_samples(40, 0), seed=1, weights=weights)
 
 
 @pytest.mark.parametrize("count", [5, 6, 8, 12])
