@@ -14,6 +14,7 @@ _MOST: Final = 1000
 _RESERVED_FILES: Final = 128
 """For the database, artifacts that are sent, and connections that were accepted and not yet counted."""
 _FEWEST: Final = 16
+MAX_HEADER_BYTES: Final = 64 << 10
 
 
 def _connections_by_open_files() -> int:
@@ -54,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaited: tuple[str, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
+        self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Makes room for the connection or refuses it."""
@@ -75,9 +77,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parses, then sets the clock for what is still to come."""
+        """Parses, then sets the clock for what is still to come, and bounds headers."""
         super().data_received(data)
         self._watch()
+        if self._awaited is None or self._awaited[0] != "headers":
+            self._header_bytes = 0
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            detail = f"the headers are larger than the {MAX_HEADER_BYTES} bytes that this service takes."
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", detail)
 
     def on_response_complete(self) -> None:
         """Starts a time of idleness."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.connections import ConnectionLimits
+from api.connections import MAX_HEADER_BYTES, ConnectionLimits
 from api.server import running
 from nas.home import Home
 from nas.store import open_store
@@ -82,6 +82,20 @@ def test_a_request_that_does_not_come_in_time_is_ended(tmp_path: Path, sent: byt
         answer = _rest(connection)
         assert b"HTTP/1.1 408 " in answer
         assert b"the " + part in answer
+
+
+@pytest.mark.parametrize("start", [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", b"GET /"])
+def test_headers_without_end_are_refused(tmp_path: Path, start: bytes) -> None:
+    with _served(tmp_path, ConnectionLimits()) as url, _connect(url) as connection:
+        connection.sendall(start)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(5 * MAX_HEADER_BYTES // 4096):
+                connection.sendall(b"x" * 4096)
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(65536)
+        assert not answer or answer.startswith(b"HTTP/1.1 431 ")
+        assert httpx.get(f"{url}/livez").status_code == 200
 
 
 def test_a_connection_is_used_again_and_what_is_no_http_is_a_problem(tmp_path: Path) -> None:
