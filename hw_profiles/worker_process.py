@@ -121,11 +121,12 @@ class WorkerProcess:
             process.stdin.flush()
         reply = self._line(process, str(command["command"]), deadline_s)
         while "waiting" in reply:  # another process measures; the deadline starts anew when it is done
-            allowed_s = _WAIT_DEADLINE_S if reply["waiting"] else deadline_s
+            waits = bool(reply["waiting"])
+            allowed_s = _WAIT_DEADLINE_S if waits else deadline_s
             try:
-                waited, reply = reply["waiting"], self._line(process, str(command["command"]), allowed_s)
+                reply = self._line(process, str(command["command"]), allowed_s)
             except WorkerLostError as error:
-                if not (error.timed_out and waited):
+                if not (error.timed_out and waits):
                     raise
                 raise MeasuringError(
                     f"another process has been measuring on this machine for {allowed_s:g} s; wait until it ends."

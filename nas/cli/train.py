@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Train a supernet: every network of the space with one set of weights.
 
-    Each step trains the largest network on the labels, and the smallest and two random ones on
-    the largest one's outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
+    Each step trains the largest network on the labels, and the smallest and two random ones half on
+    the labels and half on its outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
     run the same command again to resume where it stopped. Groups (groups_train in an npz) never
     straddle the validation split; test images are not used. Under torchrun each process takes its
     share of every batch.

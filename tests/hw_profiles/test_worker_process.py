@@ -102,6 +102,20 @@ def test_waiting_for_another_measurement_does_not_count(network, tmp_path, monke
         release.join()
 
 
+def test_after_the_wait_its_own_deadline_counts(network, tmp_path, monkeypatch):
+    """A hang is the candidate's, not that of the process that measured before."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with WorkerProcess(resolve_profile("local-cpu/onnxruntime"), tmp_path / "worker.log") as worker:
+        lock = TimingLock(tmp_path)
+        lock.__enter__()
+        release = threading.Timer(2, lock.__exit__, (None, None, None))
+        release.start()
+        with pytest.raises(WorkerLostError, match=r"time gave no result in 3 s") as caught:
+            worker.request(_endless(network), deadline_s=3)
+        assert caught.value.timed_out
+        release.join()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOTDIR])
 def test_faults_of_the_disk_are_not_the_candidates(number):
     error = CompileError("cannot compile")

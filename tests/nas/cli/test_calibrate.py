@@ -100,7 +100,10 @@ def test_a_device_is_calibrated_from_few_measurements(hwnas, calibrated):
 
 
 def test_measured_networks_are_not_measured_again_and_the_device_is_looked_at(hwnas, calibrated):
-    again = hwnas.json(*ARGUMENTS)
+    for _ in range(3):
+        again = hwnas.json(*ARGUMENTS)
+        if not again["drift"]["drifted"]:  # beside other tests a device may really have become slower
+            break
     assert (again["measured"], again["reused"], again["samples"]) == (0, 6, 6)
     assert again["drift"]["checked"] == 3
     assert again["sources"] == calibrated["sources"]

@@ -54,9 +54,7 @@ def test_outcomes_come_in_order_and_the_dead_cost_themselves_alone():
 
 def test_a_hanging_candidate_is_ended():
     with CandidateProcesses(nothing, (), processes=1, deadline_s=20) as processes:
-        assert processes.run(work, rows(1), failed) == [1]
-    with CandidateProcesses(nothing, (), processes=1, deadline_s=8) as processes:
-        assert processes.run(work, rows(HANGS, 2), failed) == [f"{HANGS}: it took longer than 8 s", 2]
+        assert processes.run(work, rows(HANGS, 2), failed) == [f"{HANGS}: it took longer than 20 s", 2]
 
 
 def test_a_tasks_own_timeout_is_its_error():
