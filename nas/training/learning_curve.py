@@ -134,5 +134,6 @@ class LearningCurve:
         accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
         accuracies.legend()
         for axes in (losses, accuracies):
+            axes.set_xlim(left=0.0)
             axes.grid(alpha=0.3)
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))

@@ -46,7 +46,7 @@ class TrainingSettings:
         seed: Seed of everything else.
         init: SHA-256 of the weights of a finished supernet of the same space to start from; empty for a start
             from random weights.
-        evaluate_every_epochs: How often the smallest and largest sub-network are evaluated; changes no weight.
+        evaluate_every_epochs: How often the smallest, middle and largest sub-network are evaluated; changes no weight.
         checkpoint_every_s: Seconds between checkpoints; changes no weight.
     """
 
@@ -70,7 +70,7 @@ class TrainingSettings:
     split_seed: int = 0
     seed: int = 0
     init: str = ""
-    evaluate_every_epochs: int = 5
+    evaluate_every_epochs: int = 1
     checkpoint_every_s: float = 30.0
 
     def __post_init__(self) -> None:

@@ -35,9 +35,7 @@ class QuickstartSettings:
     """The space, and budgets of each stage."""
 
     space: str = SPACE
-    training: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=5, flip=True, evaluate_every_epochs=5)
-    )
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=5, flip=True))
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
