@@ -31,7 +31,7 @@ def finish(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 def test_searches_killed_at_random_moments_find_the_same_front(tmp_path):
     (tmp_path / "whole").mkdir()
     process = begin(tmp_path / "whole")

@@ -32,7 +32,7 @@ def left(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_each_front_follows_the_contract(left, profile):
     folder, _ = left
@@ -47,7 +47,7 @@ def test_each_front_follows_the_contract(left, profile):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 def test_some_front_dominates_the_largest_network_in_int8(left):
     folder, _ = left
     fronts = [Front.from_bytes((folder / f"front-{profile}.json").read_bytes()) for profile in PROFILES]
@@ -55,7 +55,7 @@ def test_some_front_dominates_the_largest_network_in_int8(left):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_each_model_has_the_stated_test_accuracy(left, profile):
     folder, _ = left
@@ -70,7 +70,7 @@ def test_each_model_has_the_stated_test_accuracy(left, profile):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 def test_the_service_answered_within_the_limit(left):
     _, report = left
     answer = report["http"]["answer"]
