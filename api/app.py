@@ -1,6 +1,5 @@
 """The application: routes over a store and a home."""
 
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final, cast
 
@@ -30,7 +29,7 @@ _BOUNDS: Final = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 def create_app(*, store: Store, home: Home) -> FastAPI:
     """The service over an open store, which the caller closes, and a home whose artifacts it serves."""
-    app = FastAPI(
+    app = _Service(
         title="hwnas",
         version=version("hwnas"),
         description=_DESCRIPTION,
@@ -59,43 +58,41 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.add_middleware(ChangeLimit)
     app.add_middleware(BodyLimit)
     app.add_middleware(Methods, routes=[route for route in known if isinstance(route, Route)])
-    app.openapi = _with_exact_bounds(_with_problem_media_type(app.openapi))  # type: ignore[method-assign]
     return app
 
 
-def _with_exact_bounds(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+class _Service(FastAPI):
+    """FastAPI with a description that says what the service does."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once: problems with their own media type, and exact bounds."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            _give_problems_their_type(document)
+            self.openapi_schema = cast("dict[str, Any]", _with_exact_bounds(document))
+        return self.openapi_schema
+
+
+def _with_exact_bounds(node: object) -> object:
     """FastAPI turns bounds into floats, which rounds the largest integers beyond what is accepted."""
-
-    def exact(node: object) -> object:
-        if isinstance(node, list):
-            return [exact(entry) for entry in node]
-        if not isinstance(node, dict):
-            return node
-        whole = node.get("type") == "integer"
-        return {
-            name: min(int(value), MAX_INTEGER)
-            if whole and isinstance(value, float) and name in _BOUNDS
-            else exact(value)
-            for name, value in node.items()
-        }
-
-    def openapi() -> dict[str, Any]:
-        return cast("dict[str, Any]", exact(build()))
-
-    return openapi
+    if isinstance(node, list):
+        return [_with_exact_bounds(entry) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    whole = node.get("type") == "integer"
+    return {
+        name: min(int(value), MAX_INTEGER)
+        if whole and isinstance(value, float) and name in _BOUNDS
+        else _with_exact_bounds(value)
+        for name, value in node.items()
+    }
 
 
-def _with_problem_media_type(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+def _give_problems_their_type(document: dict[str, Any]) -> None:
     """FastAPI describes every JSON answer as application/json; problems have a type of their own."""
-
-    def openapi() -> dict[str, Any]:
-        document = build()
-        for path in document["paths"].values():
-            for operation in path.values():
-                for status in ("4XX", "5XX"):
-                    content = operation["responses"][status]["content"]
-                    for media_type in [name for name in content if name != PROBLEM_JSON]:
-                        content[PROBLEM_JSON] = content.pop(media_type)
-        return document
-
-    return openapi
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in ("4XX", "5XX"):
+                content = operation["responses"][status]["content"]
+                for media_type in [name for name in content if name != PROBLEM_JSON]:
+                    content[PROBLEM_JSON] = content.pop(media_type)

@@ -4,9 +4,11 @@ import asyncio
 import resource
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from api.problems import PROBLEM_JSON, ProblemError
 
@@ -50,16 +52,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     connection_limits: ConnectionLimits
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         self._awaited: tuple[str, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._header_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Makes room for the connection or refuses it."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", transport))  # TCP's is one
         self._idle_since = self.loop.time()
         self._watch()
         if len(self.connections) <= self.connection_limits.connections:

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import httpx
 import numpy as np
@@ -97,7 +97,7 @@ class _Connection(asyncio.Protocol):
         self.wrong = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment] # TCP's
+        self._transport = cast("asyncio.Transport", transport)  # TCP's is one
         self._ask()
 
     def data_received(self, data: bytes) -> None:
