@@ -21,10 +21,10 @@ def worker(
     killed worker resumes from its last finished step. Ctrl-C finishes the current job and exits; a
     second Ctrl-C returns the job to the queue.
     """
-    from nas.jobs.supervisor import ending_with_supervisor  # noqa: PLC0415
-    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415
-    from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.supervisor import ending_with_supervisor  # noqa: PLC0415 - the store takes half a second
+    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415 - as above
+    from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415 - as above
+    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stop = StopSignal()

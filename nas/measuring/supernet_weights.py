@@ -108,7 +108,7 @@ class SupernetWeights:
 
     def save(self, network: "UnitNetwork", path: Path) -> None:
         """Writes a safetensors file."""
-        from nas.networks.weight_files import save_network  # noqa: PLC0415
+        from nas.networks.weight_files import save_network  # noqa: PLC0415 - imports torch
 
         save_network(network, path)
 

@@ -66,7 +66,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
 
 
 def _sum(values: Tensor) -> Tensor:
-    total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]  # torch's
     return total
 
 
@@ -79,7 +79,7 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401 - as above
         del ctx
         total = gradients[0].contiguous().clone()
         distributed.all_reduce(total)

@@ -117,9 +117,9 @@ class LearningCurve:
 
     def _plot(self, path: Path) -> None:
         # matplotlib takes half a second to import and belongs to this function alone.
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
-        from matplotlib.ticker import PercentFormatter  # noqa: PLC0415
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - matplotlib is slow to import
+        from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+        from matplotlib.ticker import PercentFormatter  # noqa: PLC0415 - as above
 
         figure = Figure(figsize=(8, 4), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)

@@ -187,7 +187,7 @@ def _check_artifact(files: NetworkFiles, kind: str, artifact: Path, profile: Dev
 def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, images: FloatArray) -> FloatArray:
     import torch  # noqa: PLC0415 - torch is slow to import and only this check needs it
 
-    from nas.networks.weight_files import load_network  # noqa: PLC0415
+    from nas.networks.weight_files import load_network  # noqa: PLC0415 - imports torch
 
     space = get_space(manifest["genes"]["space"], task)
     network = load_network(space, path)

@@ -43,7 +43,8 @@ class Stem(nn.Module):
         """From ``(n, c, h, w)`` in the data's size to ``(n, width, h', w')``."""
         if self.scales:
             images = functional.interpolate(images, self.resolution, mode="bilinear", align_corners=False)
-        return self.unit(images)  # type: ignore[no-any-return]
+        y: Tensor = self.unit(images)
+        return y
 
 
 class Head(nn.Module):
@@ -58,7 +59,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
-        return self.classifier(self.act(self.feature(global_mean(self.expand(x)))))  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(self.act(self.feature(global_mean(self.expand(x)))))
+        return logits
 
 
 class MobileNetV3Network(UnitNetwork):

@@ -37,7 +37,8 @@ class ElasticBlock(nn.Module):
         if shape.squeeze_excite and self.squeeze_excite is not None:
             y = self.squeeze_excite(y)
         y = self.project(y, shape.out_width, "none")
-        return x + y if shape.skip else y  # type: ignore[no-any-return]
+        total: Tensor = x + y if shape.skip else y
+        return total
 
 
 class ElasticHead(nn.Module):
@@ -55,7 +56,8 @@ class ElasticHead(nn.Module):
         feature = functional.hardswish(self.feature(pooled, shape.feature_width))
         if dropout and self.training:
             feature = drop(feature, dropout)
-        return self.classifier(feature, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(feature, self.classifier.weight.shape[0])
+        return logits
 
 
 class MobileNetV3Supernet(Supernet):
@@ -94,7 +96,8 @@ class MobileNetV3Supernet(Supernet):
         x = self.stem(x, shape.stem_width, "hard_swish").contiguous(memory_format=torch.channels_last)
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
             x = self.block(unit)(x, block)
-        return self.head(x, shape, dropout)  # type: ignore[no-any-return]
+        logits: Tensor = self.head(x, shape, dropout)
+        return logits
 
     def extract(self, genotype: IntArray) -> MobileNetV3Network:
         """See :class:`nas.supernet.supernet.Supernet`."""

@@ -37,7 +37,8 @@ class Stem(nn.Module):
             x = x + self.middle(x)
         if self.last is not None:
             x = functional.max_pool2d(self.last(x), 3, stride=2, padding=1)
-        return x  # type: ignore[no-any-return]
+        features: Tensor = x
+        return features
 
 
 class Shortcut(nn.Module):
@@ -50,7 +51,8 @@ class Shortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to ``(n, c', h', w')``."""
-        return self.unit(x if self.pool is None else self.pool(x))  # type: ignore[no-any-return]
+        y: Tensor = self.unit(x if self.pool is None else self.pool(x))
+        return y
 
 
 class Block(nn.Module):
@@ -74,7 +76,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to ``(n, c', h', w')``."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
-        return self.act(shortcut + self.last(self.inner(x)))  # type: ignore[no-any-return]
+        y: Tensor = self.act(shortcut + self.last(self.inner(x)))
+        return y
 
 
 class Head(nn.Module):
@@ -86,7 +89,8 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
-        return self.classifier(global_mean(x))  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(global_mean(x))
+        return logits
 
 
 class ResNetNetwork(UnitNetwork):

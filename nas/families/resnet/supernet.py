@@ -46,7 +46,8 @@ class ElasticShortcut(nn.Module):
 
     def forward(self, x: Tensor, out_width: int) -> Tensor:
         """From ``(n, c, h, w)`` to ``(n, out_width, h', w')``."""
-        return self.unit(x if self.pool is None else self.pool(x), out_width, "none")  # type: ignore[no-any-return]
+        y: Tensor = self.unit(x if self.pool is None else self.pool(x), out_width, "none")
+        return y
 
 
 class ElasticBlock(nn.Module):
@@ -83,7 +84,8 @@ class ElasticHead(nn.Module):
         features = x.mean((2, 3))
         if dropout and self.training:
             features = drop(features, dropout)
-        return self.classifier(features, self.classifier.weight.shape[0])  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(features, self.classifier.weight.shape[0])
+        return logits
 
 
 class ResNetSupernet(Supernet):
@@ -108,7 +110,8 @@ class ResNetSupernet(Supernet):
         x = self.stem(scale_images(images, shape.resolution), shape.stem)
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
             x = self.blocks[_module_name(unit)](x, block)
-        return self.head(x, dropout)  # type: ignore[no-any-return]
+        logits: Tensor = self.head(x, dropout)
+        return logits
 
     def extract(self, genotype: IntArray) -> ResNetNetwork:
         """See :class:`nas.supernet.supernet.Supernet`."""
