@@ -6,7 +6,8 @@ hangs come back as :class:`MeasurementFailure`.
 
 import hashlib
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw_profiles.environment import ENVIRONMENT
 from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.measurement import Measurement, MeasurementFailure, Quality, Stage
 from hw_profiles.network_files import NetworkFiles
+from hw_profiles.onnx_graph import FloatArray
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.reading import Reading, relative_iqr
 from hw_profiles.worker_process import WorkerProcess
@@ -52,6 +55,8 @@ class MeasuringSettings:
     start_deadline_s: float = 120.0
     compile_deadline_s: float = 120.0
     check_deadline_s: float = 60.0
+    classify_deadline_s: float = 300.0
+    """For one batch of images."""
     time_deadline_s: float = 60.0
 
 
@@ -173,14 +178,7 @@ class MeasuringSession:
             agreement = self._check(files, compiled)
             reading, attempts, quality = self._read(files, compiled)
         except _Failed as failed:
-            return MeasurementFailure(
-                candidate_id=files.name,
-                profile_id=self.profile.id,
-                fingerprint=self.profile.fingerprint,
-                stage=failed.stage,
-                message=failed.message,
-                measured_at=self._now().isoformat(timespec="seconds"),
-            )
+            return self._failure(files, failed)
         self._measured += 1
         # Noisy ones as well: on a busy machine they are what its measurements are like.
         self._to_recheck = _Timed(files=files, artifact=compiled, p50_ms=reading.p50_ms)
@@ -206,6 +204,42 @@ class MeasuringSession:
             load_time_ms=footprint["load_time_ms"],
             peak_memory_bytes=footprint["peak_memory_bytes"],
             compile_s=compile_s,
+            measured_at=self._now().isoformat(timespec="seconds"),
+        )
+
+    def classify(
+        self, files: NetworkFiles, artifact: Path, batches: Iterable[FloatArray]
+    ) -> NDArray[np.int64] | MeasurementFailure:
+        """The class that an artifact gives to each image: the index of its largest output, int64 ``(n,)``.
+
+        Args:
+            files: the candidate's.
+            artifact: runs in the worker process.
+            batches: images, float32 ``(k, C, H, W)``.
+
+        Raises:
+            MeasuringError: where no worker starts any more, or the disk, its permissions or the like are at fault.
+        """
+        found: list[int] = []
+        images = self._folder / f"images-{os.getpid()}.npy"
+        try:
+            for batch in batches:
+                np.save(images, batch)
+                request = {"command": "classify", "artifact": str(artifact), "images": str(images)}
+                found += self._request(request, self.settings.classify_deadline_s)["classes"]
+        except _Failed as failed:
+            return self._failure(files, failed)
+        finally:
+            images.unlink(missing_ok=True)
+        return np.array(found, dtype=np.int64)
+
+    def _failure(self, files: NetworkFiles, failed: "_Failed") -> MeasurementFailure:
+        return MeasurementFailure(
+            candidate_id=files.name,
+            profile_id=self.profile.id,
+            fingerprint=self.profile.fingerprint,
+            stage=failed.stage,
+            message=failed.message,
             measured_at=self._now().isoformat(timespec="seconds"),
         )
 

@@ -3,7 +3,7 @@
 A reply may be preceded by lines with ``waiting``: true while another process measures, then false; that time is
 not the candidate's.
 
-It compiles, checks and times for one profile, and may be killed at any moment: it owns
+It compiles, checks, runs and times for one profile, and may be killed at any moment: it owns
 nothing but the files that it writes. Its standard output is the reply channel; whatever
 compilers and runtimes print goes to standard error, which its parent keeps in a log.
 """
@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+import numpy as np
 
 from hw_profiles.agreement import read_reference
 from hw_profiles.environment import ENVIRONMENT, is_fault_of_environment
@@ -56,6 +58,7 @@ class Worker:
             "compile": self._compile,
             "footprint": self._footprint,
             "check": self._check,
+            "classify": self._classify,
             "time": self._time,
         }
 
@@ -104,6 +107,12 @@ class Worker:
     def _check(self, request: Mapping[str, Any]) -> Reply:
         executable = self._load(request["artifact"])
         return asdict(self._runtime.check(executable, NetworkFiles.from_json(request["files"])))
+
+    def _classify(self, request: Mapping[str, Any]) -> Reply:
+        """The class of each image, float32 ``(n, C, H, W)`` in an npy file: the index of the largest output."""
+        executable = self._load(request["artifact"])
+        images = np.load(request["images"], allow_pickle=False)
+        return {"classes": [int(executable.run(images[row : row + 1])[0].argmax()) for row in range(len(images))]}
 
     def _time(self, request: Mapping[str, Any]) -> Reply:
         """Interleaves rounds of the networks.

@@ -1,16 +1,20 @@
 """This machine as a test bench for one device profile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hw_profiles.compiling import CompileOutcome, CompilePool
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.measuring import MeasuringSession
 from hw_profiles.network_files import NetworkFiles
+from hw_profiles.onnx_graph import FloatArray
 from hw_profiles.profile import DeviceProfile
 from nas.store.anchor_references import AnchorReferences
 
@@ -86,9 +90,22 @@ class LocalBench:
         Raises:
             MeasuringError: if no worker starts any more, or :meth:`open` was not called.
         """
+        return self._opened().measure(files, artifact)
+
+    def classify(
+        self, files: NetworkFiles, artifact: Path, batches: Iterable[FloatArray]
+    ) -> NDArray[np.int64] | MeasurementFailure:
+        """See :meth:`MeasuringSession.classify`; :meth:`open` comes first.
+
+        Raises:
+            MeasuringError: if no worker starts any more, or :meth:`open` was not called.
+        """
+        return self._opened().classify(files, artifact, batches)
+
+    def _opened(self) -> MeasuringSession:
         if self._session is None:
             raise MeasuringError("the bench has no anchor yet; open it first.")
-        return self._session.measure(files, artifact)
+        return self._session
 
     def _started(self, anchor: NetworkFiles, reference_ms: float | None) -> MeasuringSession:
         return self._open.enter_context(

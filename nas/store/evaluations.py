@@ -15,13 +15,12 @@ from sqlalchemy import select
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.tables import EvaluationRow, table_of
 
-Part = Literal["float", "val", "test"]
-"""Validation and test images on the graph that ships; ``float``: validation images on the float network."""
+Part = Literal["float", "val"]
+"""Validation images on the graph that ships; ``float``: on the float network."""
 
 _RECIPES: Final[Mapping[Part, tuple[str, int]]] = {
     "float": ("torch", 1),
     "val": ("onnxruntime", 1),
-    "test": ("onnxruntime", 1),
 }
 """What counts each part; the number is raised when a change of ours changes what is counted."""
 
@@ -103,7 +102,7 @@ class Evaluations:
         """Evaluations of one candidate by the installed versions."""
         query = (
             select(EvaluationRow)
-            .where(EvaluationRow.candidate_id == candidate_id)
+            .where(EvaluationRow.candidate_id == candidate_id, EvaluationRow.part.in_(_RECIPES))
             .order_by(EvaluationRow.supernet_id, EvaluationRow.part)
         )
         with self._database.read() as session:

@@ -1,25 +1,26 @@
 """Verification of finalists: the files that ship are timed again, and tested once.
 
 A fresh measuring session times the very artifacts that are exported. Test images are
-touched here and nowhere else, on the ONNX graph that ships, after every choice is made.
+touched here and nowhere else, by the artifact that ships, after every choice is made.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from hw_profiles.compiling import CompileOutcome, CompilePool
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
-from hw_profiles.onnx_graph import load_onnx
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
-from nas.data.dataset import ImageDataset
+from nas.data.dataset import LabelArray
 from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
-from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of
 from nas.measuring.context import SearchContext
 from nas.measuring.device_measurements import DeviceMeasurements
@@ -29,10 +30,12 @@ from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.shipping_check import shipping_files, shipping_images
 from nas.store.artifacts import Artifact
-from nas.store.evaluations import Evaluation
 from nas.training.record import read_record
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
+
+_TESTED_TOGETHER: Final = 512
+"""Test images that are held as float32 at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class Verified:
     """Of the artifact that ships, in the verifying session."""
     accuracy_val: float
     accuracy_test: float
+    """Of the artifact that ships, on all test images."""
     files: Mapping[str, Artifact]
     """In the artifact store, by kind: ``onnx``, ``weights``, the device runtime's own kind, and extras.
 
@@ -82,7 +86,6 @@ def verify(
     files = {one.candidate_id: shipping_files(one, images) for one in ready}
     timed = _timed(context, ready, files, pool.source.key)
     proven = [one for one in ready if one.candidate_id in timed]
-    accuracy_test = (_test_accuracies if finished is None else _counted_test_accuracies)(context, proven)
     shipped = [one for one in proven if shipping is None or one.candidate_id in shipping]
     extras = _extra_artifacts(context, shipped, files, pool.source.key)
     kind = get_runtime(context.profile.runtime).artifact_kind
@@ -90,7 +93,7 @@ def verify(
     store = ArtifactStore(context.workspace.home, context.store)
 
     def kept(one: Prepared) -> dict[str, Artifact]:
-        own = {kind: timed[one.candidate_id].artifact}
+        own = {kind: timed[one.candidate_id].measurement.artifact}
         paths = extras.get(one.candidate_id, {}) | own | {"onnx": one.onnx, "weights": one.weights}
         return {name: store.put(path, name, one.candidate_id, context.lease) for name, path in sorted(paths.items())}
 
@@ -99,37 +102,60 @@ def verify(
             genotype=rows[one.candidate_id],
             candidate_id=one.candidate_id,
             prepared=one,
-            measurement=timed[one.candidate_id],
+            measurement=timed[one.candidate_id].measurement,
             accuracy_val=one.accuracy_val,
-            accuracy_test=accuracy_test[one.candidate_id],
+            accuracy_test=timed[one.candidate_id].accuracy_test,
             files=kept(one),
         )
         for one in proven
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Timed:
+    measurement: Measurement
+    accuracy_test: float
+
+
 def _timed(
     context: SearchContext, ready: Sequence[Prepared], files: Mapping[str, NetworkFiles], weights: str
-) -> dict[str, Measurement]:
-    """Measurements of the artifacts that ship, by candidate; all outcomes are stored."""
-    timed: dict[str, Measurement] = {}
+) -> dict[str, _Timed]:
+    """What ships of each candidate, timed and tested; all outcomes are stored."""
+    timed: dict[str, _Timed] = {}
+    dataset = load_dataset(context.workspace.data_spec(context.supernet))
+    record = read_record(context.workspace.supernet_folder(context.supernet))
+    images, labels = NormalizedImages(images=dataset.x_test, normalization=record.normalization), dataset.y_test
     with local_bench(context.device, weights) as bench:
         shipped = _artifacts(context, ready, bench, weights)
         bench.open(prepare_anchor(context.device, context.pool))
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
-            outcome = (
-                compiled
-                if isinstance(compiled, MeasurementFailure)
-                else bench.measure(files[one.candidate_id], compiled)
-            )
+            own = files[one.candidate_id]
+            outcome = compiled if isinstance(compiled, MeasurementFailure) else bench.measure(own, compiled)
             context.store.measurements.add(outcome, supernet_id=context.supernet.id, lease=context.lease)
-            if isinstance(outcome, Measurement):
-                timed[one.candidate_id] = outcome
+            tested = (
+                outcome if isinstance(outcome, MeasurementFailure) else _tested(bench, own, outcome, images, labels)
+            )
+            if isinstance(tested, MeasurementFailure):
+                context.progress.say(f"candidate {one.candidate_id[:12]} left out ({tested.stage}): {tested.message}")
             else:
-                context.progress.say(f"candidate {one.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}")
+                timed[one.candidate_id] = tested
             context.progress.update(f"verifying on {context.profile.id}", number, len(ready))
     return timed
+
+
+def _tested(
+    bench: LocalBench,
+    files: NetworkFiles,
+    measurement: Measurement,
+    images: NormalizedImages,
+    labels: LabelArray,
+) -> _Timed | MeasurementFailure:
+    """What was just measured, with the fraction of the images that it gets right."""
+    classes = bench.classify(files, measurement.artifact, images.batches(_TESTED_TOGETHER))
+    if isinstance(classes, MeasurementFailure):
+        return classes
+    return _Timed(measurement=measurement, accuracy_test=float(np.mean(classes == labels)))
 
 
 def _artifacts(
@@ -201,37 +227,3 @@ def _artifacts_for(
 
 def _is_file(path: Path, sha256: str) -> bool:
     return path.exists() and sha256_of(path) == sha256
-
-
-def _test_accuracies(context: SearchContext, ready: Sequence[Prepared]) -> dict[str, float]:
-    """Fractions of the test images by candidate; each is counted once in a supernet's life."""
-    evaluations, supernet = context.store.evaluations, context.supernet
-    known = {i: one.accuracy for i, one in evaluations.of(supernet.id, "test").items()}
-    missing = [one for one in ready if one.candidate_id not in known]
-    if not missing:
-        return known
-    dataset = load_dataset(context.workspace.data_spec(supernet))
-    counted = _counted_test_accuracies(context, missing, dataset)
-    evaluations.put(
-        [
-            Evaluation(
-                supernet_id=supernet.id,
-                candidate_id=candidate_id,
-                part="test",
-                accuracy=accuracy,
-                images=len(dataset.y_test),
-            )
-            for candidate_id, accuracy in counted.items()
-        ]
-    )
-    return known | counted
-
-
-def _counted_test_accuracies(
-    context: SearchContext, ready: Sequence[Prepared], dataset: ImageDataset | None = None
-) -> dict[str, float]:
-    """Fractions of the test images that the graphs get right, counted now."""
-    dataset = dataset or load_dataset(context.workspace.data_spec(context.supernet))
-    record = read_record(context.workspace.supernet_folder(context.supernet))
-    images = NormalizedImages(images=dataset.x_test, normalization=record.normalization)
-    return {one.candidate_id: artifact_accuracy(load_onnx(one.onnx), images, dataset.y_test) for one in ready}

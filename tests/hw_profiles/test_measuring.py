@@ -6,10 +6,12 @@ import threading
 import numpy as np
 import pytest
 
+from hw_profiles.agreement import read_reference
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.measuring import MeasuringSession, MeasuringSettings
+from hw_profiles.onnx_graph import graph_outputs
 
 PROFILE = resolve_profile("local-cpu/onnxruntime")
 QUICK = MeasuringSettings(rounds=3, round_ms=2.0, warmup_ms=1.0, recheck_every=0)
@@ -40,6 +42,19 @@ def test_an_artifact_is_measured_without_compiling(session, network):
     again = session.measure(network, artifact=first.artifact)
     assert again.artifact_sha256 == first.artifact_sha256
     assert again.compile_s == 0.0
+
+
+def test_an_artifact_classifies_images_as_its_graph_does(session, network):
+    images, _ = read_reference(network)
+    classes = session.classify(network, session.measure(network).artifact, [images[:1], images[1:]])
+    assert classes.tolist() == graph_outputs(network.onnx, images).argmax(axis=1).tolist()
+
+
+def test_an_artifact_that_takes_no_such_images_fails(session, network):
+    artifact = session.measure(network).artifact
+    failure = session.classify(network, artifact, [np.zeros((1, 7, 5, 5), np.float32)])
+    assert isinstance(failure, MeasurementFailure)
+    assert failure.stage == "run"
 
 
 def test_quantized_networks_are_measured(session, quantized_network):

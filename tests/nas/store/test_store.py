@@ -132,7 +132,7 @@ def test_evaluations_are_kept_once(store: Store) -> None:
         one: 0.5,
         two: 0.25,
     }
-    assert store.evaluations.of(SUPERNET_ID, "test") == {}
+    assert store.evaluations.of(SUPERNET_ID, "float") == {}
     assert store.evaluations.find(SUPERNET_ID, one, "val") == evaluation(one, 0.5)
     assert store.evaluations.of_candidate(two) == (evaluation(two, 0.25),)
 

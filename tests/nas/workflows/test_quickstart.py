@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
 import pytest
 
+from hw_profiles.detect import detect_profiles
+from hw_profiles.runtimes.registry import get_runtime
 from nas.data.sources import load_dataset
 from nas.fronts.front import Front, dominated_by
 from nas.fronts.manifest import feed, read_manifest
@@ -58,15 +59,18 @@ def test_some_front_dominates_the_largest_network_in_int8(left):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_each_model_has_the_stated_test_accuracy(left, profile):
+    """The artifact of the front's own runtime, fed as its manifest says."""
     folder, _ = left
     data = load_dataset("fashion-mini")
     front = Front.from_bytes((folder / f"front-{profile}.json").read_bytes())
+    device = next(one for one in detect_profiles() if one.id == front.device)
+    runtime = get_runtime(device.runtime)
     for member in front.members:
         manifest = read_manifest(folder / member.artifacts["manifest"])
-        session = onnxruntime.InferenceSession(folder / member.artifacts["onnx"])
+        artifact = runtime.load(folder / member.artifacts[runtime.artifact_kind], device)
         images = feed(manifest, data.x_test)
-        guesses = [int(session.run(None, {manifest["input"]["name"]: i[None]})[0].argmax()) for i in images]
-        assert np.mean(np.array(guesses) == data.y_test) == pytest.approx(member.accuracy_test)
+        classes = np.array([artifact.run(image[None])[0].argmax() for image in images])
+        assert np.mean(classes == data.y_test) == pytest.approx(member.accuracy_test)
 
 
 @pytest.mark.slow
