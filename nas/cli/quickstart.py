@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from nas.workflows.fitting import FittedPredictors
     from nas.workflows.quickstart import QuickstartFront
 
+_SPACE: Final = "mobilenet_v3:tiny"
+
 
 def quickstart(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where results go. Default: quickstart/ in HWNAS_HOME.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where results go. Default: quickstart/ in HWNAS_HOME, or quickstart-SPACE/ with another --space.",
+        ),
     ] = None,
     space: Annotated[
         str, typer.Option("--space", help="A search space with a supernet, such as resnet:tiny.")
-    ] = "mobilenet_v3:tiny",
+    ] = _SPACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Run the whole product on real images and this machine's processor: ten minutes to half an hour.
@@ -37,7 +43,7 @@ def quickstart(
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace, TerminalProgress() as progress:
-        folder = (out or workspace.home.root / "quickstart").resolve()
+        folder = (out or workspace.home.root / default_folder(space)).resolve()
         stages = Stages(progress.say)
 
         def report_fit(device: str, fitted: "FittedPredictors") -> None:
@@ -69,6 +75,11 @@ def quickstart(
         "",
         *_closing_lines(fronts, folder, stages.seconds),
     )
+
+
+def default_folder(space: str) -> str:
+    """One per space, so that a second quickstart leaves the fronts of the first."""
+    return "quickstart" if space == _SPACE else f"quickstart-{space.replace(':', '-')}"
 
 
 def _verdict(one: "QuickstartFront") -> list[str]:

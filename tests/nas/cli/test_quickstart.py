@@ -2,6 +2,8 @@
 
 import pytest
 
+from nas.cli.quickstart import default_folder
+
 
 @pytest.mark.parametrize(
     ("space", "message"),
@@ -25,3 +27,8 @@ def test_a_space_that_does_not_fit_is_refused_in_one_sentence(hwnas, space, mess
 def test_training_refuses_such_spaces_too(hwnas, space, message):
     assert message in hwnas.refused("train", "--space", space)
     assert not (hwnas.home / "supernets").exists()
+
+
+def test_each_space_has_a_folder_of_its_own():
+    assert default_folder("mobilenet_v3:tiny") == "quickstart"
+    assert default_folder("resnet:tiny") == "quickstart-resnet-tiny"
