@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # A process per core: each test takes one thread of arithmetic (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --durations 15
 INSTALLED := $(VENV)/.installed
 
 .PHONY: quickstart test test-slow check format serve clean help
