@@ -11,7 +11,7 @@ from search_spaces.errors import UsageError
 Optimizer = Literal["sgd", "adamw", "muon"]
 OPTIMIZERS: Final[tuple[Optimizer, ...]] = get_args(Optimizer)
 _DEFAULTS: Final[dict[Optimizer, tuple[float, float]]] = {
-    "sgd": (0.1, 5e-4),
+    "sgd": (0.2, 5e-4),
     "adamw": (3e-3, 0.05),
     "muon": (6e-3, 0.05),
 }
@@ -53,7 +53,7 @@ class TrainingSettings:
     epochs: int = 20
     batch_size: int = 64
     optimizer: Optimizer = "sgd"
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     warmup_share: float = 0.1
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
