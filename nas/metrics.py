@@ -262,6 +262,10 @@ class Constraints:
     def __bool__(self) -> bool:
         return bool(self.items)
 
+    def without(self, metric: str) -> "Constraints":
+        """All but the constraint on this metric."""
+        return Constraints(tuple(one for one in self.items if one.metric.name != metric))
+
     def violations(self, values: Mapping[str, FloatArray]) -> FloatArray:
         """Summed relative violations of networks, shape ``(n,)``: 0 where every constraint holds.
 

@@ -165,6 +165,8 @@ def verify_finished(
 def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -> IntArray:
     """The evaluated candidates on the front of those that keep the limits with their margins.
 
+    A limit on accuracy is for the networks that ship: where they are finished, it is compared afterwards.
+
     Raises:
         NothingVerifiedError: where every evaluation failed.
         InfeasibleError: where none keeps them.
@@ -176,12 +178,13 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
     check_metrics(evaluated, names)
     posterior = search_accuracies(context, run)
     values = evaluated.values(names, posterior.expected)
-    if request.constraints:
+    limits = request.constraints if request.finishing() is None else request.constraints.without(ACCURACY.name)
+    if limits:
         margin = LATENCY_MARGIN_STDS * context.device.measurements().repeatability_of(evaluated.genotypes)
         safe = guaranteed(values, posterior.guaranteed, margin)
-        kept = np.flatnonzero(request.constraints.violations(safe) <= 0)
+        kept = np.flatnonzero(limits.violations(safe) <= 0)
         if not len(kept):
-            raise InfeasibleError(nearest_message(request.constraints, safe, "measured networks"))
+            raise InfeasibleError(nearest_message(limits, safe, "measured networks"))
     else:
         kept = np.arange(len(evaluated.outcomes))
     chosen = front_rows({name: column[kept] for name, column in values.items()}, request.objectives)

@@ -51,6 +51,12 @@ def test_no_constraint_is_violated_by_nothing() -> None:
     assert not Constraints()
 
 
+def test_a_metric_s_constraint_can_be_left_out() -> None:
+    limits = Constraints.from_limits({"max_latency_p95_ms": 8.0, "min_accuracy": 0.5})
+    assert limits.without("accuracy").as_limits() == {"max_latency_p95_ms": 8.0}
+    assert limits.without("size_bytes") == limits
+
+
 def test_nearest_and_what_it_misses() -> None:
     constraints = Constraints.from_limits({"max_latency_p50_ms": 0.5, "min_accuracy": 0.6})
     row = constraints.nearest(VALUES)

@@ -76,6 +76,18 @@ def test_a_front_shows_inherited_and_finished_accuracy(hwnas, supernet):
     assert finished != inherited
 
 
+@pytest.mark.slow
+def test_a_limit_on_accuracy_is_for_finished_networks(hwnas, supernet):
+    """With inherited weights, of an epoch of eight steps, no network comes near the limit."""
+    assert supernet["supernet"]
+    limited = (*SEARCH, "--evaluations", 8, "--seed", 3, "--min-accuracy", 0.25)
+    code, _, error = hwnas(*limited)
+    assert (code, "measured networks keeps all limits" in error) == (1, True), error
+    front = hwnas.json(*limited, "--finish-epochs", 10)
+    assert all(member["accuracy"]["expected"] > 0.25 for member in front["members"])
+    assert any(member["accuracy_inherited_val"] < 0.25 for member in front["members"])
+
+
 def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, searched):
     assert not any("accuracy_inherited_val" in member for member in searched["members"])
     (search,) = [one for one in hwnas.json("search", "list") if one["front"] == searched["front"]]
