@@ -1,11 +1,12 @@
-"""Kernels of our own for operators whose kernels in TVM no schedule fits, or whose mathematics it computes one by one."""
+"""Kernels of our own for operators of attention, which TVM's own kernels compute one element after the other."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 import tvm
-from tvm import relax, te, tirx, topi
+from tvm import relax, s_tir, te, tirx, topi
 
 from hw_profiles.runtimes.tvm_integer.emission import Emitter
 from hw_profiles.runtimes.tvm_rows import emit_layer_norm, emit_softmax
@@ -43,7 +44,7 @@ def _softmax(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # noq
     if not shape or int(call.attrs.axis) not in (-1, len(shape) - 1) or call.ty.dtype != "float32":
         return _default(builder, call)
     emitter = Emitter(parallel=parallel)
-    emit_softmax(emitter, _product(shape[:-1]), shape[-1], lanes)
+    emit_softmax(emitter, shape, lanes)
     return _called(builder, emitter, "softmax", call)
 
 
@@ -53,13 +54,16 @@ def _layer_norm(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # 
     if not last or not (attributes.center and attributes.scale) or call.ty.dtype != "float32":
         return _default(builder, call)
     emitter = Emitter(parallel=parallel)
-    emit_layer_norm(emitter, _product(shape[:-1]), shape[-1], float(attributes.epsilon), lanes)
+    emit_layer_norm(emitter, shape, float(attributes.epsilon), lanes)
     return _called(builder, emitter, "layer_norm", call)
 
 
 def _called(builder: Any, emitter: Emitter, name: str, call: Any) -> Any:  # noqa: ANN401 - as above
-    function = builder.add_func(emitter.function(), name)
-    return relax.call_tir(function, list(call.args), call.ty)
+    function = emitter.function()
+    # TVM asks of each kernel with one input whether it only reshapes it, and takes none without a block.
+    root = s_tir.SBlock([], [], [], "root", function.body)
+    function = function.with_body(s_tir.SBlockRealize([], True, root))
+    return relax.call_tir(builder.add_func(function, name), list(call.args), call.ty)
 
 
 def _gelu(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
@@ -83,22 +87,16 @@ def _split(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
         inner = [int(at) for at in sections]
     bounds = [0, *inner, side]
     parts = []
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in itertools.pairwise(bounds):
+
         def part(x: Any, begin: int = begin, end: int = end) -> Any:  # noqa: ANN401 - as above
-            return topi.strided_slice(x, [begin], [end], axes=[axis % len(shape)])
+            return topi.strided_slice(x, [begin], [end], [1], [axis % len(shape)])
 
         parts.append(builder.emit(builder.call_te(part, call.args[0], primfunc_name_hint="split")))
     return relax.Tuple(parts)
 
 
-def _sides(argument: Any) -> list[int]:  # noqa: ANN401 - as above
+def _sides(argument: Any) -> tuple[int, ...]:  # noqa: ANN401 - as above
     """The shape, empty where it is not known."""
     shape = getattr(argument.ty, "shape", None)
-    return [] if shape is None else [int(side) for side in shape]
-
-
-def _product(sides: list[int]) -> int:
-    total = 1
-    for side in sides:
-        total *= side
-    return total
+    return () if shape is None else tuple(int(side) for side in shape)

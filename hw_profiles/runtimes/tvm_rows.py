@@ -4,13 +4,14 @@ A row is read in whole vectors; where its length is no multiple of a vector, the
 overlaps the one before, and what was counted already is masked.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, View, constant, shuffle
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, constant, shuffle
 
 LOWEST: Final = -3.0e38
 """Below every float that a network computes."""
@@ -28,10 +29,11 @@ def fitting_lanes(length: int, lanes: int) -> int:
     return min(lanes, 1 << (length.bit_length() - 1))
 
 
-def emit_softmax(emitter: Emitter, rows: int, length: int, most_lanes: int) -> None:
-    """Softmax of each row of float32 ``(rows, length)``."""
-    source = emitter.operand("input", "float32", rows, length)
-    output = emitter.operand("output", "float32", rows, length)
+def emit_softmax(emitter: Emitter, shape: tuple[int, ...], most_lanes: int) -> None:
+    """Softmax over the last axis of a float32 tensor of this shape."""
+    rows, length = math.prod(shape[:-1]), shape[-1]
+    source = emitter.operand("input", "float32", *shape)
+    output = emitter.operand("output", "float32", *shape)
     lanes = fitting_lanes(length, most_lanes)
     with emitter.loop(rows) as row:
         start = row * length
@@ -61,12 +63,13 @@ def emit_softmax(emitter: Emitter, rows: int, length: int, most_lanes: int) -> N
         _each_vector(emitter, length, lanes, shares)
 
 
-def emit_layer_norm(emitter: Emitter, rows: int, length: int, epsilon: float, most_lanes: int) -> None:
-    """Layer norm of each row of float32 ``(rows, length)``, with scale and shift ``(length,)``."""
-    source = emitter.operand("input", "float32", rows, length)
+def emit_layer_norm(emitter: Emitter, shape: tuple[int, ...], epsilon: float, most_lanes: int) -> None:
+    """Layer norm over the last axis of a float32 tensor of this shape, with scale and shift ``(length,)``."""
+    rows, length = math.prod(shape[:-1]), shape[-1]
+    source = emitter.operand("input", "float32", *shape)
     scale = emitter.operand("scale", "float32", length)
     shift = emitter.operand("shift", "float32", length)
-    output = emitter.operand("output", "float32", rows, length)
+    output = emitter.operand("output", "float32", *shape)
     lanes = fitting_lanes(length, most_lanes)
     part = tirx.const(1.0 / length, "float32")
     with emitter.loop(rows) as row:
@@ -97,7 +100,7 @@ def emit_layer_norm(emitter: Emitter, rows: int, length: int, epsilon: float, mo
 
 
 def exponential(emitter: Emitter, x: Expr, lanes: int) -> Expr:
-    """exp of a vector of values up to 0."""
+    """The exponential function of a vector of values up to 0."""
 
     def number(value: float) -> Expr:
         return constant(value, "float32", lanes)
@@ -130,7 +133,7 @@ def broadcast(value: Expr, lanes: int) -> Expr:
 
 
 def _each_vector(emitter: Emitter, length: int, lanes: int, body: Callable[[Expr, int], None]) -> None:
-    """Calls ``body`` with where a vector starts in its row, and how many of its last elements come for the first time."""
+    """Calls ``body`` with where each vector starts in its row, and how many of its last elements are new."""
     whole, left = divmod(length, lanes)
     with emitter.loop(whole) as number:
         body(number * lanes, lanes)
@@ -156,8 +159,3 @@ def _sum(first: Expr, second: Expr) -> Expr:
 
 def _float(lanes: int) -> str:
     return f"float32x{lanes}" if lanes > 1 else "float32"
-
-
-def compact_operand(emitter: Emitter, name: str, size: int) -> View:
-    """An operand of ``size`` floats whose shape does not matter."""
-    return emitter.operand(name, "float32", size)
