@@ -50,7 +50,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """``hard_sigmoid(x) = clip(alpha * x + beta, 0, 1)``, or ``x`` times that: hard-swish; or GELU by its table alone."""
+    """``hard_sigmoid(x) = clip(alpha * x + beta, 0, 1)``, or ``x`` times that: hard-swish; or GELU, as a table."""
 
     kind: Literal["hard_swish", "hard_sigmoid", "gelu"]
     alpha: float = 0.0
