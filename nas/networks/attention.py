@@ -6,6 +6,7 @@ matrix product, which exporters write as one node with its bias.
 
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 
 from nas.networks.layers import initialize_linear
@@ -39,9 +40,9 @@ def attend(projected: Tensor, *, tokens: int, heads: int) -> Tensor:
         Shape ``(n * tokens, width)``.
     """
     width = projected.shape[1] // 3
-    queries, keys, values = (
-        part.reshape(-1, tokens, heads, width // heads) for part in projected.split(width, dim=1)
-    )  # fmt: skip
+    parts = torch.split(projected, width, dim=1)
+    queries, keys, values = (part.reshape(-1, tokens, heads, width // heads) for part in parts)
     scaled = queries.permute(0, 2, 1, 3) * (width // heads) ** -0.5
     weights = (scaled @ keys.permute(0, 2, 3, 1)).softmax(-1)
-    return (weights @ values.permute(0, 2, 1, 3)).permute(0, 2, 1, 3).reshape(-1, width)
+    mixed: Tensor = weights @ values.permute(0, 2, 1, 3)
+    return mixed.permute(0, 2, 1, 3).reshape(-1, width)

@@ -41,3 +41,5 @@ spaces_with_genotypes = _with_genotypes(SPACES)
 mobilenets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, MobileNetV3Space)])
 resnets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, ResNetSpace)])
 vits_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, ViTSpace)])
+convolutional_with_genotypes = _with_genotypes([space for space in SPACES if not isinstance(space, ViTSpace)])
+"""Spaces whose units pass on what their precision says; tokens pass in float."""
