@@ -7,7 +7,7 @@ the positions of a tensor's elements.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -214,13 +214,13 @@ class _Scores:
     keys: _Reordered
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Found:
     """Attention whose result, by head, is a tensor of the network."""
 
     shape: AttentionShape
     arguments: tuple[Any, Any, Any]
-    by_token: _Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    by_token: _Places
     """The places of the result's elements in the order that the kernel writes."""
 
 
@@ -275,21 +275,27 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
         if not isinstance(value, relax.Call):
             return None
         name = getattr(value.op, "name", "")
-        if name not in {"relax.reshape", "relax.permute_dims", "relax.broadcast_to", "relax.multiply"}:
+        if name == "relax.multiply":
+            return self._scaled(*value.args)
+        if name not in {"relax.reshape", "relax.permute_dims", "relax.broadcast_to"}:
             return None
         source = self._reordered(value.args[0])
         if source is None:
             return None
-        match name:
-            case "relax.permute_dims" if value.attrs.axes is not None:
-                axes = [int(axis) for axis in value.attrs.axes]
-                return _Reordered(source.base, source.places.transpose(axes), source.factor)
-            case "relax.multiply" if (factor := _scalar(value.args[1])) is not None:
-                return _Reordered(source.base, source.places, source.factor * factor)
-            case "relax.reshape" | "relax.broadcast_to":
-                sides = [int(side) for side in value.ty.shape]
-                if math.prod(sides) == source.places.size:
-                    return _Reordered(source.base, source.places.reshape(sides), source.factor)
+        sides = [int(side) for side in value.ty.shape]
+        if math.prod(sides) != source.places.size:
+            return None
+        if name != "relax.permute_dims":
+            return _Reordered(source.base, source.places.reshape(sides), source.factor)
+        axes = None if value.attrs.axes is None else [int(axis) for axis in value.attrs.axes]
+        return _Reordered(source.base, source.places.transpose(axes), source.factor)
+
+    def _scaled(self, first: Any, second: Any) -> _Reordered | None:  # noqa: ANN401 - TVM has no type annotations
+        """A tensor times a constant number, in either order."""
+        for tensor, number in ((first, _scalar(second)), (second, _scalar(first))):
+            source = None if number is None else self._reordered(tensor)
+            if source is not None and number is not None:
+                return _Reordered(source.base, source.places, source.factor * number)
         return None
 
     def _reordered(self, value: Any) -> _Reordered | None:  # noqa: ANN401 - TVM has no type annotations
