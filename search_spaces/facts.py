@@ -37,6 +37,7 @@ _CLASSES: Final[dict[str, Callable[[Operator], bool]]] = {
         ("spatial", _spatial),
         ("depthwise", lambda b: _of_kind("depthwise", b)),
         ("linear", lambda b: _of_kind("linear", b)),
+        ("matmul", lambda b: _of_kind("matmul", b)),
     )
 }
 
@@ -47,6 +48,9 @@ SUMMED: Final[tuple[str, ...]] = (
     "activation_bytes",
     "kernels",
     "hard_swish_elements",
+    "gelu_elements",
+    "softmax_elements",
+    "layer_norm_elements",
     "residual_elements",
     "conversion_elements",
     "light_kernels",
@@ -62,7 +66,7 @@ FACTS: Final[tuple[str, ...]] = SUMMED + MAXIMA
 
 def operator_facts(op: Operator) -> list[float]:
     """One operator's row, in the order of :data:`FACTS`."""
-    light = not op.has_weights
+    light = not op.has_products
     member = [test(op) for test in _CLASSES.values()]
     return [
         op.macs,
@@ -71,6 +75,9 @@ def operator_facts(op: Operator) -> list[float]:
         op.activation_bytes,
         1,
         op.output_elements if op.activation == "hard_swish" else 0,
+        op.output_elements if op.activation == "gelu" else 0,
+        op.output_elements if op.kind == "softmax" else 0,
+        op.output_elements if op.kind == "layer_norm" else 0,
         op.output_elements if op.residual else 0,
         op.output_elements if op.kind in ("quantize", "dequantize") else 0,
         int(light),

@@ -91,9 +91,39 @@ def convolution(
     )
 
 
-def linear(in_channels: int, out_channels: int, activation: Activation = "none", *, bits: int = 32) -> Operator:
-    """A fully connected layer applied to one feature vector."""
-    return _operator("linear", (in_channels, out_channels), (1, 1), (1, 1), activation=activation, bits=bits)
+def linear(
+    in_channels: int,
+    out_channels: int,
+    activation: Activation = "none",
+    *,
+    tokens: int = 1,
+    residual: bool = False,
+    bits: int = 32,
+) -> Operator:
+    """A fully connected layer applied to one feature vector, or to each of several tokens."""
+    size = (1, tokens)
+    channels = (in_channels, out_channels)
+    return _operator("linear", channels, size, size, activation=activation, residual=residual, bits=bits)
+
+
+def matmul(batch: int, m: int, n: int, k: int) -> Operator:
+    """``batch`` products of activations of shapes ``(m, k)`` and ``(k, n)``, in float."""
+    return _operator("matmul", (batch * k, batch * n), (1, m), (1, m), groups=batch)
+
+
+def softmax(rows: int, length: int) -> Operator:
+    """Softmax of each of ``rows`` rows, in float."""
+    return _operator("softmax", (length, length), (1, rows), (1, rows))
+
+
+def layer_norm(channels: int, tokens: int) -> Operator:
+    """Layer norm of each token, in float."""
+    return _operator("layer_norm", (channels, channels), (1, tokens), (1, tokens))
+
+
+def transpose(channels: int, size: Size) -> Operator:
+    """A float tensor in another order: an image as tokens, or tokens by attention head."""
+    return _operator("transpose", (channels, channels), size, size)
 
 
 def pool(channels: int, size: Size, *, kernel: int, stride: int, bits: int = 32) -> Operator:

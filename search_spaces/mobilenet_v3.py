@@ -8,16 +8,10 @@ The network takes images in their own size and scales them itself (the resolutio
 gene), so that an exported file needs no preparation beyond normalization.
 """
 
-import itertools
-import operator
 from collections.abc import Iterator
-from functools import cache, cached_property, partial
+from functools import partial
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from search_spaces.errors import UnsupportedTaskError
-from search_spaces.field_strings import FieldStringSpace
 from search_spaces.fused_layers import (
     ConvolutionShape,
     conversion,
@@ -31,8 +25,8 @@ from search_spaces.fused_layers import (
 from search_spaces.mobilenet_v3_config import IMAGENET, TINY, MobileNetV3Config, squeeze_width
 from search_spaces.operators import Activation, Operator
 from search_spaces.precision import BITS, PRECISIONS
-from search_spaces.resolutions import scaled_sizes
-from search_spaces.space import BoolArray, Gene, IntArray, SpaceFactory
+from search_spaces.space import Gene, IntArray, SpaceFactory
+from search_spaces.stages import BlockPosition, StageChoices, StagedSpace, side_text
 from search_spaces.task import ImageTask
 from search_spaces.widths import round_width
 
@@ -65,174 +59,66 @@ class NetworkShape(NamedTuple):
     feature_width: int
 
 
-class _Block(NamedTuple):
-    """The position of a searchable block."""
-
-    stage: int
-    position: int
-
-
-class MobileNetV3Space(FieldStringSpace):
+class MobileNetV3Space(StagedSpace):
     """One MobileNetV3 space bound to a task."""
 
     def __init__(self, config: MobileNetV3Config, task: ImageTask | None = None) -> None:
-        """Binds a configuration to images and classes.
-
-        Raises:
-            UnsupportedTaskError: where the images are smaller than the space can take.
-        """
+        """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
+        stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
+        super().__init__(config, stages, task or config.default_task)
         self.config = config
-        self.task = task or config.default_task
-        self.name = config.name
-        if min(self.task.height, self.task.width) < config.min_side_px:
-            raise UnsupportedTaskError(
-                f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
-                f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
-            )
-        self.resolutions = scaled_sizes(self.task, config.resolution_scales, config.resolution_step_px)
-        self._blocks = tuple(
-            _Block(stage, position)
-            for stage, choices in enumerate(config.stages)
-            for position in range(max(choices.depths))
-        )
-        self.units = ("stem", "first", *(self._block_name(b) for b in self._blocks), "head")
+        self.units = ("stem", "first", *(block.unit for block in self.blocks), "head")
         self.genes = tuple(self._make_genes())
-        self._column = {gene.name: column for column, gene in enumerate(self.genes)}
-
-    @property
-    def configuration(self) -> str:
-        """See :attr:`SearchSpace.configuration`."""
-        return repr(self.config)
 
     # --- genes -------------------------------------------------------------------
 
-    @staticmethod
-    def _block_name(block: _Block) -> str:
-        return f"stage{block.stage + 1}.block{block.position + 1}"
-
     def _make_genes(self) -> Iterator[Gene]:
-        yield Gene(name="resolution", choices=tuple(f"{h}x{w}" for h, w in self.resolutions))
+        yield self.resolution_gene()
         for number, stage in enumerate(self.config.stages, start=1):
             yield Gene(name=f"stage{number}.depth", choices=stage.depths)
             yield Gene(name=f"stage{number}.width", choices=stage.widths)
             yield Gene(name=f"stage{number}.squeeze_excite", choices=stage.squeeze_excite)
             yield Gene(name=f"stage{number}.activation", choices=stage.activations)
-        for block in self._blocks:
-            yield Gene(name=f"{self._block_name(block)}.kernel", choices=self.config.kernels)
-            yield Gene(name=f"{self._block_name(block)}.expand", choices=self.config.expand_ratios)
-        for unit in self.units:
-            yield Gene(name=f"{unit}.precision", choices=PRECISIONS, part="policy")
+        for block in self.blocks:
+            yield Gene(name=f"{block.unit}.kernel", choices=self.config.kernels)
+            yield Gene(name=f"{block.unit}.expand", choices=self.config.expand_ratios)
+        yield from self.precision_genes()
 
-    def _block_active(self, genotypes: IntArray) -> BoolArray:
-        """Shape ``(n, blocks)``."""
-        columns = []
-        for block in self._blocks:
-            depths = np.array(self.config.stages[block.stage].depths)
-            depth = depths[genotypes[:, self._column[f"stage{block.stage + 1}.depth"]]]
-            columns.append(depth > block.position)
-        return np.stack(columns, axis=1)
+    @property
+    def block_genes(self) -> tuple[str, ...]:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        return ("kernel", "expand")
 
-    def active(self, genotypes: IntArray) -> BoolArray:
-        """Active genes, shape ``(n, genes)``: all but those of absent blocks."""
-        mask = np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
-        present = self._block_active(genotypes)
-        for index, block in enumerate(self._blocks):
-            for gene in ("kernel", "expand", "precision"):
-                mask[:, self._column[f"{self._block_name(block)}.{gene}"]] = present[:, index]
-        return mask
+    def key_genes(self, unit: str) -> tuple[str, ...]:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        if unit == "head":
+            return (f"stage{len(self.config.stages)}.width",)
+        if unit not in self.block_of:
+            return ()
+        block = self.block_of[unit]
+        stage = f"stage{block.stage + 1}"
+        before = (f"stage{block.stage}.width",) if block.position == 0 and block.stage else ()
+        own = tuple(f"{unit}.{gene}" for gene in self.block_genes)
+        return (*before, f"{stage}.width", *own, f"{stage}.squeeze_excite", f"{stage}.activation")
+
+    def unit_stride(self, unit: str) -> int:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        return 2 if unit == "stem" else self.block_stride(unit)
 
     # --- units and their operators -------------------------------------------------
 
-    @cache  # noqa: B019 - one small table for the life of a space
-    def _radices(self, unit: int) -> tuple[int, ...]:
-        resolutions = len(self.resolutions)
-        if self.units[unit] in ("stem", "first"):
-            return (resolutions, 2, 2)
-        if self.units[unit] == "head":
-            return (resolutions, len(self.config.stages[-1].widths), 2, 2)
-        block = self._blocks[unit - 2]
-        stage = self.config.stages[block.stage]
-        before = self.config.stages[block.stage - 1].widths if block.position == 0 and block.stage else (0,)
-        return (
-            resolutions,
-            len(before),
-            len(stage.widths),
-            len(self.config.kernels),
-            len(self.config.expand_ratios),
-            len(stage.squeeze_excite),
-            len(stage.activations),
-            2,
-            2,
-        )
-
-    def unit_keys(self, genotypes: IntArray) -> IntArray:
-        """Each unit's key, shape ``(n, units)``.
-
-        The precision of the unit before is part of a key, since a change of precision
-        costs a conversion.
-        """
-        present = self._block_active(genotypes)
-        keys = np.full((len(genotypes), len(self.units)), -1, dtype=np.int64)
-        resolution = genotypes[:, 0]
-        zero = np.zeros(len(genotypes), dtype=np.int64)
-        before: IntArray = zero
-        parts: tuple[IntArray, ...]
-        for unit, name in enumerate(self.units):
-            precision = genotypes[:, self._column[f"{name}.precision"]]
-            if name in ("stem", "first"):
-                parts = (resolution, precision, before)
-            elif name == "head":
-                width = genotypes[:, self._column[f"stage{len(self.config.stages)}.width"]]
-                parts = (resolution, width, precision, before)
-            else:
-                block = self._blocks[unit - 2]
-                stage = f"stage{block.stage + 1}"
-                first_of_later_stage = block.position == 0 and block.stage > 0
-                parts = (
-                    resolution,
-                    genotypes[:, self._column[f"stage{block.stage}.width"]] if first_of_later_stage else zero,
-                    genotypes[:, self._column[f"{stage}.width"]],
-                    genotypes[:, self._column[f"{name}.kernel"]],
-                    genotypes[:, self._column[f"{name}.expand"]],
-                    genotypes[:, self._column[f"{stage}.squeeze_excite"]],
-                    genotypes[:, self._column[f"{stage}.activation"]],
-                    precision,
-                    before,
-                )
-            key = np.ravel_multi_index(parts, self._radices(unit)).astype(np.int64)
-            here = present[:, unit - 2] if 2 <= unit < len(self.units) - 1 else np.ones_like(zero, dtype=np.bool_)
-            keys[:, unit] = np.where(here, key, -1)
-            before = np.where(here, precision, before)
-        return keys
-
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """The fused operators of one unit in one configuration."""
-        parts = [int(v) for v in np.unravel_index(key, self._radices(unit))]
-        name = self.units[unit]
-        bits, before = (BITS[PRECISIONS[p]] for p in parts[-2:])
-        size = self._input_size(unit, self.resolutions[parts[0]])
+        name, parts = self.units[unit], self.key_parts(unit, key)
+        bits, before = (BITS[PRECISIONS[parts[which]]] for which in ("precision", "before"))
+        size = self.input_size(unit, parts["resolution"])
         if name == "stem":
             return tuple(self._stem_operators(size, bits))
         if name == "head":
-            return tuple(self._head_operators(size, self.config.stages[-1].widths[parts[1]], bits, before))
-        if name == "first":
-            shape = self.first_block
-        else:
-            block = self._blocks[unit - 2]
-            shape = self._block_shape(block, *parts[1:7])
+            width = self.config.stages[-1].widths[parts[f"stage{len(self.config.stages)}.width"]]
+            return tuple(self._head_operators(size, width, bits, before))
+        shape = self.first_block if name == "first" else self._block_shape(self.block_of[name], parts)
         return tuple(self._block_operators(size, shape, bits, before))
-
-    def _input_size(self, unit: int, resolution: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of a unit's input (for the stem, after resizing)."""
-        return halved(resolution, self._total_strides[unit])
-
-    @cached_property
-    def _total_strides(self) -> tuple[int, ...]:
-        """Total stride of the units before each unit."""
-        return (1, *itertools.accumulate((2, 1, *(self._stride(block) for block in self._blocks)), operator.mul))
-
-    def _stride(self, block: _Block) -> int:
-        return self.config.stages[block.stage].stride if block.position == 0 else 1
 
     @property
     def first_block(self) -> BlockShape:
@@ -249,25 +135,24 @@ class MobileNetV3Space(FieldStringSpace):
             expands=False,
         )
 
-    def _block_shape(
-        self, block: _Block, before: int, width: int, kernel: int, expand: int, squeeze: int, activation: int
-    ) -> BlockShape:
-        stage = self.config.stages[block.stage]
-        out_width = stage.widths[width]
+    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> BlockShape:
+        """Of the choices of the unit's genes."""
+        number, stage = block.stage + 1, self.config.stages[block.stage]
+        out_width = stage.widths[parts[f"stage{number}.width"]]
         if block.position:
             in_width = out_width
         elif block.stage:
-            in_width = self.config.stages[block.stage - 1].widths[before]
+            in_width = self.config.stages[block.stage - 1].widths[parts[f"stage{block.stage}.width"]]
         else:
             in_width = self.config.first_width
         return BlockShape(
             in_width=in_width,
-            hidden_width=round_width(in_width * self.config.expand_ratios[expand]),
+            hidden_width=round_width(in_width * self.config.expand_ratios[parts[f"{block.unit}.expand"]]),
             out_width=out_width,
-            kernel=self.config.kernels[kernel],
-            stride=self._stride(block),
-            squeeze_excite=stage.squeeze_excite[squeeze],
-            activation=stage.activations[activation],
+            kernel=self.config.kernels[parts[f"{block.unit}.kernel"]],
+            stride=self.block_stride(block.unit),
+            squeeze_excite=stage.squeeze_excite[parts[f"stage{number}.squeeze_excite"]],
+            activation=stage.activations[parts[f"stage{number}.activation"]],
             skip=block.position > 0,
             expands=True,
         )
@@ -317,21 +202,13 @@ class MobileNetV3Space(FieldStringSpace):
 
     def network_shape(self, genotype: IntArray) -> NetworkShape:
         """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
-        canonical = self.canonicalize(genotype[None])
-        keys = self.unit_keys(canonical)[0]
-        blocks: list[BlockShape] = [self.first_block]
-        names = ["first"]
-        for index, block in enumerate(self._blocks):
-            key = int(keys[index + 2])
-            if key >= 0:
-                parts = [int(v) for v in np.unravel_index(key, self._radices(index + 2))]
-                blocks.append(self._block_shape(block, *parts[1:7]))
-                names.append(self._block_name(block))
+        parts = self.present_parts(genotype)
+        present = [self.block_of[name] for name in parts if name in self.block_of]
         return NetworkShape(
-            resolution=self.resolutions[int(canonical[0, 0])],
+            resolution=self.resolutions[parts["stem"]["resolution"]],
             stem_width=self.config.stem_width,
-            blocks=tuple(blocks),
-            block_units=tuple(names),
+            blocks=(self.first_block, *(self._block_shape(block, parts[block.unit]) for block in present)),
+            block_units=("first", *(block.unit for block in present)),
             final_width=self.config.final_width,
             feature_width=self.config.feature_width,
         )
@@ -341,7 +218,7 @@ class MobileNetV3Space(FieldStringSpace):
     def fields(self) -> dict[str, tuple[str, ...]]:
         """Gene names by field letter, in the order of the published tables."""
         stages = [f"stage{number}" for number in range(1, len(self.config.stages) + 1)]
-        blocks = [self._block_name(block) for block in self._blocks]
+        blocks = [block.unit for block in self.blocks]
         return {
             "ks": tuple(f"{block}.kernel" for block in blocks),
             "e": tuple(f"{block}.expand" for block in blocks),
@@ -367,9 +244,7 @@ class MobileNetV3Space(FieldStringSpace):
                 " hs" if blocks[0].activation == "hard_swish" else ""
             )
             stages.append(f"{blocks[0].out_width}ch k{kernels} e{ratios}{marks}")
-        height, width = shape.resolution
-        side = f"{height}px" if height == width else f"{height}x{width}px"
-        return f"{side}, {len(shape.blocks) - 1} blocks: " + " | ".join(stages)
+        return f"{side_text(shape.resolution)}, {len(shape.blocks) - 1} blocks: " + " | ".join(stages)
 
 
 SPACES: Final[dict[str, SpaceFactory]] = {config.name: partial(MobileNetV3Space, config) for config in (TINY, IMAGENET)}

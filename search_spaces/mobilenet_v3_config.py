@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from search_spaces.operators import Activation
+from search_spaces.stages import StagedConfig
 from search_spaces.task import ImageTask
 from search_spaces.widths import round_width
 
@@ -24,17 +25,9 @@ class StageConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MobileNetV3Config:
-    """The configuration of one MobileNetV3 space.
+class MobileNetV3Config(StagedConfig):
+    """The configuration of one MobileNetV3 space."""
 
-    ``resolution_scales`` are relative to the data's own size; the scaled sides are
-    rounded to multiples of ``resolution_step_px``.
-    """
-
-    name: str
-    min_side_px: int
-    resolution_scales: tuple[float, ...]
-    resolution_step_px: int
     stem_width: int
     first_width: int
     stages: tuple[StageConfig, ...]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from search_spaces import mobilenet_v3, resnet
+from search_spaces import mobilenet_v3, resnet, vit
 from search_spaces.errors import UnknownNameError
 from search_spaces.families import FamilyError, family_name, installed_families, load_family
 from search_spaces.fbnet import FbnetSpace
@@ -17,6 +17,7 @@ _BUILT_IN: Final[dict[str, SpaceFactory]] = {
     "nasbench201": NasBench201Space,
     **mobilenet_v3.SPACES,
     **resnet.SPACES,
+    **vit.SPACES,
 }
 
 _ALIASES: Final[dict[str, str]] = {"ofa_mobilenet_v3": "mobilenet_v3:imagenet"}

@@ -6,16 +6,10 @@ one has a convolution in its shortcut, pooling and a classifier. As in
 :mod:`search_spaces.mobilenet_v3`, the network scales its images itself.
 """
 
-import itertools
-import operator
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from search_spaces.errors import UnsupportedTaskError
-from search_spaces.field_strings import FieldStringSpace
 from search_spaces.fused_layers import (
     ConvolutionShape,
     Size,
@@ -30,8 +24,8 @@ from search_spaces.fused_layers import (
 from search_spaces.operators import Operator
 from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.resnet_config import IMAGENET, TINY, BlockKind, ResNetConfig
-from search_spaces.resolutions import scaled_sizes
-from search_spaces.space import BoolArray, Gene, IntArray, SpaceFactory
+from search_spaces.space import Gene, IntArray, SpaceFactory
+from search_spaces.stages import BlockPosition, StageChoices, StagedSpace, side_text
 from search_spaces.task import ImageTask
 from search_spaces.widths import round_width
 
@@ -95,48 +89,21 @@ class NetworkShape(NamedTuple):
     block_units: tuple[str, ...]
 
 
-class _Block(NamedTuple):
-    """The position of a searchable block."""
-
-    stage: int
-    position: int
-
-
-class ResNetSpace(FieldStringSpace):
+class ResNetSpace(StagedSpace):
     """One ResNet space bound to a task."""
 
     def __init__(self, config: ResNetConfig, task: ImageTask | None = None) -> None:
-        """Binds a configuration to images and classes.
-
-        Raises:
-            UnsupportedTaskError: where the images are smaller than the space can take.
-        """
+        """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
+        stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
+        super().__init__(config, stages, task or config.default_task)
         self.config = config
-        self.task = task or config.default_task
-        self.name = config.name
-        if min(self.task.height, self.task.width) < config.min_side_px:
-            raise UnsupportedTaskError(
-                f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
-                f" these are {self.task.height}x{self.task.width}. Scale them up or choose a smaller space."
-            )
-        self.resolutions = scaled_sizes(self.task, config.resolution_scales, config.resolution_step_px)
-        self._blocks = tuple(
-            _Block(stage, position)
-            for stage, choices in enumerate(config.stages)
-            for position in range(max(choices.depths))
-        )
-        self.units = ("stem", *(_unit(block) for block in self._blocks), "head")
+        self.units = ("stem", *(block.unit for block in self.blocks), "head")
         self.genes = tuple(self._make_genes())
-
-    @property
-    def configuration(self) -> str:
-        """See :attr:`SearchSpace.configuration`."""
-        return repr(self.config)
 
     # --- genes -------------------------------------------------------------------
 
     def _make_genes(self) -> Iterator[Gene]:
-        yield Gene(name="resolution", choices=tuple(f"{h}x{w}" for h, w in self.resolutions))
+        yield self.resolution_gene()
         if self.config.stem_mid_widths:
             yield Gene(name="stem.residual", choices=(False, True))
             yield Gene(name="stem.mid_width", choices=self.config.stem_mid_widths)
@@ -144,105 +111,71 @@ class ResNetSpace(FieldStringSpace):
         for number, stage in enumerate(self.config.stages, start=1):
             yield Gene(name=f"stage{number}.depth", choices=stage.depths)
             yield Gene(name=f"stage{number}.width", choices=stage.widths)
-        for block in self._blocks:
-            yield Gene(name=f"{_unit(block)}.expand", choices=self.config.expand_ratios)
-        for unit in self.units:
-            yield Gene(name=f"{unit}.precision", choices=PRECISIONS, part="policy")
+        for block in self.blocks:
+            yield Gene(name=f"{block.unit}.expand", choices=self.config.expand_ratios)
+        yield from self.precision_genes()
 
-    def active(self, genotypes: IntArray) -> BoolArray:
-        """Active genes, shape ``(n, genes)``: all but those of absent blocks."""
-        mask = np.ones((len(genotypes), len(self.genes)), dtype=np.bool_)
-        for block in self._blocks:
-            depths = np.array(self.config.stages[block.stage].depths)
-            present = depths[self._choices(genotypes, f"stage{block.stage + 1}.depth")] > block.position
-            for gene in ("expand", "precision"):
-                mask[:, self.gene_index[f"{_unit(block)}.{gene}"]] = present
-        return mask
+    @property
+    def block_genes(self) -> tuple[str, ...]:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        return ("expand",)
 
-    def _choices(self, genotypes: IntArray, gene: str) -> IntArray:
-        """A gene's column, shape ``(n,)``."""
-        column: IntArray = genotypes[:, self.gene_index[gene]]
-        return column
+    def key_genes(self, unit: str) -> tuple[str, ...]:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        if unit == "stem":
+            deep = ("stem.residual", "stem.mid_width") if self.config.stem_mid_widths else ()
+            return (*deep, "stem.width")
+        if unit == "head":
+            return (f"stage{len(self.config.stages)}.width",)
+        block = self.block_of[unit]
+        width = f"stage{block.stage + 1}.width"
+        return (*(() if block.position else (self._width_before(block),)), width, f"{unit}.expand")
+
+    def unit_stride(self, unit: str) -> int:
+        """See :class:`search_spaces.stages.StagedSpace`."""
+        if unit == "stem":
+            return 4 if self.config.stem_mid_widths else 2
+        return self.block_stride(unit)
+
+    @staticmethod
+    def _width_before(block: BlockPosition) -> str:
+        """The gene of the width that a stage's first block reads."""
+        return f"stage{block.stage}.width" if block.stage else "stem.width"
 
     # --- units and their operators -------------------------------------------------
 
-    @cached_property
-    def _key_genes(self) -> tuple[tuple[str, ...], ...]:
-        """The genes that each unit's sizes depend on."""
-        stem = ("stem.residual", "stem.mid_width", "stem.width") if self.config.stem_mid_widths else ("stem.width",)
-        blocks = []
-        for block in self._blocks:
-            name = f"stage{block.stage + 1}.width"
-            before = f"stage{block.stage}.width" if block.stage else "stem.width"
-            widths = (name,) if block.position else (before, name)
-            blocks.append((*widths, f"{_unit(block)}.expand"))
-        head = (f"stage{len(self.config.stages)}.width",)
-        return tuple(("resolution", *genes) for genes in (stem, *blocks, head))
-
-    @cached_property
-    def _radices(self) -> tuple[tuple[int, ...], ...]:
-        """Choices of each unit's genes, then of its precision and of the one before it."""
-        sizes = [[int(self.cardinalities[self.gene_index[name]]) for name in names] for names in self._key_genes]
-        return tuple((*of_unit, len(PRECISIONS), len(PRECISIONS)) for of_unit in sizes)
-
-    def unit_keys(self, genotypes: IntArray) -> IntArray:
-        """Each unit's key, shape ``(n, units)``.
-
-        The precision of the unit before is part of a key, since a change of precision
-        costs a conversion.
-        """
-        active = self.active(genotypes)
-        keys = np.full((len(genotypes), len(self.units)), -1, dtype=np.int64)
-        before: IntArray = np.zeros(len(genotypes), dtype=np.int64)
-        for unit, name in enumerate(self.units):
-            precision = self._choices(genotypes, f"{name}.precision")
-            parts = (*(self._choices(genotypes, gene) for gene in self._key_genes[unit]), precision, before)
-            here = active[:, self.gene_index[f"{name}.precision"]]
-            keys[:, unit] = np.where(here, np.ravel_multi_index(parts, self._radices[unit]), -1)
-            before = np.where(here, precision, before)
-        return keys
-
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """The fused operators of one unit in one configuration."""
-        *parts, precision, before = (int(v) for v in np.unravel_index(key, self._radices[unit]))
-        size = halved(self.resolutions[parts[0]], self._total_strides[unit])
-        bits, bits_before = (BITS[PRECISIONS[choice]] for choice in (precision, before))
-        if self.units[unit] == "stem":
+        name, parts = self.units[unit], self.key_parts(unit, key)
+        size = self.input_size(unit, parts["resolution"])
+        bits, bits_before = (BITS[PRECISIONS[parts[which]]] for which in ("precision", "before"))
+        if name == "stem":
             return tuple(self._stem_operators(size, self._stem_shape(parts), bits))
-        if self.units[unit] == "head":
-            return tuple(self._head_operators(size, self.config.stages[-1].widths[parts[1]], bits, bits_before))
-        shape = self._block_shape(self._blocks[unit - 1], parts)
-        return tuple(_block_operators(size, shape, bits, bits_before))
+        if name == "head":
+            width = self.config.stages[-1].widths[parts[f"stage{len(self.config.stages)}.width"]]
+            return tuple(self._head_operators(size, width, bits, bits_before))
+        return tuple(_block_operators(size, self._block_shape(self.block_of[name], parts), bits, bits_before))
 
-    @cached_property
-    def _total_strides(self) -> tuple[int, ...]:
-        """Total stride of the units before each unit."""
-        stem = 4 if self.config.stem_mid_widths else 2
-        strides = (stem, *(self._stride(block) for block in self._blocks))
-        return (1, *itertools.accumulate(strides, operator.mul))
-
-    def _stride(self, block: _Block) -> int:
-        return self.config.stages[block.stage].stride if block.position == 0 else 1
-
-    def _stem_shape(self, parts: list[int]) -> StemShape:
+    def _stem_shape(self, parts: dict[str, int]) -> StemShape:
         """Of the choices of the unit's genes."""
-        width = self.config.stem_widths[parts[-1]]
+        width = self.config.stem_widths[parts["stem.width"]]
         if not self.config.stem_mid_widths:
             return StemShape(width=width)
-        return StemShape(width=width, mid_width=self.config.stem_mid_widths[parts[2]], residual=bool(parts[1]))
+        mid_width = self.config.stem_mid_widths[parts["stem.mid_width"]]
+        return StemShape(width=width, mid_width=mid_width, residual=bool(parts["stem.residual"]))
 
-    def _block_shape(self, block: _Block, parts: list[int]) -> BlockShape:
+    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> BlockShape:
         """Of the choices of the unit's genes."""
-        _, *widths, expand = parts
         config, stage = self.config, self.config.stages[block.stage]
-        out_width, stride = stage.widths[widths[-1]], self._stride(block)
-        in_widths = stage.widths if block.position else config.stem_widths
-        if block.stage and not block.position:
-            in_widths = config.stages[block.stage - 1].widths
+        out_width, stride = stage.widths[parts[f"stage{block.stage + 1}.width"]], self.block_stride(block.unit)
+        in_width = out_width
+        if not block.position:
+            widths = config.stages[block.stage - 1].widths if block.stage else config.stem_widths
+            in_width = widths[parts[self._width_before(block)]]
         return BlockShape(
             kind=config.block,
-            in_width=in_widths[widths[0]],
-            mid_width=round_width(round(out_width * config.expand_ratios[expand])),
+            in_width=in_width,
+            mid_width=round_width(round(out_width * config.expand_ratios[parts[f"{block.unit}.expand"]])),
             out_width=out_width,
             stride=stride,
             projects=block.position == 0,
@@ -274,18 +207,13 @@ class ResNetSpace(FieldStringSpace):
 
     def network_shape(self, genotype: IntArray) -> NetworkShape:
         """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
-        canonical = self.canonicalize(genotype[None])
-        keys = self.unit_keys(canonical)[0].tolist()
-        parts = [
-            [int(v) for v in np.unravel_index(key, radices)[:-2]] if key >= 0 else []
-            for key, radices in zip(keys, self._radices, strict=True)
-        ]
-        present = [(block, found) for block, found in zip(self._blocks, parts[1:-1], strict=True) if found]
+        parts = self.present_parts(genotype)
+        present = [self.block_of[name] for name in parts if name in self.block_of]
         return NetworkShape(
-            resolution=self.resolutions[parts[0][0]],
-            stem=self._stem_shape(parts[0]),
-            blocks=tuple(self._block_shape(block, found) for block, found in present),
-            block_units=tuple(_unit(block) for block, _ in present),
+            resolution=self.resolutions[parts["stem"]["resolution"]],
+            stem=self._stem_shape(parts["stem"]),
+            blocks=tuple(self._block_shape(block, parts[block.unit]) for block in present),
+            block_units=tuple(block.unit for block in present),
         )
 
     # --- texts ---------------------------------------------------------------------
@@ -296,7 +224,7 @@ class ResNetSpace(FieldStringSpace):
         deep = bool(self.config.stem_mid_widths)
         return {
             "d": (*(("stem.residual",) if deep else ()), *(f"{stage}.depth" for stage in stages)),
-            "e": tuple(f"{_unit(block)}.expand" for block in self._blocks),
+            "e": tuple(f"{block.unit}.expand" for block in self.blocks),
             "w": (
                 *(("stem.mid_width",) if deep else ()),
                 "stem.width",
@@ -315,15 +243,9 @@ class ResNetSpace(FieldStringSpace):
             units = [unit for unit in shape.block_units if unit.startswith(f"stage{number}.")]
             ratios = "-".join(str(values[f"{unit}.expand"]).removesuffix(".0") for unit in units)
             stages.append(f"{values[f'stage{number}.width']}ch e{ratios}")
-        height, width = shape.resolution
-        side = f"{height}px" if height == width else f"{height}x{width}px"
         stem = f"{shape.stem.mid_width}-{shape.stem.width}" if shape.stem.mid_width else str(shape.stem.width)
         extra = "+1" if shape.stem.residual else ""
-        return f"{side}, stem {stem}ch{extra}, {len(shape.blocks)} blocks: " + " | ".join(stages)
-
-
-def _unit(block: _Block) -> str:
-    return f"stage{block.stage + 1}.block{block.position + 1}"
+        return f"{side_text(shape.resolution)}, stem {stem}ch{extra}, {len(shape.blocks)} blocks: " + " | ".join(stages)
 
 
 def _block_operators(size: Size, shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:

@@ -8,6 +8,7 @@ other numbers.
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from search_spaces.stages import StagedConfig
 from search_spaces.task import ImageTask
 from search_spaces.widths import round_width
 
@@ -25,22 +26,15 @@ class ResNetStageConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResNetConfig:
+class ResNetConfig(StagedConfig):
     """The configuration of one ResNet space.
 
     The stem is a strided 3x3 convolution. Where ``stem_mid_widths`` has choices, it is the
     deep one of ResNet-D instead (He et al., CVPR 2019): the first convolution has a middle
     width, a second one with a skip connection is optional, a third one widens, and max
     pooling follows.
-
-    ``resolution_scales`` are relative to the data's own size; the scaled sides are
-    rounded to multiples of ``resolution_step_px``.
     """
 
-    name: str
-    min_side_px: int
-    resolution_scales: tuple[float, ...]
-    resolution_step_px: int
     stem_mid_widths: tuple[int, ...]
     stem_widths: tuple[int, ...]
     block: BlockKind

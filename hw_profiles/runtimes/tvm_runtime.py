@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 6
+RECIPE: Final = 7
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -218,10 +218,12 @@ def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN4
     from tvm import relax
     from tvm.relax.backend.cpu_generic import pipeline
 
+    from hw_profiles.runtimes.tvm_attention import fuse_attention
     from hw_profiles.runtimes.tvm_constants import fold_constants
+    from hw_profiles.runtimes.tvm_legalization import legalize
     from hw_profiles.runtimes.tvm_schedules import schedule_kernels
 
-    target = target_of(profile)
+    target, registers, parallel = target_of(profile), _registers(profile), profile.threads > 1
     to_channels_last = tvm.transform.Sequential(
         [
             relax.transform.DecomposeOpsForInference(),
@@ -230,12 +232,19 @@ def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN4
             relax.transform.CanonicalizeBindings(),
         ]
     )
-    to_kernels = tvm.transform.Sequential(pipeline.library_dispatch_passes(target) + pipeline.legalize_passes(target))
+    to_kernels = tvm.transform.Sequential(
+        [
+            *pipeline.library_dispatch_passes(target),
+            legalize(registers.lanes, parallel=parallel),
+            *pipeline.legalize_passes(target),
+        ]
+    )
     # The default pipeline would fuse once more, and scheduled kernels must not be.
     to_machine = tvm.transform.Sequential(pipeline.dataflow_lower_passes(target) + pipeline.finalize_passes(target))
     with target:
-        lowered = to_kernels(fold_constants(to_channels_last(module)))
-        kernels, scalar = schedule_kernels(lowered, _registers(profile))
+        folded = fold_constants(to_channels_last(module))
+        lowered = to_kernels(fuse_attention(folded, registers, parallel=parallel))
+        kernels, scalar = schedule_kernels(lowered, registers)
         if scalar:
             total = sum(isinstance(function, tvm.tirx.PrimFunc) for function in kernels.functions.values())
             warnings.warn(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from nas.families.family import Family
 from nas.families.mobilenet_v3.family import MobileNetV3Family
 from nas.families.resnet.family import ResNetFamily
+from nas.families.vit.family import ViTFamily
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.families import FamilyError, family_name, installed_families, load_family
 from search_spaces.registry import space_names
@@ -14,7 +15,11 @@ from search_spaces.space import SearchSpace
 if TYPE_CHECKING:
     from nas.supernet.supernet import Supernet
 
-_BUILT_IN: Final[dict[str, Callable[[], Family]]] = {"mobilenet_v3": MobileNetV3Family, "resnet": ResNetFamily}
+_BUILT_IN: Final[dict[str, Callable[[], Family]]] = {
+    "mobilenet_v3": MobileNetV3Family,
+    "resnet": ResNetFamily,
+    "vit": ViTFamily,
+}
 
 
 def family_names() -> tuple[str, ...]:

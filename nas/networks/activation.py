@@ -15,6 +15,8 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
             return functional.hardswish(x)
         case "hard_sigmoid":
             return functional.hardsigmoid(x)
+        case "gelu":
+            return functional.gelu(x)
         case "none":
             return x
 
@@ -28,5 +30,7 @@ def activation_module(activation: Activation) -> nn.Module:
             return nn.Hardswish()
         case "hard_sigmoid":
             return nn.Hardsigmoid()
+        case "gelu":
+            return nn.GELU()
         case "none":
             return nn.Identity()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -30,6 +31,15 @@ def scale_images(images: Tensor, resolution: tuple[int, int]) -> Tensor:
     if tuple(images.shape[2:]) == resolution:
         return images
     return functional.interpolate(images, resolution, mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def initialize_linear(weight: Tensor, bias: Tensor, *, scale: float = 1.0) -> None:
+    """Kaiming's uniform weights, times ``scale``, and no bias; from torch's global generator."""
+    nn.init.kaiming_uniform_(weight, nonlinearity="relu")
+    if scale != 1.0:
+        weight.mul_(scale)
+    nn.init.zeros_(bias)
 
 
 class ConvUnit(nn.Module):

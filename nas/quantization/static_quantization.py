@@ -3,7 +3,8 @@
 Weights are symmetric int8 a channel, activations asymmetric uint8 a tensor with ranges
 seen on calibration images (Jacob et al., CVPR 2018). Operators of units that stay in
 fp32 are excluded by name, so a policy becomes conversions exactly where the precision
-changes.
+changes. In an integer unit, what attention does between its linear layers stays float: the
+products of two activations, softmax, and the sums of tokens that layer norms read.
 """
 
 import logging
@@ -23,6 +24,10 @@ from search_spaces.precision import Precision
 QUANTIZED_OPERATORS: Final = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
 )  # fmt: skip
+
+_ARITHMETIC: Final = ("Add", "Mul")
+_IMAGE_RANK: Final = 4
+"""Batch, channels, height, width."""
 
 
 def quantize_onnx(
@@ -61,7 +66,7 @@ def quantize_onnx(
             return None if image is None else {INPUT_NAME: image[None]}
 
     names = [node.name for node in onnx.load(float_path, load_external_data=False).graph.node]
-    excluded = [name for name in names if policy.get(unit_of(name), "fp32") != "int8"]
+    excluded = {name for name in names if policy.get(unit_of(name), "fp32") != "int8"}
     if len(excluded) == len(names):
         raise ExportError("the policy quantizes no operator of this network; use the float graph.")
     root = logging.getLogger()
@@ -71,6 +76,7 @@ def quantize_onnx(
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             inferred = Path(folder) / "inferred.onnx"
             quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
+            excluded |= _float_nodes(onnx.load(inferred, load_external_data=False))
 
             def write(temporary: Path) -> None:
                 quantize_static(
@@ -79,7 +85,7 @@ def quantize_onnx(
                     Images(),
                     quant_format=QuantFormat.QDQ,
                     op_types_to_quantize=list(QUANTIZED_OPERATORS),
-                    nodes_to_exclude=excluded,
+                    nodes_to_exclude=sorted(excluded),
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
@@ -91,3 +97,22 @@ def quantize_onnx(
         raise ExportError(f"ONNX Runtime could not quantize the network: {error}") from error
     finally:
         root.setLevel(level)
+
+
+def _float_nodes(model: onnx.ModelProto) -> set[str]:
+    """Names of nodes that stay float in integer units: products of activations, arithmetic on other than images."""
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    ranks = {entry.name: len(entry.type.tensor_type.shape.dim) for entry in (*graph.value_info, *graph.output)}
+    return {
+        node.name
+        for node in graph.node
+        if (node.op_type == "MatMul" and not constants & set(node.input))
+        or (node.op_type in _ARITHMETIC and ranks.get(node.output[0], _IMAGE_RANK) != _IMAGE_RANK)
+        or _is_scaling(node, constants)
+    }
+
+
+def _is_scaling(node: onnx.NodeProto, constants: set[str]) -> bool:
+    """Whether a tensor is multiplied by a constant, as attention scales its queries."""
+    return node.op_type == "Mul" and bool(constants & set(node.input))

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from nas.supernet.elastic_attention import ElasticHeads
 from nas.supernet.elastic_batch_norm import ElasticBatchNorm
 from nas.supernet.elastic_convolution import ElasticConvolution
 from nas.supernet.elastic_depthwise import ElasticDepthwise
+from nas.supernet.elastic_layer_norm import ElasticLayerNorm
 from nas.supernet.elastic_linear import ElasticLinear
 from search_spaces.errors import NasError
 
@@ -14,7 +16,7 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     """Copies the part of an elastic module that a static one of the same structure has.
 
     Layers are matched by their types; in other modules, each child of ``target`` that has
-    weights by its name. Elastic convolutions, linear layers and batch norms are known.
+    weights by its name. Elastic convolutions, linear layers, attention heads and norms are known.
 
     Args:
         source: Elastic, or plain with the same weights as ``target``.
@@ -31,6 +33,14 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
         case ElasticLinear(), nn.Linear():
             copy_tensor(target.weight, source.weight[: target.out_features, : target.in_features])
             copy_tensor(target.bias, source.bias[: target.out_features])
+        case ElasticHeads(), nn.Linear():
+            weight, bias = source.active(target.in_features, target.out_features // 3)
+            copy_tensor(target.weight, weight)
+            copy_tensor(target.bias, bias)
+        case ElasticLayerNorm(), nn.LayerNorm():
+            (width,) = target.normalized_shape
+            copy_tensor(target.weight, source.weight[:width])
+            copy_tensor(target.bias, source.bias[:width])
         case ElasticBatchNorm(), nn.BatchNorm2d():
             for name in ("weight", "bias", "running_mean", "running_var"):
                 copy_tensor(getattr(target, name), getattr(source, name)[: target.num_features])

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from nas.evaluation.batch_norm import recalibrate_batch_norm
 from nas.networks.building import build_network
+from nas.networks.layers import initialize_linear
 from nas.networks.network import UnitNetwork
 from nas.networks.weight_files import load_network, save_network
 from nas.supernet.supernet import Supernet
@@ -281,9 +282,8 @@ def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         depthwise = module.groups > 1
         nn.init.kaiming_normal_(module.weight, mode="fan_in" if depthwise else "fan_out", nonlinearity="relu")
-    elif isinstance(module, nn.Linear):
-        nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-        nn.init.zeros_(module.bias)
+    elif type(module) is nn.Linear:  # derived ones started as they should
+        initialize_linear(module.weight, module.bias)
 
 
 def _largest(context: NetworkTrainingContext) -> UnitNetwork:

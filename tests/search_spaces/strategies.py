@@ -8,6 +8,8 @@ from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import IMAGENET, TINY
 from search_spaces.resnet import ResNetSpace
 from search_spaces.task import ImageTask
+from search_spaces.vit import ViTSpace
+from search_spaces.vit_config import TINY as VIT_TINY
 
 TASKS = (
     ImageTask(channels=1, height=28, width=28, classes=10),
@@ -19,6 +21,7 @@ SPACES = (
     MobileNetV3Space(IMAGENET),
     *(ResNetSpace(resnet_config.TINY, task) for task in TASKS),
     ResNetSpace(resnet_config.IMAGENET),
+    *(ViTSpace(VIT_TINY, task) for task in TASKS),
 )
 
 
@@ -37,3 +40,6 @@ spaces = st.sampled_from(SPACES)
 spaces_with_genotypes = _with_genotypes(SPACES)
 mobilenets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, MobileNetV3Space)])
 resnets_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, ResNetSpace)])
+vits_with_genotypes = _with_genotypes([space for space in SPACES if isinstance(space, ViTSpace)])
+convolutional_with_genotypes = _with_genotypes([space for space in SPACES if not isinstance(space, ViTSpace)])
+"""Spaces whose units pass on what their precision says; tokens pass in float."""

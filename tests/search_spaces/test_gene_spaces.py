@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from hypothesis import given
 
-from tests.search_spaces.strategies import spaces_with_genotypes
+from tests.search_spaces.strategies import convolutional_with_genotypes, spaces_with_genotypes
 
 
 @given(spaces_with_genotypes)
@@ -30,7 +30,7 @@ def test_inactive_genes_change_neither_id_nor_operators(drawn):
     assert space.operators(space.canonical_row(raw)) == space.operators(space.canonical_row(other))
 
 
-@given(spaces_with_genotypes)
+@given(convolutional_with_genotypes)
 def test_conversions_stand_exactly_where_the_precision_changes(drawn):
     space, raw = drawn
     genotype = space.canonical_row(raw)

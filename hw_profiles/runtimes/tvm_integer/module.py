@@ -195,8 +195,9 @@ class _Builder:
         tensor, source, instructions = step.output, self._floats[step.float_name], self._instructions
         shape = tensor.shape
         pads = self._padded_inputs.get(tensor.name)
-        first = pads is not None or (shape.pixels > 1 and shape.channels <= _FEW_CHANNELS)
-        if len(source.ty.shape) == 4 and not first:
+        image = len(source.ty.shape) == 4
+        first = pads is not None or (image and shape.pixels > 1 and shape.channels <= _FEW_CHANNELS)
+        if image and not first:
             source = self._channels_last(source, shape)
         value = Tensor(
             name=f"{step.float_name}:float", dtype="float32", shape=tuple(int(side) for side in source.ty.shape)
@@ -232,12 +233,11 @@ class _Builder:
         )  # fmt: skip
 
     def _channels_first(self, value: Any, step: DequantizeOperator) -> Any:  # noqa: ANN401
-        shape = step.source.shape
-        if shape.pixels > 1:
-            return self._block.emit(relax.op.permute_dims(value, [0, 3, 1, 2]))
         types = {entry.name: entry for entry in (*self._graph.model.graph.value_info, *self._graph.model.graph.output)}
         sides = [side.dim_value for side in types[step.float_name].type.tensor_type.shape.dim]
-        return value if len(sides) == 2 else self._block.emit(relax.op.reshape(value, sides))
+        if step.source.shape.pixels > 1 and len(sides) == 4:
+            return self._block.emit(relax.op.permute_dims(value, [0, 3, 1, 2]))
+        return value if len(sides) == len(value.ty.shape) else self._block.emit(relax.op.reshape(value, sides))
 
     # Integer operators
 

@@ -22,7 +22,8 @@ from hw_profiles.runtimes.tvm_integer.operators import (
 from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
 
 _RESHAPES: Final = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
-_FOLLOWING: Final = ("Relu", "Clip", "HardSwish", "HardSigmoid")
+_FOLLOWING: Final = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Gelu")
+_MATRIX_RANK: Final = 2
 _INT32_LIMIT: Final = 2.0**31 - 1
 
 
@@ -77,10 +78,12 @@ class OperatorReader:
         match shape:
             case (1, channels, height, width):
                 return ImageShape(height=height, width=width, channels=channels)
-            case (1, channels):
-                return ImageShape(height=1, width=1, channels=channels)
+            case (rows, channels):
+                return ImageShape(height=1, width=rows, channels=channels)
             case _:
-                raise NotIntegerError(f"its shape is {shape}; (1, channels, height, width) or (1, channels) is needed")
+                raise NotIntegerError(
+                    f"its shape is {shape}; (1, channels, height, width) or (rows, channels) is needed"
+                )
 
     def result(self, node: onnx.NodeProto) -> QuantizedTensor:
         """What a QuantizeLinear node writes.
@@ -114,7 +117,8 @@ class OperatorReader:
 
     def _reshaped(self, node: onnx.NodeProto) -> ImageShape:
         before, after = self._image(node.input[0]), self._image(node.output[0])
-        if before != after and (before.pixels > 1 or after.pixels > 1):
+        same = before == after and len(self.shapes[node.input[0]]) == len(self.shapes[node.output[0]])
+        if not same and (before.pixels > 1 or after.pixels > 1):
             raise NotIntegerError(f"{node.op_type} changes the order of values in memory")
         return after
 
@@ -145,7 +149,7 @@ class OperatorReader:
                 return self._linear(node, clip, result)
             case "HardSwish" | "HardSigmoid" if self._follows_products(node):
                 return self._activated_products(node, clip, result)
-            case "HardSwish" | "HardSigmoid" if (clip.low, clip.high) == (0, 255):
+            case "HardSwish" | "HardSigmoid" | "Gelu" if (clip.low, clip.high) == (0, 255):
                 source = self.source_of(node.input[0])
                 return ActivationOperator(
                     source=source, function=_activation(node, source, result), output=result, clip=clip
@@ -242,9 +246,9 @@ class OperatorReader:
             raise NotIntegerError("it scales or transposes its input")
         if not attributes.get("transB", 0):
             weights, axis = weights.T, 1 - axis if scales.size > 1 else 0
-        if axis != 0 or source.shape.pixels != 1:
+        if axis != 0 or len(self.shapes[node.input[0]]) != _MATRIX_RANK:
             raise NotIntegerError(
-                "its weights are not (outputs, inputs) with scales per output, or its input no vector"
+                "its weights are not (outputs, inputs) with scales per output, or its input no matrix"
             )
         return self._checked(ConvolutionOperator(
             source=source, weights=np.ascontiguousarray(weights)[:, :, None, None],
@@ -346,6 +350,10 @@ def _per_channel(scales: NDArray[np.float32], count: int) -> NDArray[np.float32]
 
 def _activation(node: onnx.NodeProto, source: QuantizedTensor, result: QuantizedTensor) -> Activation:
     attributes = _attributes(node)
+    if node.op_type == "Gelu":
+        if attributes.get("approximate", b"none") != b"none":
+            raise NotIntegerError("its GELU is an approximation")
+        return Activation(kind="gelu", before=source.quantization, after=result.quantization)
     swish = node.op_type == "HardSwish"
     return Activation(
         kind="hard_swish" if swish else "hard_sigmoid",

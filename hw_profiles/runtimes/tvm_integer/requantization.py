@@ -7,6 +7,7 @@ for an activation it is compared with the operator's table of 256 outputs when a
 is compiled.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -49,11 +50,11 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """``hard_sigmoid(x) = clip(alpha * x + beta, 0, 1)``, or ``x`` times that: hard-swish."""
+    """``hard_sigmoid(x) = clip(alpha * x + beta, 0, 1)``, or ``x`` times that: hard-swish; or GELU, as a table."""
 
-    kind: Literal["hard_swish", "hard_sigmoid"]
-    alpha: float
-    beta: float
+    kind: Literal["hard_swish", "hard_sigmoid", "gelu"]
+    alpha: float = 0.0
+    beta: float = 0.0
     before: Quantization
     after: Quantization
 
@@ -61,8 +62,11 @@ class Activation:
         """Output of each of the 256 inputs, computed operator by operator in float32."""
         one = np.float32(1)
         x = (np.arange(256) - self.before.zero_point).astype(np.float32) * np.float32(self.before.scale)
-        gate = np.maximum(np.float32(0), np.minimum(one, np.float32(self.alpha) * x + np.float32(self.beta)))
-        y = x * gate if self.kind == "hard_swish" else gate
+        if self.kind == "gelu":
+            gate = np.array([(1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()], np.float32)
+        else:
+            gate = np.maximum(np.float32(0), np.minimum(one, np.float32(self.alpha) * x + np.float32(self.beta)))
+        y = gate if self.kind == "hard_sigmoid" else x * gate
         steps: NDArray[np.float32] = np.rint(y / np.float32(self.after.scale)) + self.after.zero_point
         return np.clip(steps, 0, 255).astype(np.uint8)
 
@@ -86,7 +90,9 @@ class Activation:
         return centred * gate if self.kind == "hard_swish" else gate
 
     def is_exact(self, instructions: Instructions) -> bool:
-        """Whether :meth:`steps` rounds to :meth:`table` for every input."""
+        """Whether :meth:`steps` rounds to :meth:`table` for every input; there are none for GELU."""
+        if self.kind == "gelu":
+            return False
         centred = (np.arange(256) - self.before.zero_point).astype(np.float32)
         values = np.clip(np.rint(self.steps(centred, fused=instructions.fuses)) + self.after.zero_point, 0, 255)
         return bool(np.array_equal(values, self.table()))

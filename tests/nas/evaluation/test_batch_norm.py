@@ -12,9 +12,9 @@ from search_spaces.registry import get_space
 SPACE = get_space("mobilenet_v3:tiny")
 
 
-def network() -> UnitNetwork:
+def network(space=SPACE) -> UnitNetwork:
     torch.manual_seed(0)
-    return build_network(SPACE, SPACE.sample(1, np.random.default_rng(2))[0])
+    return build_network(space, space.sample(1, np.random.default_rng(2))[0])
 
 
 def test_statistics_are_the_sample_weighted_mean_of_the_batches():
@@ -32,9 +32,10 @@ def test_statistics_are_the_sample_weighted_mean_of_the_batches():
     assert norm.training
 
 
-def test_earlier_statistics_do_not_matter_and_nothing_else_changes():
+@pytest.mark.parametrize("space", [SPACE, get_space("vit:tiny")], ids=lambda space: space.name)
+def test_earlier_statistics_do_not_matter_and_nothing_else_changes(space):
     images = torch.randn(30, 1, 28, 28)
-    first, second = network(), network()
+    first, second = network(space), network(space)
     for module in second.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()

@@ -8,7 +8,7 @@ from hw_profiles.detect import detect_profiles
 from hw_profiles.runtimes.registry import get_runtime
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
-from hw_profiles.runtimes.tvm_integer.operators import ConvolutionOperator
+from hw_profiles.runtimes.tvm_integer.operators import ActivationOperator, ConvolutionOperator
 from nas.measuring.preparation import NetworkPreparer
 from nas.measuring.random_weights import RandomWeightSource
 from search_spaces.registry import get_space
@@ -64,3 +64,19 @@ def test_dense_convolutions_run_in_integers(tmp_path):
     assert len(convolutions) == sum(op.has_weights for op in operators)
     assert sum(step.residual is not None for step in convolutions) == sum(op.residual for op in operators)
     assert sum(step.weights.shape[2:] == (3, 3) for step in convolutions) == sum(op.kernel == 3 for op in operators)
+
+
+def test_linear_layers_run_in_integers_and_attention_in_float(tmp_path):
+    space = get_space("vit:tiny")
+    genotype = space.with_policy(space.smallest(), "int8")
+    files = prepared(space, genotype, tmp_path)
+    graph = read_graph(onnx.load(files.onnx), instructions_of(PROFILES["tvm"]))
+    assert graph.reasons == ()
+    operators = space.operators(genotype)
+    products = [step for step in graph.steps if isinstance(step, ConvolutionOperator)]
+    assert len(products) == sum(op.has_weights for op in operators)
+    tables = [step for step in graph.steps if isinstance(step, ActivationOperator)]
+    assert len(tables) == sum(op.activation == "gelu" for op in operators)
+    floats = {node.op_type for step in graph.steps if isinstance(step, FloatSegment) for node in step.nodes}
+    assert {"LayerNormalization", "MatMul", "Softmax", "Add"} <= floats
+    assert not {"Conv", "Gemm", "Gelu"} & floats

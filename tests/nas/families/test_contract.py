@@ -118,6 +118,10 @@ def test_operators_are_nodes_of_the_graph(case, tmp_path):
         assert nodes["ReduceMean"] == light["pool", True]
         assert nodes["AveragePool"] + nodes["MaxPool"] == light["pool", False]
         assert nodes["Resize"] == light["resize", False]
+        assert nodes["MatMul"] == sum(op.kind == "matmul" for op in operators)
+        assert nodes["Gelu"] == sum(op.activation == "gelu" for op in operators)
+        for node, kind in (("Softmax", "softmax"), ("LayerNormalization", "layer_norm"), ("Transpose", "transpose")):
+            assert nodes[node] == sum(op.kind == kind for op in operators)
         assert {node.name.partition("/")[0] for node in graph.node} <= {"network", *network.units}
 
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nas.networks.network import UnitNetwork
 from search_spaces.operators import Operator
@@ -9,9 +10,26 @@ from search_spaces.operators import Operator
 Row = tuple[object, ...]
 
 
+class _Products(TorchDispatchMode):
+    """Notes the products of batches of matrices, which no module stands for."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        del types
+        if func is torch.ops.aten.bmm.default:
+            batch, m, k = args[0].shape
+            n = args[1].shape[2]
+            sides = (1, m, 1, m)
+            self._rows.append(("matmul", batch * k, batch * n, *sides, 1, 1, batch, batch * m * n * k, 0))
+        return func(*args, **(kwargs or {}))
+
+
 @torch.no_grad()
 def executed(network: UnitNetwork) -> list[Row]:
-    """Kind, channels, sizes, kernel, stride, groups, MACs, parameters of each weighted layer that runs."""
+    """Kind, channels, sizes, kernel, stride, groups, MACs, parameters of each kernel that sums products."""
     rows: list[Row] = []
 
     def note(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -24,19 +42,20 @@ def executed(network: UnitNetwork) -> list[Row]:
             sides = (*x.shape[2:], *output.shape[2:])
             macs = output[0].numel() * kernel**2 * x.shape[1] // groups
         else:
-            kind, kernel, stride, groups, sides = "linear", 1, 1, 1, (1, 1, 1, 1)
-            macs = x.shape[1] * output.shape[1]
+            kind, kernel, stride, groups, sides = "linear", 1, 1, 1, (1, len(x), 1, len(x))
+            macs = x.shape[1] * output.numel()
         rows.append((kind, x.shape[1], output.shape[1], *sides, kernel, stride, groups, macs, parameters))
 
     handles = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    network(torch.zeros(1, *network.space.task.shape))
+    with _Products(rows):
+        network(torch.zeros(1, *network.space.task.shape))
     for handle in handles:
         handle.remove()
     return rows
 
 
 def stated(operators: tuple[Operator, ...]) -> list[Row]:
-    """The same of the operators that have weights."""
+    """The same of the operators."""
     return [
         (
             op.kind,
@@ -53,5 +72,5 @@ def stated(operators: tuple[Operator, ...]) -> list[Row]:
             op.parameters,
         )
         for op in operators
-        if op.has_weights
+        if op.has_products
     ]

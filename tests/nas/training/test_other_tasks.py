@@ -31,6 +31,7 @@ CIFAR = Path(__file__).parents[4] / "shared" / "data" / "images" / "unpack_cifar
         ("mobilenet_v3:tiny", (96, 96, 3), 4),
         ("mobilenet_v3:tiny", (24, 33, 4), 7),
         ("resnet:tiny", (24, 33, 4), 7),
+        ("vit:tiny", (33, 24, 3), 5),
         ("resnet:imagenet", (64, 70, 3), 2),
     ],
 )

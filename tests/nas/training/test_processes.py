@@ -17,6 +17,7 @@ from nas.training.processes import Processes
 from nas.training.record import CHECKPOINT_FILE, WEIGHTS_FILE, read_record
 from nas.training.trainer import train_supernet
 from search_spaces.errors import UsageError
+from search_spaces.registry import get_space
 from tests.nas.training.test_trainer import DATA, SPACE
 from tests.nas.training.train_in_processes import gradients, settings
 
@@ -52,9 +53,11 @@ def flat(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([tensor.double().reshape(-1) for _, tensor in sorted(tensors.items())])
 
 
-def test_the_gradients_of_two_processes_are_those_of_one(tmp_path):
-    torchrun(SCRIPT, "gradients", tmp_path / "gradients.pt")
-    found, expected = torch.load(tmp_path / "gradients.pt", weights_only=True), gradients(Processes())
+@pytest.mark.parametrize("space", [SPACE.name, pytest.param("vit:tiny", marks=pytest.mark.slow)])
+def test_the_gradients_of_two_processes_are_those_of_one(tmp_path, space):
+    torchrun(SCRIPT, "gradients", tmp_path / "gradients.pt", space)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    expected = gradients(Processes(), get_space(space, DATA.task))
     assert float((found - expected).norm() / expected.norm()) < 1e-10
 
 

@@ -1,4 +1,4 @@
-"""What the processes that torchrun starts run: ``train FOLDER [STEP]`` or ``gradients FILE``.
+"""What the processes that torchrun starts run: ``train FOLDER [STEP]`` or ``gradients FILE SPACE``.
 
 Rank 1 of ``train`` is killed after STEP. The steps that rank 0 reports are written to FOLDER.steps.
 """
@@ -20,6 +20,8 @@ from nas.training.prepared_data import prepare
 from nas.training.processes import Processes, joined_processes
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
+from search_spaces.registry import get_space
+from search_spaces.space import SearchSpace
 from tests.nas.training.test_trainer import DATA, SETTINGS, SPACE
 
 LOSS = StepLoss(dropout=0.3, dropout_seed=5, label_smoothing=0.1, label_share=0.5)
@@ -40,14 +42,14 @@ class KilledTraining(trainer._Training):
         return loss
 
 
-def gradients(processes: Processes) -> torch.Tensor:
+def gradients(processes: Processes, space: SearchSpace) -> torch.Tensor:
     """Of a step in double precision, where rounding hides nothing."""
-    supernet = build_supernet(SPACE, seed=0).double()
+    supernet = build_supernet(space, seed=0).double()
     images, labels = TrainingBatches(prepare(DATA, settings()), settings()).batch(0)
     shard = processes.shard
     rows = slice(None) if shard is None else shard.rows(len(images))
     with on_shard(shard) if shard is not None else nullcontext():
-        students = step_subnets(SPACE, settings(), 0, 6)
+        students = step_subnets(space, settings(), 0, 6)
         loss = sandwich_gradients(supernet, images[rows].double(), labels[rows], students, LOSS)
     parameters = list(supernet.parameters())
     processes.mean_gradients(parameters, loss)
@@ -58,7 +60,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1] == "gradients":
         joined = joined_processes()
-        found = gradients(joined)
+        found = gradients(joined, get_space(sys.argv[3], DATA.task))
         if joined.leads:
             torch.save(found, sys.argv[2])
     else:

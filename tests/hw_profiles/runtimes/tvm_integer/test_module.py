@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
-from hw_profiles.runtimes.tvm_integer.graph import read_graph
+from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
 from hw_profiles.runtimes.tvm_integer.module import integer_module
 from hw_profiles.runtimes.tvm_integer.operators import (
@@ -162,6 +162,52 @@ def test_mean_of_an_activation_and_a_linear_layer(tmp_path):
     # One step of the mean may differ, and be a few of the logits.
     model = _check(graph, logits, tmp_path, steps=3)
     assert all(isinstance(step, MeanOperator | ConvolutionOperator) for step in _steps(model)[1:-2])
+
+
+def _tokens(graph, image, *, scale=0.04):
+    """An image as quantized tokens, rows of a matrix."""
+    channels, height, width = graph.sides[image]
+    last = graph.node("Transpose", [image], perm=[0, 2, 3, 1])
+    rows = graph.node("Reshape", [last, graph.constant(np.array([height * width, channels]))])
+    return graph.quantized(rows, (channels, height, width), scale, 115)
+
+
+def _linear(graph, tokens, outputs):
+    weights, _ = graph.weights(outputs, graph.sides[tokens][0])
+    sides = (outputs, *graph.sides[tokens][1:])
+    return graph.quantized(graph.node("Gemm", [tokens, weights], transB=1), sides, 0.04, 115)
+
+
+def _picture(graph, tokens):
+    """Tokens as a float image."""
+    channels, height, width = graph.sides[tokens]
+    rows = graph.node("Reshape", [tokens, graph.constant(np.array([1, height, width, channels]))])
+    image = graph.node("Transpose", [rows], perm=[0, 3, 1, 2])
+    graph.sides[image], graph.steps[image] = (channels, height, width), graph.steps[tokens]
+    return image
+
+
+def test_linear_layers_over_tokens_and_gelu(tmp_path):
+    graph = Graph(3, 4, 5)
+    tokens = _tokens(graph, graph.conv(graph.image, 24, 3))
+    hidden = _linear(graph, tokens, 40)
+    hidden = graph.quantized(graph.node("Gelu", [hidden]), graph.sides[hidden], 0.02, 9)
+    # A step of GELU may differ where it is a tie, and be a few of what follows.
+    model = _check(graph, _picture(graph, _linear(graph, hidden, 24)), tmp_path, steps=3)
+    (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert "Reshape" in reason  # from the image to tokens, which copies floats
+    assert len(_steps(model, ConvolutionOperator)) == 3
+    assert [step.function.kind for step in _steps(model, ActivationOperator)] == ["gelu"]
+
+
+def test_a_reshape_from_an_image_to_tokens_is_no_order_of_bytes():
+    graph = Graph(16, 1, 6)
+    x = graph.conv(graph.image, 16)
+    rows = graph.node("Reshape", [x, graph.constant(np.array([6, 16]))])
+    tokens = graph.quantized(rows, (16, 1, 6))
+    # As (channels, tokens) in memory, the values are not those of (tokens, channels).
+    model = graph.model(_picture(graph, tokens))
+    assert any("Reshape" in [node.op_type for node in step.nodes] for step in _steps(model, FloatSegment))
 
 
 def test_float_units_stay_float_between_integer_ones(tmp_path):
