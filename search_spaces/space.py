@@ -140,6 +140,12 @@ class SearchSpace(ABC):
         return np.array([c for c, g in enumerate(self.genes) if g.part == "policy"], dtype=np.int64)
 
     @cached_property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions that the policy's genes offer, in the order of their choices; ``fp32`` alone without a policy."""
+        offered = [str(choice) for column in self.policy_columns for choice in self.genes[int(column)].choices]
+        return tuple(dict.fromkeys(offered)) or ("fp32",)
+
+    @cached_property
     def size_log10(self) -> float:
         """Decimal logarithm of the number of genotypes (inactive genes included)."""
         return float(np.log10(self.cardinalities.astype(np.float64)).sum())

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hw_profiles.agreement import Agreement, check_agreement
 from hw_profiles.network_files import InputFile, NetworkFiles
-from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.profile import DeviceProfile, Execution
+from search_spaces.precision import Precision
 
 FloatArray = NDArray[np.float32]
 

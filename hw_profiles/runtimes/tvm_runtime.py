@@ -14,8 +14,9 @@ import numpy as np
 
 from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
 from hw_profiles.network_files import InputFile, NetworkFiles
-from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.profile import DeviceProfile, Execution
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
+from search_spaces.precision import Precision
 
 if TYPE_CHECKING:
     import tvm

@@ -17,6 +17,7 @@ from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes
 from nas.measuring.deployed_files import deployed_files, write_deployed_files
 from nas.measuring.weight_source import Weights, WeightSource
+from nas.quantization.sensitivity import NetworkSensitivity, SensitivityImages, cached_sensitivity
 from nas.store.evaluations import installed_version
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
@@ -194,6 +195,28 @@ class NetworkPreparer:
         accuracy, images = self._weights.float_accuracy(genotype)
         candidate_id = self._space.candidate(genotype).id
         return InheritedAccuracy(candidate_id=candidate_id, accuracy_val=accuracy, images_val=images)
+
+    def sensitivity(self, genotype: IntArray) -> NetworkSensitivity | PreparationFailure:
+        """What each unit of the candidate's architecture loses when it alone is quantized.
+
+        Args:
+            genotype: canonical, shape ``(genes,)``; its policy does not matter.
+        """
+        space = self._space
+        plain = space.unquantized(genotype)
+        prepared = self.prepare(plain)
+        if isinstance(prepared, PreparationFailure):
+            return prepared
+        try:
+            return cached_sensitivity(
+                prepared.folder,
+                prepared.onnx,
+                tuple(space.unit_precisions(plain)),
+                space.precisions[1:],
+                SensitivityImages(images=self._weights.calibration, labels=self._weights.calibration_labels),
+            )
+        except (NasError, RuntimeError, ValueError) as error:
+            return PreparationFailure(candidate_id=prepared.candidate_id, message=" ".join(str(error).split())[:500])
 
     def _make(self, genotype: IntArray, candidate_id: str) -> Prepared:
         folder = self._files.folder(candidate_id)

@@ -1,6 +1,6 @@
 """Post-training static quantization of chosen units, as a QDQ ONNX graph.
 
-Weights are symmetric int8 a channel, activations asymmetric uint8 a tensor with ranges
+Weights are symmetric int8 per channel, activations asymmetric uint8 per tensor with ranges
 seen on calibration images (Jacob et al., CVPR 2018). Operators of units that stay in
 fp32 are excluded by name, so a policy becomes conversions exactly where the precision
 changes.
@@ -9,6 +9,7 @@ changes.
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +18,90 @@ import onnx
 from numpy.typing import NDArray
 
 from nas.home import write_atomically
-from nas.quantization.onnx_export import INPUT_NAME, ExportError, unit_of
+from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
+from nas.quantization.onnx_export import ExportError, unit_of
 from search_spaces.precision import Precision
 
 QUANTIZED_OPERATORS: Final = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
 )  # fmt: skip
+
+
+class QuantizableGraph:
+    """A float graph with the ranges of its activations: made once, quantized under any policy."""
+
+    def __init__(
+        self, float_path: Path, calibration_images: NDArray[np.float32], settings: RangeSettings | None = None
+    ) -> None:
+        """Reads a graph and looks at its activations.
+
+        Args:
+            float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
+            calibration_images: normalized, shape (n, C, H, W), n at least 1.
+            settings: how ranges are chosen.
+
+        Raises:
+            ExportError: if ONNX Runtime cannot prepare it, or an activation has no finite range.
+        """
+        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - takes a second
+
+        with _one_sentence(), tempfile.TemporaryDirectory() as folder:
+            inferred = Path(folder) / "inferred.onnx"
+            quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
+            self._model = onnx.load(inferred)
+        self.ranges = ActivationRanges.observe(self._model, QUANTIZED_OPERATORS, calibration_images, settings)
+
+    def quantizable(self, unit: str) -> bool:
+        """Whether a unit has any operator that can be quantized."""
+        return any(
+            unit_of(node.name) == unit and node.op_type in QUANTIZED_OPERATORS for node in self._model.graph.node
+        )
+
+    def write(self, policy: Mapping[str, Precision], path: Path) -> None:
+        """Writes the graph with the policy's int8 units quantized, completely or not at all.
+
+        Args:
+            policy: precision by unit; units left out stay in fp32.
+            path: the QDQ file.
+
+        Raises:
+            ExportError: if nothing is to be quantized or ONNX Runtime cannot do it.
+        """
+        # Imported here: ONNX Runtime's quantizer takes a second and belongs to this method alone.
+        from onnxruntime.quantization import (  # noqa: PLC0415
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415
+
+        names = [node.name for node in self._model.graph.node]
+        excluded = [name for name in names if policy.get(unit_of(name), "fp32") != "int8"]
+        if len(excluded) == len(names):
+            raise ExportError("the policy quantizes no operator of this network; use the float graph.")
+        ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
+        with _one_sentence(), tempfile.TemporaryDirectory() as folder:
+            source, known = Path(folder) / "inferred.onnx", Path(folder) / "ranges.json"
+            onnx.save(self._model, source)
+            save_tensors_data(TensorsData(CalibrationMethod.MinMax, ends), known)
+
+            def write(temporary: Path) -> None:
+                quantize_static(
+                    source,
+                    temporary,
+                    calibration_data_reader=None,
+                    calibration_cache_path=known,
+                    quant_format=QuantFormat.QDQ,
+                    op_types_to_quantize=list(QUANTIZED_OPERATORS),
+                    nodes_to_exclude=excluded,
+                    per_channel=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=CalibrationMethod.MinMax,
+                )
+
+            write_atomically(path, write)
 
 
 def quantize_onnx(
@@ -42,52 +121,18 @@ def quantize_onnx(
     Raises:
         ExportError: where nothing is to be quantized or ONNX Runtime cannot do it.
     """
-    # Imported here: ONNX Runtime's quantizer takes a second and belongs to this function alone.
-    from onnxruntime.quantization import (  # noqa: PLC0415
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    QuantizableGraph(float_path, calibration_images).write(policy, path)
 
-    class Images(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images: Iterator[NDArray[np.float32]] = iter(calibration_images)
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:  # type: ignore[type-arg,unused-ignore]
-            image = next(self._images, None)
-            return None if image is None else {INPUT_NAME: image[None]}
-
-    names = [node.name for node in onnx.load(float_path, load_external_data=False).graph.node]
-    excluded = [name for name in names if policy.get(unit_of(name), "fp32") != "int8"]
-    if len(excluded) == len(names):
-        raise ExportError("the policy quantizes no operator of this network; use the float graph.")
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Keeps the quantizer's notes off the terminal; its errors become one of ours."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            inferred = Path(folder) / "inferred.onnx"
-            quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
-
-            def write(temporary: Path) -> None:
-                quantize_static(
-                    inferred,
-                    temporary,
-                    Images(),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=list(QUANTIZED_OPERATORS),
-                    nodes_to_exclude=excluded,
-                    per_channel=True,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.MinMax,
-                )
-
-            write_atomically(path, write)
-    except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        yield
+    except (AssertionError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise ExportError(f"ONNX Runtime could not quantize the network: {error}") from error
     finally:
         root.setLevel(level)
