@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from hw_profiles.errors import ProfileError
-from search_spaces.precision import BITS, PRECISIONS, Precision
+from search_spaces.precision import PRECISIONS, SPECS, Precision
 
 Execution = Literal["native", "emulated"]
 """``native``: kernels compute in that precision. ``emulated``: values are rounded to it, the arithmetic is float."""
@@ -91,7 +91,7 @@ class DeviceProfile:
                     f"{' or '.join(PRECISIONS)}."
                 )
         stored = {
-            precision: self.weight_bits.get(precision, BITS[precision] if execution == "native" else 32)
+            precision: self.weight_bits.get(precision, SPECS[precision].weight_bits if execution == "native" else 32)
             for precision, execution in self.precisions.items()
         }
         object.__setattr__(self, "precisions", MappingProxyType(dict(self.precisions)))

@@ -145,11 +145,11 @@ class MobileNetV3Space(FieldStringSpace):
 
     @cache  # noqa: B019 - one small table for the life of a space
     def _radices(self, unit: int) -> tuple[int, ...]:
-        resolutions = len(self.resolutions)
+        resolutions, precisions = len(self.resolutions), (len(PRECISIONS), len(PRECISIONS))
         if self.units[unit] in ("stem", "first"):
-            return (resolutions, 2, 2)
+            return (resolutions, *precisions)
         if self.units[unit] == "head":
-            return (resolutions, len(self.config.stages[-1].widths), 2, 2)
+            return (resolutions, len(self.config.stages[-1].widths), *precisions)
         block = self._blocks[unit - 2]
         stage = self.config.stages[block.stage]
         before = self.config.stages[block.stage - 1].widths if block.position == 0 and block.stage else (0,)
@@ -161,8 +161,7 @@ class MobileNetV3Space(FieldStringSpace):
             len(self.config.expand_ratios),
             len(stage.squeeze_excite),
             len(stage.activations),
-            2,
-            2,
+            *precisions,
         )
 
     def unit_keys(self, genotypes: IntArray) -> IntArray:

@@ -20,6 +20,7 @@ from nas.measuring.weight_source import Weights, WeightSource
 from nas.quantization.sensitivity import NetworkSensitivity, SensitivityImages, cached_sensitivity
 from nas.store.evaluations import installed_version
 from search_spaces.errors import NasError
+from search_spaces.precision import SPECS
 from search_spaces.space import IntArray, SearchSpace
 
 _RECORD: Final = "prepared.json"
@@ -224,7 +225,7 @@ class NetworkPreparer:
         weights = self._weights
         network = weights.network(genotype)
         weights.save(network, folder / _WEIGHTS)
-        quantized = "int8" in network.precisions.values()
+        quantized = any(SPECS[precision].quantized for precision in network.precisions.values())
         files = deployed_files(folder, candidate_id, quantized=quantized)
         write_deployed_files(network.deploy(), files, reference=weights.reference, calibration=weights.calibration)
         prepared = Prepared(

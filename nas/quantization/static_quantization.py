@@ -1,9 +1,9 @@
 """Post-training static quantization of chosen units, as a QDQ ONNX graph.
 
-Weights are symmetric int8 per channel, activations asymmetric uint8 per tensor with ranges
-seen on calibration images (Jacob et al., CVPR 2018). Operators of units that stay in
-fp32 are excluded by name, so a policy becomes conversions exactly where the precision
-changes.
+Weights are symmetric and have the bits and granularity of their unit's precision, stored as int8;
+activations are asymmetric uint8 per tensor with ranges seen on calibration images (Jacob et
+al., CVPR 2018). Operators of units that stay in fp32 are excluded by name, so a policy
+becomes conversions exactly where the precision changes.
 """
 
 import logging
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
 from nas.quantization.onnx_export import ExportError, unit_of
-from search_spaces.precision import Precision
+from search_spaces.precision import SPECS, Precision
+from search_spaces.quant_spec import QuantSpec
 
 QUANTIZED_OPERATORS: Final = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
 )  # fmt: skip
+_STORED_BITS: Final = 8
+"""Of a weight in the graph, whatever its precision."""
 
 
 class QuantizableGraph:
@@ -58,7 +61,7 @@ class QuantizableGraph:
         )
 
     def write(self, policy: Mapping[str, Precision], path: Path) -> None:
-        """Writes the graph with the policy's int8 units quantized, completely or not at all.
+        """Writes the graph with the policy's reduced units quantized, completely or not at all.
 
         Args:
             policy: precision by unit; units left out stay in fp32.
@@ -77,7 +80,9 @@ class QuantizableGraph:
         from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415
 
         names = [node.name for node in self._model.graph.node]
-        excluded = [name for name in names if policy.get(unit_of(name), "fp32") != "int8"]
+        specs = {unit: _spec(precision) for unit, precision in policy.items()}
+        integer = {unit for unit, spec in specs.items() if spec.quantized}
+        excluded = [name for name in names if unit_of(name) not in integer]
         if len(excluded) == len(names):
             raise ExportError("the policy quantizes no operator of this network; use the float graph.")
         ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
@@ -98,6 +103,7 @@ class QuantizableGraph:
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
+                    extra_options={"TensorQuantOverrides": _weight_ranges(self._model, specs)},
                     calibrate_method=CalibrationMethod.MinMax,
                 )
 
@@ -110,7 +116,7 @@ def quantize_onnx(
     calibration_images: NDArray[np.float32],
     path: Path,
 ) -> None:
-    """Writes the graph of ``float_path`` with the policy's int8 units quantized.
+    """Writes the graph of ``float_path`` with the policy's reduced units quantized.
 
     Args:
         float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
@@ -122,6 +128,52 @@ def quantize_onnx(
         ExportError: where nothing is to be quantized or ONNX Runtime cannot do it.
     """
     QuantizableGraph(float_path, calibration_images).write(policy, path)
+
+
+def _spec(precision: Precision) -> QuantSpec:
+    if precision not in SPECS:
+        raise ExportError(f"the policy has precision {precision!r}; registered are {', '.join(SPECS)}.")
+    return SPECS[precision]
+
+
+def _weight_ranges(model: onnx.ModelProto, specs: Mapping[str, QuantSpec]) -> dict[str, list[dict[str, Any]]]:
+    """Ranges of weights whose precision is not the quantizer's own, which is 8 bits per channel.
+
+    A range that is wider than the weights by 127 over the precision's largest integer gives a scale at which they
+    are integers of fewer bits.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        spec = specs.get(unit_of(node.name))
+        axis = _channel_axis(node)
+        if spec is None or not spec.quantized or axis is None or node.input[1] not in weights:
+            continue
+        if (spec.weight_bits, spec.weight_granularity) == (_STORED_BITS, "channel"):
+            continue
+        values = np.abs(onnx.numpy_helper.to_array(weights[node.input[1]]))
+        widening = (2 ** (_STORED_BITS - 1) - 1) / spec.largest_weight
+        if spec.weight_granularity == "tensor":
+            ranges[node.input[1]] = [_symmetric(values.max() * widening)]
+            continue
+        largest = values.max(axis=tuple(other for other in range(values.ndim) if other != axis % values.ndim))
+        ranges[node.input[1]] = [_symmetric(one * widening) for one in largest]
+        ranges[node.input[1]][0]["axis"] = axis % values.ndim
+    return ranges
+
+
+def _symmetric(largest: float) -> dict[str, Any]:
+    return {"rmin": float(-largest), "rmax": float(largest), "symmetric": True}
+
+
+def _channel_axis(node: onnx.NodeProto) -> int | None:
+    """The axis of the output channels in an operator's weights; None for operators without."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+        return 0 if transposed else 1
+    return -1 if node.op_type == "MatMul" else None
 
 
 @contextmanager

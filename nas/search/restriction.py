@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw_profiles.profile import DeviceProfile
 from search_spaces.errors import UsageError, quoted
 from search_spaces.space import BoolArray, IntArray, SearchSpace
 
@@ -81,6 +82,12 @@ class Restriction:
         nearest = distance.argmin(axis=1)[inverse.ravel()]
         rows[:, columns] = space.canonicalize(self.architectures)[nearest][:, columns]
         return rows
+
+
+def native_restriction(space: SearchSpace, profile: DeviceProfile) -> Restriction:
+    """What a device is offered unless more is asked for: float, and what its runtime executes natively."""
+    natives = [name for name in space.precisions if profile.executes(name) == "native"]
+    return Restriction(precisions=tuple(dict.fromkeys([space.precisions[0], *natives])))
 
 
 def distinct_rows(genotypes: IntArray | Sequence[IntArray]) -> IntArray:

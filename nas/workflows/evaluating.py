@@ -11,6 +11,7 @@ from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
 from nas.search.design import designed_candidates
 from nas.search.outcome import Outcome
+from nas.search.restriction import native_restriction
 from nas.store.supernets import StoredSupernet
 from nas.workspace import Workspace
 from search_spaces.space import IntArray
@@ -69,6 +70,7 @@ def measure_design(context: SearchContext, *, count: int = DEFAULT_DESIGN) -> De
     Raises:
         UsageError: for fewer than the corners.
     """
-    genotypes = designed_candidates(context.space, count, DESIGN_SEED)
+    restriction = native_restriction(context.space, context.profile)
+    genotypes = designed_candidates(context.space, count, DESIGN_SEED, restriction)
     with evaluator(context) as real:
         return DesignResult(genotypes=genotypes, outcomes=tuple(real.evaluate(genotypes)))

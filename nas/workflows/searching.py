@@ -15,7 +15,7 @@ from nas.search.design import designed_candidates
 from nas.search.generation import Generation
 from nas.search.loop import GUIDED_METHODS, Method, SearchProblem, SearchResult, SearchSettings, run_search
 from nas.search.proposal import PredictorFits, Screening
-from nas.search.restriction import Restriction
+from nas.search.restriction import Restriction, native_restriction
 from nas.search.staged import STAGED_METHODS, float_only
 from nas.search.store_journal import StoreJournal
 from nas.store.searches import SearchSpec
@@ -113,8 +113,9 @@ class SearchRequest:
         Raises:
             UsageError: for a precision that the space does not have or the device does not run.
         """
-        offered = tuple(name for name in space.precisions if _offered(profile, name))
-        restriction = Restriction(precisions=self.precisions or offered)
+        if self.precisions is None:
+            return native_restriction(space, profile)
+        restriction = Restriction(precisions=self.precisions)
         restriction.check(space)
         unable = [name for name in restriction.precisions or () if profile.executes(name) is None]
         if unable:
@@ -224,10 +225,6 @@ def search_design(space: SearchSpace, request: SearchRequest, restriction: Restr
     if request.method in STAGED_METHODS:
         return designed_candidates(space, max(request.design // 2, 1), DESIGN_SEED, float_only(space))
     return designed_candidates(space, request.design, DESIGN_SEED, restriction)
-
-
-def _offered(profile: DeviceProfile, precision: str) -> bool:
-    return precision == "fp32" or profile.executes(precision) == "native"
 
 
 def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
