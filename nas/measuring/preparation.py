@@ -173,6 +173,11 @@ class NetworkPreparer:
         self._files = PreparedFiles(source, self._space)
         self._weights: Weights = source.load()
 
+    @property
+    def weights(self) -> Weights:
+        """What networks are prepared with."""
+        return self._weights
+
     def prepare(self, genotype: IntArray) -> Prepared | PreparationFailure:
         """The candidate's files; made unless they are there. Expected failures are values.
 

@@ -8,7 +8,7 @@ have the least squared error (``mse``; compare Nagel et al., arXiv:2106.08295, s
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -52,6 +52,8 @@ class ActivationRanges:
     """Lowest and highest value of each activation, by the tensor's name; finite."""
 
     values: Mapping[str, tuple[float, float]]
+    means: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Mean of each channel (the second axis) over the calibration images and pixels, by the tensor's name."""
 
     @classmethod
     def observe(
@@ -76,17 +78,17 @@ class ActivationRanges:
         if not len(images):
             raise ExportError("activation ranges need at least one calibration image; there is none.")
         names = _activations(model, operators)
-        extremes = _extremes(_runs(model, names, images), names)
+        extremes, means = _statistics(_runs(model, names, images), names)
         _refuse_unbounded(model, extremes)
         if chosen.rule == "minmax":
-            return cls(values=extremes)
+            return cls(values=extremes, means=means)
         counts = {name: np.zeros(_BINS, dtype=np.int64) for name in names}
         for tensors in _runs(model, names, images):
             for name, values in tensors.items():
                 low, high = extremes[name]
                 if high > low:
                     counts[name] += np.histogram(values, bins=_BINS, range=(low, high))[0]
-        return cls(values={name: narrowed_range(extremes[name], counts[name], chosen) for name in names})
+        return cls(values={name: narrowed_range(extremes[name], counts[name], chosen) for name in names}, means=means)
 
 
 def narrowed_range(
@@ -171,14 +173,23 @@ def _runs(
         yield {name: values.get(name, image) for name in names}
 
 
-def _extremes(runs: Iterator[dict[str, NDArray[np.float32]]], names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def _statistics(
+    runs: Iterator[dict[str, NDArray[np.float32]]], names: tuple[str, ...]
+) -> tuple[dict[str, tuple[float, float]], dict[str, NDArray[np.float64]]]:
+    """Lowest and highest values, and channels' means."""
     lowest, highest = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
+    sums: dict[str, NDArray[np.float64]] = {}
+    count = 0
     for tensors in runs:
+        count += 1
         for name, values in tensors.items():
+            batched = values if values.ndim > 1 and len(values) == 1 else values[None]
+            each = batched.mean(axis=(0, *range(2, batched.ndim)), dtype=np.float64)
+            sums[name] = sums.get(name, np.zeros_like(each)) + each
             # NaN must stay: Python's min and max would lose it.
             lowest[name] = float(np.minimum(lowest[name], values.min()))
             highest[name] = float(np.maximum(highest[name], values.max()))
-    return {name: (lowest[name], highest[name]) for name in names}
+    return {name: (lowest[name], highest[name]) for name in names}, {name: sums[name] / count for name in sums}
 
 
 def _refuse_unbounded(model: onnx.ModelProto, extremes: Mapping[str, tuple[float, float]]) -> None:

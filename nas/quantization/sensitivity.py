@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from hw_profiles.onnx_graph import load_onnx
 from nas.home import sha256_of, write_bytes
-from nas.quantization.activation_ranges import FloatImages, RangeSettings
+from nas.quantization.activation_ranges import FloatImages
 from nas.quantization.onnx_export import ExportError
-from nas.quantization.static_quantization import QuantizableGraph
+from nas.quantization.static_quantization import QuantizableGraph, QuantizationRecipe
 from search_spaces.precision import Precision
 
 FloatArray = NDArray[np.float64]
@@ -109,7 +109,7 @@ def measure_sensitivity(
     units: Sequence[str],
     precisions: Sequence[Precision],
     data: SensitivityImages,
-    settings: RangeSettings | None = None,
+    recipe: QuantizationRecipe | None = None,
 ) -> NetworkSensitivity:
     """Quantizes the units of a float graph one at a time and compares the outputs; deterministic.
 
@@ -120,12 +120,12 @@ def measure_sensitivity(
         units: its units, in order.
         precisions: the reduced ones, each tried for every unit.
         data: what ranges are taken from and outputs are compared on.
-        settings: how ranges are chosen.
+        recipe: how units are quantized.
 
     Raises:
         ExportError: if the float graph itself has no finite activations.
     """
-    graph = QuantizableGraph(float_path, data.images, settings)
+    graph = QuantizableGraph(float_path, data.images, recipe)
     reference = _log_probabilities(_logits(float_path, data.images))
     float_loss = _loss(reference, data.labels)
 
@@ -179,7 +179,14 @@ def cached_sensitivity(
         precisions: the reduced ones.
         data: images and labels.
     """
-    meaning = [_VERSION, sha256_of(float_path), list(units), list(precisions), data.digest, asdict(RangeSettings())]
+    meaning = [
+        _VERSION,
+        sha256_of(float_path),
+        list(units),
+        list(precisions),
+        data.digest,
+        asdict(QuantizationRecipe()),
+    ]
     key = hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
     path = cache / f"sensitivity-{key[:32]}.json"
     try:

@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
+from nas.quantization.bias_correction import channel_axis, correct_biases
 from nas.quantization.onnx_export import ExportError, unit_of
 from search_spaces.precision import SPECS, Precision
 from search_spaces.quant_spec import QuantSpec
@@ -30,18 +32,27 @@ _STORED_BITS: Final = 8
 """Of a weight in the graph, whatever its precision."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationRecipe:
+    """How a network is quantized after training."""
+
+    ranges: RangeSettings = field(default_factory=RangeSettings)
+    bias_correction: bool = False
+    """Whether biases make up for what rounding of weights shifts each channel's mean by."""
+
+
 class QuantizableGraph:
     """A float graph with the ranges of its activations: made once, quantized under any policy."""
 
     def __init__(
-        self, float_path: Path, calibration_images: NDArray[np.float32], settings: RangeSettings | None = None
+        self, float_path: Path, calibration_images: NDArray[np.float32], recipe: QuantizationRecipe | None = None
     ) -> None:
         """Reads a graph and looks at its activations.
 
         Args:
             float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
             calibration_images: normalized, shape (n, C, H, W), n at least 1.
-            settings: how ranges are chosen.
+            recipe: how it is quantized.
 
         Raises:
             ExportError: if ONNX Runtime cannot prepare it, or an activation has no finite range.
@@ -52,7 +63,10 @@ class QuantizableGraph:
             inferred = Path(folder) / "inferred.onnx"
             quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
             self._model = onnx.load(inferred)
-        self.ranges = ActivationRanges.observe(self._model, QUANTIZED_OPERATORS, calibration_images, settings)
+        self._recipe = recipe or QuantizationRecipe()
+        self.ranges = ActivationRanges.observe(
+            self._model, QUANTIZED_OPERATORS, calibration_images, self._recipe.ranges
+        )
 
     def quantizable(self, unit: str) -> bool:
         """Whether a unit has any operator that can be quantized."""
@@ -88,7 +102,8 @@ class QuantizableGraph:
         ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
         with _one_sentence(), tempfile.TemporaryDirectory() as folder:
             source, known = Path(folder) / "inferred.onnx", Path(folder) / "ranges.json"
-            onnx.save(self._model, source)
+            model = correct_biases(self._model, specs, self.ranges) if self._recipe.bias_correction else self._model
+            onnx.save(model, source)
             save_tensors_data(TensorsData(CalibrationMethod.MinMax, ends), known)
 
             def write(temporary: Path) -> None:
@@ -146,7 +161,7 @@ def _weight_ranges(model: onnx.ModelProto, specs: Mapping[str, QuantSpec]) -> di
     ranges: dict[str, list[dict[str, Any]]] = {}
     for node in model.graph.node:
         spec = specs.get(unit_of(node.name))
-        axis = _channel_axis(node)
+        axis = channel_axis(node)
         if spec is None or not spec.quantized or axis is None or node.input[1] not in weights:
             continue
         if (spec.weight_bits, spec.weight_granularity) == (_STORED_BITS, "channel"):
@@ -164,16 +179,6 @@ def _weight_ranges(model: onnx.ModelProto, specs: Mapping[str, QuantSpec]) -> di
 
 def _symmetric(largest: float) -> dict[str, Any]:
     return {"rmin": float(-largest), "rmax": float(largest), "symmetric": True}
-
-
-def _channel_axis(node: onnx.NodeProto) -> int | None:
-    """The axis of the output channels in an operator's weights; None for operators without."""
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gemm":
-        transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
-        return 0 if transposed else 1
-    return -1 if node.op_type == "MatMul" else None
 
 
 @contextmanager

@@ -27,7 +27,19 @@ def preparation_pool(
     workspace: Workspace, supernet: StoredSupernet, settings: PreparationSettings | None = None
 ) -> Iterator[PreparationPool]:
     """The processes that prepare a supernet's candidates."""
-    source = SupernetWeightSource(
+    with PreparationPool(weight_source(workspace, supernet, settings)) as pool:
+        yield pool
+
+
+def weight_source(
+    workspace: Workspace, supernet: StoredSupernet, settings: PreparationSettings | None = None
+) -> SupernetWeightSource:
+    """A supernet's weights and the data that it was trained on.
+
+    Raises:
+        UsageError: if the supernet's folder does not name its data.
+    """
+    return SupernetWeightSource(
         supernet_id=supernet.id,
         space_name=supernet.space,
         task=supernet.task,
@@ -36,8 +48,6 @@ def preparation_pool(
         cache=workspace.candidate_cache(supernet),
         settings=settings or PreparationSettings(),
     )
-    with PreparationPool(source) as pool:
-        yield pool
 
 
 @contextlib.contextmanager

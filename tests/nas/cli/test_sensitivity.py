@@ -27,7 +27,7 @@ FOUND = NetworkSensitivity(
 )
 
 
-@pytest.mark.parametrize(("name", "start"), [("p.png", b"\x89PNG"), ("p.html", b"<html>")])
+@pytest.mark.parametrize(("name", "start"), [("p.png", b"\x89PNG"), ("p.html", b"<!doctype html>")])
 def test_plots_are_files_of_their_kind(tmp_path, name, start):
     plot_sensitivity(FOUND, "a network", tmp_path / name)
     content = (tmp_path / name).read_bytes()
