@@ -14,12 +14,10 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from hw_profiles.errors import ProfileError
+from search_spaces.precision import PRECISIONS, SPECS, Precision
 
-Precision = Literal["fp32", "int8"]
 Execution = Literal["native", "emulated"]
 """``native``: kernels compute in that precision. ``emulated``: values are rounded to it, the arithmetic is float."""
-
-_NATIVE_BITS: Final[Mapping[Precision, int]] = MappingProxyType({"fp32": 32, "int8": 8})
 
 _TIMING_FIELDS: Final = (
     "runtime",
@@ -79,21 +77,21 @@ class DeviceProfile:
                 f"device profile {self.id!r} wants {self.threads} threads on {self.cores} cores; use at most the cores."
             )
         for precision, execution in self.precisions.items():
-            if precision not in get_args(Precision) or execution not in get_args(Execution):
+            if precision not in PRECISIONS or execution not in get_args(Execution):
                 raise ProfileError(
                     f"device profile {self.id!r} has precision {precision} as {execution}; precisions are "
-                    f"{', '.join(get_args(Precision))}, each {' or '.join(get_args(Execution))}."
+                    f"{', '.join(PRECISIONS)}, each {' or '.join(get_args(Execution))}."
                 )
         if "fp32" not in self.precisions:
             raise ProfileError(f"device profile {self.id!r} does not execute fp32; every profile must.")
         for precision, bits in self.weight_bits.items():
-            if precision not in get_args(Precision) or isinstance(bits, bool) or bits not in (4, 8, 16, 32):
+            if precision not in PRECISIONS or isinstance(bits, bool) or bits not in (4, 8, 16, 32):
                 raise ProfileError(
                     f"device profile {self.id!r} stores {precision} weights in {bits!r} bits; give 4, 8, 16 or 32 for "
-                    f"{' or '.join(get_args(Precision))}."
+                    f"{' or '.join(PRECISIONS)}."
                 )
         stored = {
-            precision: self.weight_bits.get(precision, _NATIVE_BITS[precision] if execution == "native" else 32)
+            precision: self.weight_bits.get(precision, SPECS[precision].weight_bits if execution == "native" else 32)
             for precision, execution in self.precisions.items()
         }
         object.__setattr__(self, "precisions", MappingProxyType(dict(self.precisions)))

@@ -56,8 +56,8 @@ class Features:
 
     ``encoding``, ``facts`` (logarithms) and ``sources`` are centred and scaled, shapes
     ``(n, ...)``; ``loads`` are the facts themselves, non-negative, each divided by its
-    mean over the reference population. ``policy`` has one column per policy gene, zero where
-    the unit is absent or in the policy's first precision; it is not centred, so that an
+    mean over the reference population. ``policy`` has one column per policy gene and reduced
+    precision, zero where the unit is absent or in another precision; it is not centred, so that an
     unquantized network has a row of zeros. ``source_loads`` are the sources' predicted
     milliseconds, each divided by its geometric mean over the reference population.
     """
@@ -202,7 +202,8 @@ class FeatureExtractor:
         columns = self.space.policy_columns
         plain = genotypes.copy()
         plain[:, columns] = 0
-        policy = (genotypes[:, columns] / np.maximum(self.space.cardinalities[columns] - 1, 1)).astype(np.float64)
+        reduced = range(1, int(self.space.cardinalities[columns].max(initial=1)))
+        policy = np.hstack([np.zeros((len(genotypes), 0)), *(genotypes[:, columns] == choice for choice in reduced)])
         return replace(self.encode(plain), policy=policy / np.sqrt(max(len(columns), 1)))
 
     def facts(self, genotypes: IntArray) -> FloatArray:

@@ -12,26 +12,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.operators import Operator
+from search_spaces.precision import BITS, Precision, Width
 from search_spaces.space import IntArray, SearchSpace
 
 FloatArray = NDArray[np.float64]
 
 
-def _of_kind(kind: str, bits: int) -> Callable[[Operator], bool]:
-    return lambda op: op.kind == kind and op.bits == bits
+def _widths(op: Operator) -> tuple[int, int]:
+    return op.bits, op.weight_bits
 
 
-def _pointwise(bits: int) -> Callable[[Operator], bool]:
-    return lambda op: op.kind == "convolution" and op.kernel == 1 and op.bits == bits
+def _of_kind(kind: str, bits: Width) -> Callable[[Operator], bool]:
+    return lambda op: op.kind == kind and _widths(op) == (bits, bits.weight_bits)
 
 
-def _spatial(bits: int) -> Callable[[Operator], bool]:
-    return lambda op: op.kind == "convolution" and op.kernel > 1 and op.bits == bits
+def _pointwise(bits: Width) -> Callable[[Operator], bool]:
+    return lambda op: op.kernel == 1 and _of_kind("convolution", bits)(op)
+
+
+def _spatial(bits: Width) -> Callable[[Operator], bool]:
+    return lambda op: op.kernel > 1 and _of_kind("convolution", bits)(op)
 
 
 _CLASSES: Final[dict[str, Callable[[Operator], bool]]] = {
     f"{name}_{precision}": test(bits)
-    for precision, bits in (("fp32", 32), ("int8", 8))
+    for precision, bits in BITS.items()
     for name, test in (
         ("pointwise", _pointwise),
         ("spatial", _spatial),
@@ -87,6 +92,25 @@ def operator_facts(op: Operator) -> list[float]:
         *(int(inside) for inside in member),
         op.activation_bytes,
     ]
+
+
+def weight_counts(space: SearchSpace, genotypes: IntArray) -> dict[Precision, FloatArray]:
+    """Weights, without biases, that canonical genotypes hold in each precision, each of shape ``(n,)``.
+
+    Precisions of equal widths are counted as the first of them.
+    """
+    names: dict[tuple[int, int], Precision] = {}
+    for name, bits in BITS.items():
+        names.setdefault((bits, bits.weight_bits), name)
+    counts = {name: np.zeros(len(genotypes)) for name in BITS}
+    keys = space.unit_keys(genotypes)
+    for unit in range(keys.shape[1]):
+        for key in np.unique(keys[:, unit]).tolist():
+            here = keys[:, unit] == key
+            for op in space.unit_operators(unit, key) if key >= 0 else ():
+                if op.has_weights:
+                    counts[names[_widths(op)]][here] += op.weight_count
+    return counts
 
 
 class CostFacts:

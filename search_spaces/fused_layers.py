@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 
 from search_spaces.operators import Activation, Operator, OperatorKind
+from search_spaces.precision import Width
 
 Size = tuple[int, int]
 
@@ -37,9 +38,10 @@ def _operator(
         kernel=kernel,
         stride=stride,
         groups=groups,
-        bits=bits,
+        bits=int(bits),
         activation=activation,
         residual=residual,
+        weight_bits=bits.weight_bits if isinstance(bits, Width) else bits,
     )
 
 
@@ -75,7 +77,7 @@ def convolution(
         size: the input's height and width.
         activation: applied to the output.
         residual: whether a second tensor of the output's shape is added.
-        bits: width of weights and activations, 32 or 8.
+        bits: width of weights and activations, 32 or 8; a :class:`search_spaces.precision.Width` for both.
     """
     return _operator(
         "depthwise" if shape.depthwise else "convolution",

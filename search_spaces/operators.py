@@ -29,8 +29,8 @@ Activation = Literal["none", "relu", "hard_swish", "hard_sigmoid", "gelu"]
 class Operator:
     """One kernel, with batch norm, bias, activation and residual fused into it.
 
-    Spatial sizes are those of one image; ``bits`` is the width of weights and
-    activations (32 float, 8 integer). With ``residual``, a second tensor of
+    Spatial sizes are those of one image; ``bits`` is the width of activations (32 float,
+    8 integer) and, unless ``weight_bits`` says otherwise, of weights. With ``residual``, a second tensor of
     the output's shape is read and added.
 
     A sequence of tokens is an image of height 1. A ``matmul`` of two activations is, for each of
@@ -50,8 +50,14 @@ class Operator:
     stride: int = 1
     groups: int = 1
     bits: int = 32
+    weight_bits: int = 0
+    """0 becomes ``bits``."""
     activation: Activation = "none"
     residual: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.weight_bits:
+            object.__setattr__(self, "weight_bits", int(self.bits))
 
     @property
     def has_weights(self) -> bool:
@@ -102,8 +108,8 @@ class Operator:
 
     @property
     def weight_bytes(self) -> int:
-        """Stored weights (``bits`` each) with the 32-bit vectors of :attr:`vector_count`."""
-        return self.weight_count * self.bits // 8 + 4 * self.vector_count * self.out_channels
+        """Stored weights (``weight_bits`` each) with the 32-bit vectors of :attr:`vector_count`."""
+        return -(-self.weight_count * self.weight_bits // 8) + 4 * self.vector_count * self.out_channels
 
     @property
     def activation_bytes(self) -> int:

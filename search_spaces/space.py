@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from search_spaces.errors import InvalidGenotypeError, quoted
 from search_spaces.operators import Operator
-from search_spaces.precision import Precision
+from search_spaces.precision import SPECS, Precision
 from search_spaces.task import ImageTask
 
 IntArray = NDArray[np.int64]
@@ -140,6 +140,12 @@ class SearchSpace(ABC):
         return np.array([c for c, g in enumerate(self.genes) if g.part == "policy"], dtype=np.int64)
 
     @cached_property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions that the policy's genes offer, in the order of their choices; ``fp32`` alone without a policy."""
+        offered = [str(choice) for column in self.policy_columns for choice in self.genes[int(column)].choices]
+        return tuple(dict.fromkeys(offered)) or ("fp32",)
+
+    @cached_property
     def size_log10(self) -> float:
         """Decimal logarithm of the number of genotypes (inactive genes included)."""
         return float(np.log10(self.cardinalities.astype(np.float64)).sum())
@@ -210,7 +216,10 @@ class SearchSpace(ABC):
         if len(columns):
             share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0), size=(count, 1))
             quantized = rng.random((count, len(columns))) < share
-            genotypes[:, columns] = np.where(quantized, self.cardinalities[columns] - 1, 0)
+            reduced: IntArray = self.cardinalities[columns] - 1
+            if (reduced > 1).any():
+                reduced = rng.integers(1, np.maximum(self.cardinalities[columns], 2), size=quantized.shape)
+            genotypes[:, columns] = np.where(quantized, reduced, 0)
         return self.canonicalize(genotypes)
 
     def smallest(self) -> IntArray:
@@ -298,12 +307,13 @@ class SearchSpace(ABC):
         }
 
     def describe_precision(self, genotype: IntArray) -> str:
-        """``fp32``, ``int8`` or ``mixed (5/9 int8)``."""
-        precisions = list(self.unit_precisions(genotype).values())
-        quantized = precisions.count("int8")
-        if not quantized:
-            return "fp32"
-        return "int8" if quantized == len(precisions) else f"mixed ({quantized}/{len(precisions)} int8)"
+        """``fp32``, ``int8``, ``mixed (5/9 int8)`` or, with more precisions, ``mixed (5/9 int8, 1/9 w4a8)``."""
+        each = list(self.unit_precisions(genotype).values())
+        counts = {name: each.count(name) for name in self.precisions if name in each}
+        if len(counts) <= 1:
+            return next(iter(counts), "fp32")
+        reduced = [f"{count}/{len(each)} {name}" for name, count in counts.items() if SPECS[name].quantized]
+        return f"mixed ({', '.join(reduced)})"
 
     def to_strings(self, genotypes: IntArray) -> list[str]:
         """Canonical strings of a population."""

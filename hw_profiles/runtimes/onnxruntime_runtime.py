@@ -11,8 +11,9 @@ from typing import Final
 from hw_profiles.errors import ArtifactError, CompileError
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import OnnxExecutable, load_onnx
-from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.profile import DeviceProfile, Execution
 from hw_profiles.runtimes.protocol import Runtime
+from search_spaces.precision import Precision
 
 RECIPE: Final = 1
 """Raised whenever the session options change what is timed."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hw_profiles.agreement import Agreement, check_agreement
 from hw_profiles.network_files import InputFile, NetworkFiles
-from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.profile import DeviceProfile, Execution
+from search_spaces.precision import SPECS, Precision
 
 FloatArray = NDArray[np.float32]
 
@@ -83,7 +84,7 @@ class Runtime(Protocol):
 
     def weight_bits(self, precision: Precision) -> WeightBits:
         """Bits that its artifacts store for each weight of a unit in this precision."""
-        return 8 if precision == "int8" else 32
+        return 8 if SPECS[precision].quantized else 32
 
     def environment(self, threads: int) -> Mapping[str, str]:  # noqa: ARG002 - the default needs none
         """Environment variables of the processes that it runs in, beside the usual ones for ``threads``."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
 from hw_profiles.network_files import InputFile, NetworkFiles
-from hw_profiles.profile import DeviceProfile, Execution, Precision
+from hw_profiles.profile import DeviceProfile, Execution
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
+from search_spaces.precision import SPECS, Precision
 
 if TYPE_CHECKING:
     import tvm
@@ -101,7 +102,7 @@ class TvmRuntime(Runtime):
 
     def weight_bits(self, precision: Precision) -> WeightBits:
         """Integer kernels hold packed 8-bit weights."""
-        return 8 if precision == "int8" else 32
+        return 8 if SPECS[precision].quantized else 32
 
     def environment(self, threads: int) -> Mapping[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""

@@ -4,7 +4,9 @@ import typer
 
 from nas.cli.bench_device import device
 from nas.cli.bench_kernels import kernels
+from nas.cli.bench_policy import policy
 from nas.cli.bench_predictors import ablation, accuracy, calibration, models
+from nas.cli.bench_quantization import quantization
 from nas.cli.bench_results import limits, results
 from nas.cli.bench_search import front, search
 from nas.cli.bench_service import service
@@ -23,6 +25,8 @@ app.command("search")(search)
 app.command("front")(front)
 app.command("results")(results)
 app.command("limits")(limits)
+app.command("policy")(policy)
+app.command("quantization")(quantization)
 app.command("supernet")(supernet)
 app.command("kernels")(kernels)
 app.command("service")(service)

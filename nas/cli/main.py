@@ -25,6 +25,7 @@ from nas.cli import (
     quickstart,
     recommend,
     search,
+    sensitivity,
     train,
     worker,
 )
@@ -35,8 +36,8 @@ app = typer.Typer(
     help=(
         "Finds the network and its precisions that are best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements. State lives under "
-        "HWNAS_HOME; an interrupted command resumes when it is run again."
+        "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements; what int8 costs: "
+        "sensitivity. State lives under HWNAS_HOME; an interrupted command resumes when it is run again."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -74,6 +75,7 @@ def register_commands() -> typer.Typer:
     app.add_typer(measurements.app, name="measurements")
     app.command("calibrate")(calibrate.calibrate)
     app.command("predict")(predict.predict)
+    app.command("sensitivity")(sensitivity.sensitivity)
     app.add_typer(search.app, name="search")
     app.command("recommend")(recommend.recommend)
     app.add_typer(front.app, name="front")

@@ -67,6 +67,7 @@ class FinishedWeights:
         self._files = files
         self.reference = supernet.reference
         self.calibration = supernet.calibration
+        self.calibration_labels = supernet.calibration_labels
         self.validation = supernet.validation
         self.save = supernet.save
 

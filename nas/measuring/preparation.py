@@ -17,8 +17,10 @@ from nas.evaluation.artifact_accuracy import artifact_accuracy
 from nas.home import sha256_of, write_bytes
 from nas.measuring.deployed_files import deployed_files, write_deployed_files
 from nas.measuring.weight_source import Weights, WeightSource
+from nas.quantization.sensitivity import NetworkSensitivity, SensitivityImages, cached_sensitivity
 from nas.store.evaluations import installed_version
 from search_spaces.errors import NasError
+from search_spaces.precision import SPECS
 from search_spaces.space import IntArray, SearchSpace
 
 _RECORD: Final = "prepared.json"
@@ -171,6 +173,11 @@ class NetworkPreparer:
         self._files = PreparedFiles(source, self._space)
         self._weights: Weights = source.load()
 
+    @property
+    def weights(self) -> Weights:
+        """What networks are prepared with."""
+        return self._weights
+
     def prepare(self, genotype: IntArray) -> Prepared | PreparationFailure:
         """The candidate's files; made unless they are there. Expected failures are values.
 
@@ -195,13 +202,35 @@ class NetworkPreparer:
         candidate_id = self._space.candidate(genotype).id
         return InheritedAccuracy(candidate_id=candidate_id, accuracy_val=accuracy, images_val=images)
 
+    def sensitivity(self, genotype: IntArray) -> NetworkSensitivity | PreparationFailure:
+        """What each unit of the candidate's architecture loses when it alone is quantized.
+
+        Args:
+            genotype: canonical, shape ``(genes,)``; its policy does not matter.
+        """
+        space = self._space
+        plain = space.unquantized(genotype)
+        prepared = self.prepare(plain)
+        if isinstance(prepared, PreparationFailure):
+            return prepared
+        try:
+            return cached_sensitivity(
+                prepared.folder,
+                prepared.onnx,
+                tuple(space.unit_precisions(plain)),
+                space.precisions[1:],
+                SensitivityImages(images=self._weights.calibration, labels=self._weights.calibration_labels),
+            )
+        except (NasError, RuntimeError, ValueError) as error:
+            return PreparationFailure(candidate_id=prepared.candidate_id, message=" ".join(str(error).split())[:500])
+
     def _make(self, genotype: IntArray, candidate_id: str) -> Prepared:
         folder = self._files.folder(candidate_id)
         folder.mkdir(parents=True, exist_ok=True)
         weights = self._weights
         network = weights.network(genotype)
         weights.save(network, folder / _WEIGHTS)
-        quantized = "int8" in network.precisions.values()
+        quantized = any(SPECS[precision].quantized for precision in network.precisions.values())
         files = deployed_files(folder, candidate_id, quantized=quantized)
         write_deployed_files(network.deploy(), files, reference=weights.reference, calibration=weights.calibration)
         prepared = Prepared(

@@ -14,11 +14,13 @@ from nas.measuring.preparation import (
     PreparedFiles,
 )
 from nas.measuring.weight_source import WeightSource
+from nas.quantization.sensitivity import NetworkSensitivity
 from nas.training.memory import keep_freed_memory
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
 PreparationOutcome = Prepared | PreparationFailure
+SensitivityOutcome = NetworkSensitivity | PreparationFailure
 AccuracyOutcome = InheritedAccuracy | PreparationFailure
 
 
@@ -48,6 +50,10 @@ def _prepare(genotype: IntArray) -> PreparationOutcome:
 
 def _inherited_accuracy(genotype: IntArray) -> AccuracyOutcome:
     return _preparer().inherited_accuracy(genotype)
+
+
+def _sensitivity(genotype: IntArray) -> SensitivityOutcome:
+    return _preparer().sensitivity(genotype)
 
 
 def _preparer() -> NetworkPreparer:
@@ -97,6 +103,14 @@ class PreparationPool:
     ) -> list[AccuracyOutcome]:
         """Validation accuracies of float networks, not exported; otherwise like :meth:`prepare`."""
         return self._processes.run(_inherited_accuracy, genotypes, self._failure, on_done)
+
+    def sensitivities(
+        self,
+        genotypes: Sequence[IntArray],
+        on_done: Callable[[int], None] = lambda _done: None,
+    ) -> list[SensitivityOutcome]:
+        """What each unit loses when it alone is quantized, per architecture; otherwise like :meth:`prepare`."""
+        return self._processes.run(_sensitivity, genotypes, self._failure, on_done)
 
     def _failure(self, genotype: IntArray, reason: str) -> PreparationFailure:
         return PreparationFailure(candidate_id=self._space.candidate(genotype).id, message=reason)

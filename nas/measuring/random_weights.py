@@ -82,6 +82,7 @@ class RandomWeights:
         self._norm_images = images(_NORM_IMAGES)
         self.reference = images(_REFERENCE_IMAGES)
         self.calibration = images(_RANGE_IMAGES)
+        self.calibration_labels = None
 
     @property
     def validation(self) -> ValidationImages | None:

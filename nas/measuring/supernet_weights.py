@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nas.measuring.deployed_files import FloatImages
 from nas.measuring.weight_source import ValidationImages
 from search_spaces.errors import NasError
@@ -91,6 +94,7 @@ class SupernetWeights:
         self._recalibration = data.recalibration_images
         self.reference: FloatImages = self._recalibration[-_REFERENCE_IMAGES:]
         self.calibration: FloatImages = self._recalibration[: settings.calibration_images]
+        self.calibration_labels: NDArray[np.int64] = data.recalibration_labels[: settings.calibration_images]
         self._validation = ValidationImages(images=data.validation_images, labels=data.validation_labels.numpy())
 
     @property

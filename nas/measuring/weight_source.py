@@ -37,6 +37,11 @@ class Weights(Protocol):
         ...
 
     @property
+    def calibration_labels(self) -> NDArray[np.int64] | None:
+        """Their labels; None if the weights mean nothing."""
+        ...
+
+    @property
     def validation(self) -> ValidationImages | None:
         """What accuracy is counted on; None if the weights mean nothing."""
         ...

@@ -1,33 +1,135 @@
 """Post-training static quantization of chosen units, as a QDQ ONNX graph.
 
-Weights are symmetric int8 a channel, activations asymmetric uint8 a tensor with ranges
-seen on calibration images (Jacob et al., CVPR 2018). Operators of units that stay in
-fp32 are excluded by name, so a policy becomes conversions exactly where the precision
-changes. In an integer unit, what attention does between its linear layers stays float: the
-products of two activations, softmax, and the sums of tokens that layer norms read.
+Weights are symmetric and have the bits and granularity of their unit's precision, stored as int8;
+activations are asymmetric uint8 per tensor with ranges seen on calibration images (Jacob et
+al., CVPR 2018). Operators of units that stay in fp32 are excluded by name, so a policy
+becomes conversions exactly where the precision changes. In an integer unit, what attention does
+between its linear layers stays float: the products of two activations, softmax, and the sums of
+tokens that layer norms read.
 """
 
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from nas.home import write_atomically
-from nas.quantization.onnx_export import INPUT_NAME, ExportError, unit_of
-from search_spaces.precision import Precision
+from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
+from nas.quantization.bias_correction import channel_axis, correct_biases
+from nas.quantization.onnx_export import ExportError, unit_of
+from search_spaces.precision import SPECS, Precision
+from search_spaces.quant_spec import QuantSpec
 
 QUANTIZED_OPERATORS: Final = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
 )  # fmt: skip
-
+_STORED_BITS: Final = 8
+"""Of a weight in the graph, whatever its precision."""
 _ARITHMETIC: Final = ("Add", "Mul")
 _IMAGE_RANK: Final = 4
 """Batch, channels, height, width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizationRecipe:
+    """How a network is quantized after training."""
+
+    ranges: RangeSettings = field(default_factory=RangeSettings)
+    bias_correction: bool = False
+    """Whether biases make up for what rounding of weights shifts each channel's mean by."""
+
+
+class QuantizableGraph:
+    """A float graph with the ranges of its activations: made once, quantized under any policy."""
+
+    def __init__(
+        self, float_path: Path, calibration_images: NDArray[np.float32], recipe: QuantizationRecipe | None = None
+    ) -> None:
+        """Reads a graph and looks at its activations.
+
+        Args:
+            float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
+            calibration_images: normalized, shape (n, C, H, W), n at least 1.
+            recipe: how it is quantized.
+
+        Raises:
+            ExportError: if ONNX Runtime cannot prepare it, or an activation has no finite range.
+        """
+        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - takes a second
+
+        with _one_sentence(), tempfile.TemporaryDirectory() as folder:
+            inferred = Path(folder) / "inferred.onnx"
+            quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
+            self._model = onnx.load(inferred)
+        self._float_nodes = _float_nodes(self._model)
+        self._recipe = recipe or QuantizationRecipe()
+        self.ranges = ActivationRanges.observe(
+            self._model, QUANTIZED_OPERATORS, calibration_images, self._recipe.ranges
+        )
+
+    def quantizable(self, unit: str) -> bool:
+        """Whether a unit has any operator that can be quantized."""
+        return any(
+            unit_of(node.name) == unit and node.op_type in QUANTIZED_OPERATORS and node.name not in self._float_nodes
+            for node in self._model.graph.node
+        )
+
+    def write(self, policy: Mapping[str, Precision], path: Path) -> None:
+        """Writes the graph with the policy's reduced units quantized, completely or not at all.
+
+        Args:
+            policy: precision by unit; units left out stay in fp32.
+            path: the QDQ file.
+
+        Raises:
+            ExportError: if nothing is to be quantized or ONNX Runtime cannot do it.
+        """
+        # Imported here: ONNX Runtime's quantizer takes a second and belongs to this method alone.
+        from onnxruntime.quantization import (  # noqa: PLC0415
+            CalibrationMethod,
+            QuantFormat,
+            QuantType,
+            quantize_static,
+        )
+        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415
+
+        names = [node.name for node in self._model.graph.node]
+        specs = {unit: _spec(precision) for unit, precision in policy.items()}
+        integer = {unit for unit, spec in specs.items() if spec.quantized}
+        excluded = [name for name in names if unit_of(name) not in integer]
+        if len(excluded) == len(names):
+            raise ExportError("the policy quantizes no operator of this network; use the float graph.")
+        ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
+        with _one_sentence(), tempfile.TemporaryDirectory() as folder:
+            source, known = Path(folder) / "inferred.onnx", Path(folder) / "ranges.json"
+            model = correct_biases(self._model, specs, self.ranges) if self._recipe.bias_correction else self._model
+            onnx.save(model, source)
+            save_tensors_data(TensorsData(CalibrationMethod.MinMax, ends), known)
+
+            def write(temporary: Path) -> None:
+                quantize_static(
+                    source,
+                    temporary,
+                    calibration_data_reader=None,
+                    calibration_cache_path=known,
+                    quant_format=QuantFormat.QDQ,
+                    op_types_to_quantize=list(QUANTIZED_OPERATORS),
+                    nodes_to_exclude=sorted({*excluded, *self._float_nodes}),
+                    per_channel=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    extra_options={"TensorQuantOverrides": _weight_ranges(self._model, specs)},
+                    calibrate_method=CalibrationMethod.MinMax,
+                )
+
+            write_atomically(path, write)
 
 
 def quantize_onnx(
@@ -36,7 +138,7 @@ def quantize_onnx(
     calibration_images: NDArray[np.float32],
     path: Path,
 ) -> None:
-    """Writes the graph of ``float_path`` with the policy's int8 units quantized.
+    """Writes the graph of ``float_path`` with the policy's reduced units quantized.
 
     Args:
         float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
@@ -47,53 +149,54 @@ def quantize_onnx(
     Raises:
         ExportError: where nothing is to be quantized or ONNX Runtime cannot do it.
     """
-    # Imported here: ONNX Runtime's quantizer takes a second and belongs to this function alone.
-    from onnxruntime.quantization import (  # noqa: PLC0415
-        CalibrationDataReader,
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
+    QuantizableGraph(float_path, calibration_images).write(policy, path)
 
-    class Images(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images: Iterator[NDArray[np.float32]] = iter(calibration_images)
 
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:  # type: ignore[type-arg,unused-ignore]
-            image = next(self._images, None)
-            return None if image is None else {INPUT_NAME: image[None]}
+def _spec(precision: Precision) -> QuantSpec:
+    if precision not in SPECS:
+        raise ExportError(f"the policy has precision {precision!r}; registered are {', '.join(SPECS)}.")
+    return SPECS[precision]
 
-    names = [node.name for node in onnx.load(float_path, load_external_data=False).graph.node]
-    excluded = {name for name in names if policy.get(unit_of(name), "fp32") != "int8"}
-    if len(excluded) == len(names):
-        raise ExportError("the policy quantizes no operator of this network; use the float graph.")
+
+def _weight_ranges(model: onnx.ModelProto, specs: Mapping[str, QuantSpec]) -> dict[str, list[dict[str, Any]]]:
+    """Ranges of weights whose precision is not the quantizer's own, which is 8 bits per channel.
+
+    A range that is wider than the weights by 127 over the precision's largest integer gives a scale at which they
+    are integers of fewer bits.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    ranges: dict[str, list[dict[str, Any]]] = {}
+    for node in model.graph.node:
+        spec = specs.get(unit_of(node.name))
+        axis = channel_axis(node)
+        if spec is None or not spec.quantized or axis is None or node.input[1] not in weights:
+            continue
+        if (spec.weight_bits, spec.weight_granularity) == (_STORED_BITS, "channel"):
+            continue
+        values = np.abs(onnx.numpy_helper.to_array(weights[node.input[1]]))
+        widening = (2 ** (_STORED_BITS - 1) - 1) / spec.largest_weight
+        if spec.weight_granularity == "tensor":
+            ranges[node.input[1]] = [_symmetric(values.max() * widening)]
+            continue
+        largest = values.max(axis=tuple(other for other in range(values.ndim) if other != axis % values.ndim))
+        ranges[node.input[1]] = [_symmetric(one * widening) for one in largest]
+        ranges[node.input[1]][0]["axis"] = axis % values.ndim
+    return ranges
+
+
+def _symmetric(largest: float) -> dict[str, Any]:
+    return {"rmin": float(-largest), "rmax": float(largest), "symmetric": True}
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Keeps the quantizer's notes off the terminal; its errors become one of ours."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            inferred = Path(folder) / "inferred.onnx"
-            quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
-            excluded |= _float_nodes(onnx.load(inferred, load_external_data=False))
-
-            def write(temporary: Path) -> None:
-                quantize_static(
-                    inferred,
-                    temporary,
-                    Images(),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=list(QUANTIZED_OPERATORS),
-                    nodes_to_exclude=sorted(excluded),
-                    per_channel=True,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.MinMax,
-                )
-
-            write_atomically(path, write)
-    except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        yield
+    except (AssertionError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise ExportError(f"ONNX Runtime could not quantize the network: {error}") from error
     finally:
         root.setLevel(level)

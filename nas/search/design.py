@@ -8,6 +8,7 @@ already in, among random candidates of every size and share of quantized units.
 import numpy as np
 
 from nas.search.pareto import hypervolume_gains
+from nas.search.restriction import Restriction, distinct_rows
 from search_spaces.facts import CostFacts, FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
@@ -20,18 +21,20 @@ _RANDOM_SHARE = 4
 """One in so many is random."""
 
 
-def designed_candidates(space: SearchSpace, count: int, seed: int) -> IntArray:
+def designed_candidates(space: SearchSpace, count: int, seed: int, restriction: Restriction | None = None) -> IntArray:
     """``count`` distinct canonical genotypes, shape ``(count, genes)``, corners first.
 
-    The design of a smaller count is the beginning of a larger one's.
+    The design of a smaller count is the beginning of a larger one's. A restriction may leave fewer.
     """
     rng = np.random.default_rng(seed)
-    corners = _corners(space)
+    allowed = restriction or Restriction()
+    corners = distinct_rows(allowed.project(space, _corners(space)))
     if count <= len(corners):
         return corners[:count]
-    pool = space.sample_spread(_POOL, rng)
+    pool = allowed.project(space, space.sample_spread(_POOL, rng))
     seen = {row.tobytes() for row in corners}
-    pool = np.array([row for row in np.unique(pool, axis=0) if row.tobytes() not in seen], dtype=np.int64)
+    fresh = [row for row in np.unique(pool, axis=0) if row.tobytes() not in seen]
+    pool = np.array(fresh, dtype=np.int64).reshape(len(fresh), len(space.genes))
     rows = np.concatenate([corners, pool])
     places = _embedding(space, rows)
     chosen = list(range(len(corners)))

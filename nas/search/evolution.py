@@ -39,6 +39,12 @@ class Scores:
 
 
 ScoreFunction = Callable[[IntArray], Scores]
+Repair = Callable[[IntArray], IntArray]
+"""Canonical genotypes to allowed ones, same shape."""
+
+
+def _as_they_are(genotypes: IntArray) -> IntArray:
+    return genotypes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +63,22 @@ def evolve(
     seeds: IntArray,
     settings: EvolutionSettings,
     rng: np.random.Generator,
+    *,
+    repair: Repair = _as_they_are,
 ) -> tuple[IntArray, Scores]:
-    """Evolves from ``seeds`` (canonical, shape ``(k, genes)``) and random candidates.
+    """Evolves from ``seeds`` (canonical, shape ``(k, genes)``) and random candidates, all of them repaired.
 
     Returns:
         The last population, distinct rows (elitist: it holds the best front seen),
         and its scores. Deterministic in ``rng``.
     """
     fresh = space.sample(max(settings.population - len(seeds), 0), rng)
-    population = np.unique(np.concatenate([seeds, fresh]), axis=0)
+    population = np.unique(repair(np.concatenate([seeds, fresh])), axis=0)
     scores = score(population)
     keep = preference(scores)
     population, scores = population[keep], scores.take(keep)
     for _ in range(settings.generations - 1):
-        children = _new_rows(_offspring(space, population, settings, rng), population)
+        children = _new_rows(repair(_offspring(space, population, settings, rng)), population)
         scores = scores.joined(score(children)) if len(children) else scores
         population = np.concatenate([population, children])
         keep = preference(scores)[: settings.population]

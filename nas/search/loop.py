@@ -1,7 +1,8 @@
 """The outer loop: one Optuna trial per real evaluation, a batch per generation.
 
 Generation 0 of ``hwnas`` is the design; every other generation is asked from the
-method's Optuna sampler, which sees every trial so far. State is the journal's rows, one
+method's Optuna sampler, which sees every trial so far. Staged methods
+(:mod:`nas.search.staged`) are ``hwnas`` held to one part of the space after another. State is the journal's rows, one
 generation written whole. To resume, the study is rebuilt from the rows and the sampler
 seeded from (search seed, generation), so that a search that was killed proposes what it
 had proposed; what the evaluator had finished of that generation is not evaluated again.
@@ -9,7 +10,7 @@ had proposed; what the evaluator had finished of that generation is not evaluate
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -22,14 +23,26 @@ from nas.search.evolution import EvolutionSettings
 from nas.search.generation import Generation, Journal
 from nas.search.outcome import Evaluator, Outcome
 from nas.search.proposal import PredictorFits
-from nas.search.samplers import GuidedSampler, LinasSampler, SamplerSettings, SpreadSampler
+from nas.search.restriction import Restriction
+from nas.search.samplers import GuidedSampler, LinasSampler, SamplerSettings, SpaceExhaustedError, SpreadSampler
+from nas.search.staged import (
+    INTEGER_PROGRAMMING,
+    STAGED_METHODS,
+    FirstStage,
+    UnitLosses,
+    first_stage_evaluations,
+    float_only,
+    programmed_candidates,
+)
 from nas.search.study import build_study, distributions, genotype_from_params
 from predictors.known_accuracy import KnownAccuracies
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray, SearchSpace
 
-Method = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+Method = Literal["hwnas", "linas", "nsga2", "tpe", "random", "architecture_then_policy", "integer_programming"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
+GUIDED_METHODS: Final = ("hwnas", *STAGED_METHODS)
+"""Methods that begin with the design and look accuracies up."""
 _MAX_REDRAWS: Final = 20
 
 
@@ -51,6 +64,8 @@ class SearchSettings:
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
     candidates: IntArray | None = None
     """Canonical genotypes that may be evaluated, shape ``(k, genes)``; None for the whole space."""
+    restriction: Restriction = field(default_factory=Restriction)
+    """The part of the space that is searched; of a staged method, the part of its second half."""
 
     def __post_init__(self) -> None:
         if self.evaluations < 1 or self.batch_size < 1:
@@ -59,6 +74,9 @@ class SearchSettings:
             )
         if self.method not in METHODS:
             raise UsageError(f"{self.method!r} is no search method; there are {', '.join(METHODS)}.")
+        restricted = self.restriction.precisions is not None or self.restriction.architectures is not None
+        if self.candidates is not None and (restricted or self.method in STAGED_METHODS):
+            raise UsageError("a search among given candidates cannot be restricted further; leave one of both out.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +89,8 @@ class SearchProblem:
     random ones. The other methods begin as Optuna has them."""
     evaluator: Evaluator
     fits: PredictorFits
+    unit_losses: UnitLosses | None = None
+    """Sensitivities of units; needed by integer programming."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +119,16 @@ def run_search(
         on_generation: called with each finished generation and the evaluations done.
 
     Raises:
-        UsageError: where the journal was begun with another design.
+        UsageError: where the journal was begun with another design, or the space has no such restriction.
     """
+    settings.restriction.check(problem.space)
+    if settings.method == INTEGER_PROGRAMMING and problem.unit_losses is None:
+        raise UsageError(f"{INTEGER_PROGRAMMING} needs the sensitivities of units, and the problem has none.")
     done = list(journal.generations())
-    if done and settings.method == "hwnas":
-        begun = np.concatenate([g.genotypes for g in done])[: len(problem.design)]
+    if done and settings.method in GUIDED_METHODS:
+        # Of a staged search only the beginning: how long its first half is depends on the budget.
+        generations = done[:1] if settings.method in STAGED_METHODS else done
+        begun = np.concatenate([g.genotypes for g in generations])[: len(problem.design)]
         if not np.array_equal(begun, problem.design[: len(begun)]):
             raise UsageError("this search was begun with another design; resume it with the settings it began with.")
     while (spent := sum(len(g.outcomes) for g in done)) < settings.evaluations:
@@ -148,6 +173,7 @@ def make_sampler(
         seed=seed,
         evolution=settings.evolution,
         candidates=settings.candidates,
+        restriction=settings.restriction,
     )
     if settings.method == "linas":
         return LinasSampler(problem.space, problem.fits, ours)
@@ -159,20 +185,66 @@ def _propose(
 ) -> tuple[IntArray, KnownAccuracies | None]:
     """The next generation's candidates and what was looked up to choose them."""
     spent = sum(len(g.genotypes) for g in done)
-    if spent < len(problem.design) and settings.method == "hwnas":
+    if settings.method in STAGED_METHODS:
+        first = first_stage_evaluations(settings.evaluations)
+        if spent >= first:
+            return _propose_policies(problem, done, settings, min(settings.batch_size, left))
+        left = min(left, first - spent)
+        settings = replace(settings, restriction=float_only(problem.space))
+    if spent < len(problem.design) and settings.method in GUIDED_METHODS:
         return problem.design[spent:][:left], None
-    first = not done and settings.method == "linas"
-    count = min(len(problem.design) if first else settings.batch_size, left)
+    starts = not done and settings.method == "linas"
+    count = min(len(problem.design) if starts else settings.batch_size, left)
+    rows, lookups = _asked(problem, done, settings, count)
+    if not len(rows):
+        raise SpaceExhaustedError(
+            f"{settings.method} proposes nothing new after {spent} evaluations: the space is exhausted."
+        )
+    return rows, lookups
+
+
+def _propose_policies(
+    problem: SearchProblem, done: Sequence[Generation], settings: SearchSettings, count: int
+) -> tuple[IntArray, KnownAccuracies | None]:
+    """The second half of a staged search: policies of its best architectures.
+
+    Where these are exhausted, or integer programming finds no policy that gains, the guided search goes on in
+    float, so that the budget is spent on what the first half was good for.
+    """
+    stage = FirstStage(
+        space=problem.space,
+        fits=problem.fits,
+        done=done,
+        evaluations=first_stage_evaluations(settings.evaluations),
+        objectives=settings.objectives,
+        lookups=looked_up(done),
+    )
+    lookups: KnownAccuracies | None = None
+    if settings.method == INTEGER_PROGRAMMING:
+        assert problem.unit_losses is not None  # checked when the search begins
+        tried = {row.tobytes() for g in done for row in g.genotypes}
+        rows = programmed_candidates(stage, problem.unit_losses, settings.restriction, tried, count)
+        chosen = np.array(rows, dtype=np.int64).reshape(len(rows), len(problem.space.genes))
+    else:
+        part = replace(settings.restriction, architectures=stage.architectures())
+        chosen, lookups = _asked(problem, done, replace(settings, restriction=part), count)
+    if not len(chosen):
+        chosen, lookups = _asked(problem, done, replace(settings, restriction=float_only(problem.space)), count)
+    if not len(chosen):
+        raise SpaceExhaustedError(f"{settings.method} proposes nothing new: the space is exhausted.")
+    return chosen, lookups
+
+
+def _asked(
+    problem: SearchProblem, done: Sequence[Generation], settings: SearchSettings, count: int
+) -> tuple[IntArray, KnownAccuracies | None]:
+    """At most ``count`` new candidates from the method's sampler, and what was looked up to choose them."""
     sampler = make_sampler(problem, settings, len(done), looked_up(done))
     study = build_study(problem.space, done, sampler, objectives=settings.objectives, constraints=settings.constraints)
     tried = {row.tobytes() for g in done for row in g.genotypes}
     rows = _ask(problem.space, study, settings, tried, count)
-    if not rows:
-        raise UsageError(
-            f"{settings.method} proposes nothing new after {len(tried)} evaluations: the space is exhausted."
-        )
     lookups = sampler.looked_up if isinstance(sampler, GuidedSampler) else None
-    return np.array(rows, dtype=np.int64), lookups
+    return np.array(rows, dtype=np.int64).reshape(len(rows), len(problem.space.genes)), lookups
 
 
 def _ask(
@@ -181,8 +253,11 @@ def _ask(
     """New candidates from the study's sampler; a repeat would spend no real evaluation and is asked again."""
     rows: list[IntArray] = []
     for _ in range(count * _MAX_REDRAWS):
-        trial = study.ask(distributions(space))
-        row: IntArray | None = genotype_from_params(space, trial.params)
+        try:
+            trial = study.ask(distributions(space))
+        except SpaceExhaustedError:
+            break
+        row: IntArray | None = settings.restriction.project(space, genotype_from_params(space, trial.params)[None])[0]
         if settings.candidates is not None and row is not None:
             row = nearest_candidate(space, settings.candidates, row, tried)
         if row is None or row.tobytes() in tried:

@@ -23,6 +23,7 @@ from nas.search.metric_predictors import (
     needed_metrics,
 )
 from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
+from nas.search.restriction import Restriction
 from nas.search.selection import choose_batch, unit_scale
 from nas.search.study import Archive
 from predictors.known_accuracy import BasePredictor, KnownAccuracies, KnownAccuracyPredictor
@@ -86,6 +87,8 @@ class ProposalSettings:
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
     candidates: IntArray | None = None
     """Canonical genotypes that may be proposed, shape ``(k, genes)``; None for the whole space."""
+    restriction: Restriction = field(default_factory=Restriction)
+    """The part of the space that proposals come from."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -149,6 +152,8 @@ class Proposer:
         for _ in range(0 if screening is None else screening.rounds):
             self._screen(screening)
         pool = self._pool(count)
+        if not len(pool):
+            return Proposal(genotypes=pool, lookups=self._looked_up)
         return Proposal(genotypes=pool[self._choose(pool, count)], lookups=self._looked_up)
 
     # --- what is known -----------------------------------------------------------
@@ -196,10 +201,14 @@ class Proposer:
             return self._within_limits(self._settings.candidates)
         starts = [self._archive.genotypes] + ([] if self._known is None else [self._known.genotypes])
         start = np.unique(np.concatenate(starts), axis=0)
-        population, _ = evolve(self._space, self._score, start, self._settings.evolution, self._rng)
-        return self._within_limits(
-            np.unique(np.concatenate([population, mutate(self._space, population, self._rng)]), axis=0)
+        population, _ = evolve(
+            self._space, self._score, start, self._settings.evolution, self._rng, repair=self._allowed
         )
+        mutants = self._allowed(mutate(self._space, population, self._rng))
+        return self._within_limits(np.unique(np.concatenate([population, mutants]), axis=0))
+
+    def _allowed(self, genotypes: IntArray) -> IntArray:
+        return self._settings.restriction.project(self._space, genotypes)
 
     def _within_limits(self, pool: IntArray) -> IntArray:
         """Those that keep the limits as far as predicted, or the tenth that come nearest."""
@@ -214,11 +223,14 @@ class Proposer:
         screening = self._fits.screening
         if self._known is not None and screening is not None and screening.rounds:
             pool = pool[np.isfinite(self._known.of_architecture(pool))]
-            pool = self._within_limits(np.concatenate([pool, self._with_policies(self._known.genotypes)]))
+            known = self._known.genotypes
+            if self._settings.restriction.architectures is not None:
+                known = np.unique(self._allowed(known), axis=0)
+            pool = self._within_limits(np.concatenate([pool, self._allowed(self._with_policies(known))]))
         fresh = self._new_rows(pool)
         if len(fresh) < count:
             drawn = self._settings.candidates
-            more = self._space.sample(50 * count, self._rng) if drawn is None else drawn
+            more = self._allowed(self._space.sample(50 * count, self._rng)) if drawn is None else drawn
             fresh = self._new_rows(np.concatenate([fresh, more]))
         return fresh
 

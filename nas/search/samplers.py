@@ -20,6 +20,7 @@ from nas.search.design import designed_candidates, promising_candidates
 from nas.search.evolution import EvolutionSettings, Scores, evolve, preference
 from nas.search.metric_predictors import MetricPredictors, needed_metrics
 from nas.search.proposal import History, PredictorFits, Proposal, ProposalSettings, Proposer
+from nas.search.restriction import Restriction
 from nas.search.study import (
     archive_from_trials,
     check_directions,
@@ -35,6 +36,10 @@ from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
 _FIT_SEED = 0
+
+
+class SpaceExhaustedError(UsageError):
+    """A search that has tried everything that it may propose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,8 @@ class SamplerSettings:
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
     candidates: IntArray | None = None
     """Canonical genotypes that may be proposed, shape ``(k, genes)``; None for the whole space."""
+    restriction: Restriction = field(default_factory=Restriction)
+    """The part of the space that proposals come from."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.startup < 0:
@@ -71,6 +78,7 @@ class SamplerSettings:
             constraints=self.constraints,
             evolution=self.evolution,
             candidates=self.candidates,
+            restriction=self.restriction,
         )
 
 
@@ -141,7 +149,7 @@ class BatchSampler(BaseSampler):
         rng = np.random.default_rng([self.settings.seed, len(trials)])
         batch = self.propose(History(archive=archive, tried=tried), self.settings.batch_size, rng)
         if not len(batch):
-            raise UsageError(f"nothing new to propose after {len(trials)} trials: the space is exhausted.")
+            raise SpaceExhaustedError(f"nothing new to propose after {len(trials)} trials: the space is exhausted.")
         return batch
 
 
@@ -175,7 +183,7 @@ class GuidedSampler(BatchSampler):
         del study
         if self.settings.candidates is not None:
             return promising_candidates(self.space, self.settings.candidates, self.settings.startup, self.settings.seed)
-        return designed_candidates(self.space, self.settings.startup, self.settings.seed)
+        return designed_candidates(self.space, self.settings.startup, self.settings.seed, self.settings.restriction)
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         """See :class:`nas.search.proposal.Proposer`."""
@@ -208,7 +216,7 @@ class LinasSampler(BatchSampler):
         rng = np.random.default_rng(self.settings.seed)
         if self.settings.candidates is not None:
             return rng.permutation(self.settings.candidates)[: self.settings.startup]
-        return self.space.sample(self.settings.startup, rng)
+        return self.settings.restriction.project(self.space, self.space.sample(self.settings.startup, rng))
 
     def propose(self, history: History, count: int, rng: np.random.Generator) -> IntArray:
         """One inner evolution."""
@@ -229,11 +237,14 @@ class LinasSampler(BatchSampler):
 
         if settings.candidates is None:
             none = np.empty((0, len(self.space.genes)), dtype=np.int64)
-            population, scores = evolve(self.space, score, none, settings.evolution, rng)
+            population, scores = evolve(self.space, score, none, settings.evolution, rng, repair=self._allowed)
         else:
             population, scores = settings.candidates, score(settings.candidates)
         ordered = population[preference(scores)]
         return np.array([row for row in ordered if row.tobytes() not in history.tried][:count], dtype=np.int64)
+
+    def _allowed(self, genotypes: IntArray) -> IntArray:
+        return self.settings.restriction.project(self.space, genotypes)
 
 
 class SpreadSampler(BaseSampler):

@@ -31,6 +31,7 @@ class PreparedData:
     validation_images: NormalizedImages
     validation_labels: Tensor
     recalibration_images: NormalizedImages
+    recalibration_labels: LabelArray
 
 
 def prepare(
@@ -56,7 +57,7 @@ def prepare(
     images = subset(dataset.x_train, split.train)
     normalization = normalization or Normalization.of(images)
     count = min(RECALIBRATION_IMAGES, len(images))
-    drawn = generator(settings.split_seed, Purpose.RECALIBRATION).choice(len(images), count, replace=False)
+    drawn = np.sort(generator(settings.split_seed, Purpose.RECALIBRATION).choice(len(images), count, replace=False))
     return PreparedData(
         normalization=normalization,
         train_images=images,
@@ -65,5 +66,6 @@ def prepare(
             images=subset(dataset.x_train, split.validation), normalization=normalization
         ),
         validation_labels=torch.from_numpy(dataset.y_train[split.validation]),
-        recalibration_images=NormalizedImages(images=images[np.sort(drawn)], normalization=normalization),
+        recalibration_images=NormalizedImages(images=images[drawn], normalization=normalization),
+        recalibration_labels=dataset.y_train[split.train][drawn],
     )

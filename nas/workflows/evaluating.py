@@ -11,6 +11,7 @@ from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
 from nas.search.design import designed_candidates
 from nas.search.outcome import Outcome
+from nas.search.restriction import native_restriction
 from nas.store.supernets import StoredSupernet
 from nas.workspace import Workspace
 from search_spaces.space import IntArray
@@ -26,7 +27,19 @@ def preparation_pool(
     workspace: Workspace, supernet: StoredSupernet, settings: PreparationSettings | None = None
 ) -> Iterator[PreparationPool]:
     """The processes that prepare a supernet's candidates."""
-    source = SupernetWeightSource(
+    with PreparationPool(weight_source(workspace, supernet, settings)) as pool:
+        yield pool
+
+
+def weight_source(
+    workspace: Workspace, supernet: StoredSupernet, settings: PreparationSettings | None = None
+) -> SupernetWeightSource:
+    """A supernet's weights and the data that it was trained on.
+
+    Raises:
+        UsageError: if the supernet's folder does not name its data.
+    """
+    return SupernetWeightSource(
         supernet_id=supernet.id,
         space_name=supernet.space,
         task=supernet.task,
@@ -35,8 +48,6 @@ def preparation_pool(
         cache=workspace.candidate_cache(supernet),
         settings=settings or PreparationSettings(),
     )
-    with PreparationPool(source) as pool:
-        yield pool
 
 
 @contextlib.contextmanager
@@ -69,6 +80,7 @@ def measure_design(context: SearchContext, *, count: int = DEFAULT_DESIGN) -> De
     Raises:
         UsageError: for fewer than the corners.
     """
-    genotypes = designed_candidates(context.space, count, DESIGN_SEED)
+    restriction = native_restriction(context.space, context.profile)
+    genotypes = designed_candidates(context.space, count, DESIGN_SEED, restriction)
     with evaluator(context) as real:
         return DesignResult(genotypes=genotypes, outcomes=tuple(real.evaluate(genotypes)))

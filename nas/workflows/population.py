@@ -27,6 +27,6 @@ def population(space: SearchSpace, seed: int, precisions: Precisions) -> IntArra
         if precisions == "fp32":
             rows = space.with_policy(rows, "fp32")
         else:
-            rows = np.concatenate([rows, space.with_policy(ends, "int8")])
+            rows = np.concatenate([rows, *(space.with_policy(ends, choice) for choice in space.precisions[1:])])
     distinct = np.unique(rows, axis=0)
     return distinct[space.connected(distinct)]

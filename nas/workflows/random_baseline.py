@@ -16,6 +16,7 @@ from nas.measuring.context import SearchContext
 from nas.metrics import Objectives
 from nas.search.evolution import Scores, preference
 from nas.search.judging import Evaluated, expected_accuracies, front_rows
+from nas.search.restriction import Restriction
 from nas.workflows.evaluating import evaluator
 from nas.workflows.searching import SearchRequest, fit_accuracy_to
 from nas.workflows.survey import float_accuracies
@@ -40,7 +41,8 @@ class RandomBaseline:
 def random_baseline(context: SearchContext, request: SearchRequest, budget: Budget) -> RandomBaseline:
     """Spends a search's budget on random candidates; deterministic in the request's seed."""
     rng = np.random.default_rng(request.seed + _SEED_OFFSET)
-    drawn = distinct_draws(context, max(budget.evaluations, budget.lookups), rng)
+    restriction = request.restriction(context.space, context.profile)
+    drawn = distinct_draws(context, max(budget.evaluations, budget.lookups), rng, restriction)
     chosen, known = drawn[: budget.evaluations], None
     if budget.lookups:
         known = float_accuracies(
@@ -58,12 +60,14 @@ def random_baseline(context: SearchContext, request: SearchRequest, budget: Budg
     )
 
 
-def distinct_draws(context: SearchContext, count: int, rng: np.random.Generator) -> IntArray:
+def distinct_draws(
+    context: SearchContext, count: int, rng: np.random.Generator, restriction: Restriction | None = None
+) -> IntArray:
     """Distinct random candidates in the order drawn, shape ``(count, genes)``."""
-    space = context.space
+    space, allowed = context.space, restriction or Restriction()
     drawn = np.empty((0, len(space.genes)), dtype=np.int64)
     while len(drawn) < count:
-        more = np.concatenate([drawn, space.sample_spread(count, rng)])
+        more = np.concatenate([drawn, allowed.project(space, space.sample_spread(count, rng))])
         _, first = np.unique(more, axis=0, return_index=True)
         drawn = more[np.sort(first)]
     return drawn[:count]

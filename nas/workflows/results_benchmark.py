@@ -8,35 +8,34 @@ of equal networks (a network is not timed twice) but not what they learned: see
 evaluations and have no use for look-ups.
 """
 
-import contextlib
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from nas.fronts.front import Budget, Member
-from nas.home import Home
+from nas.fronts.front import Member
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
 from nas.search.loop import METHODS, Method
-from nas.search.outcome import Outcome
-from nas.search.pareto import hypervolume
-from nas.store.store import open_store
+from nas.search.staged import STAGED_METHODS
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import preparation_pool
-from nas.workflows.front_search import search_front
-from nas.workflows.random_baseline import random_baseline
-from nas.workflows.searching import SearchRequest, search, search_id_of
+from nas.workflows.judged_fronts import (
+    RANDOM,
+    JudgedFront,
+    accuracy_on_test,
+    common_reference,
+    fresh_workspace,
+    fronts_of_search,
+    hypervolume_on_test,
+)
+from nas.workflows.searching import SearchRequest
 from nas.workspace import Workspace
-from search_spaces.errors import NasError, UsageError
-from search_spaces.facts import FloatArray
+from search_spaces.errors import UsageError
 
 _GUIDED: Final[Method] = "hwnas"
-_RANDOM: Final[Method] = "random"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,33 +52,13 @@ class ResultsPlan:
     evaluations: int = 30
 
     def __post_init__(self) -> None:
-        unknown = [method for method in self.methods if method not in METHODS]
+        # Staged methods would learn here from what hwnas evaluated; `hwnas bench policy` keeps them apart.
+        known = [method for method in METHODS if method not in STAGED_METHODS]
+        unknown = [method for method in self.methods if method not in known]
         if unknown or not self.methods:
-            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(METHODS)}.")
-        if _RANDOM in self.methods and _GUIDED not in self.methods:
-            raise UsageError(f"{_RANDOM} gets the budgets that {_GUIDED} spends; add {_GUIDED} to --methods.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JudgedFront:
-    """The front that one search returned, and what it had seen and spent."""
-
-    method: str
-    seed: int
-    members: tuple[Member, ...]
-    slowest_ms: float
-    """The largest p50 that it read, in the search or in verification."""
-    least_accurate: float
-    """The lowest accuracy of those: readings, and test accuracies of members."""
-    evaluations: int
-    lookups: int
-    seconds: float
-
-    @property
-    def losses(self) -> FloatArray:
-        """Log p50 and test error of the members, shape ``(n, 2)``."""
-        rows = [(np.log(m.latency_p50_ms.best_known), 1.0 - _test(m)) for m in self.members]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
+            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(known)}.")
+        if RANDOM in self.methods and _GUIDED not in self.methods:
+            raise UsageError(f"{RANDOM} gets the budgets that {_GUIDED} spends; add {_GUIDED} to --methods.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +107,7 @@ def benchmark_results(
     """
     judged: list[JudgedFront] = []
     for seed in plan.seeds:
-        with _fresh_workspace(workspace, supernet, scratch / f"seed-{seed}") as fresh:
+        with fresh_workspace(workspace, supernet, scratch / f"seed-{seed}") as fresh:
             stored = fresh.store.supernets.get(supernet.id)
             with preparation_pool(fresh, stored) as pool:
                 context = SearchContext(
@@ -146,20 +125,18 @@ def benchmark_results(
 
 def judged_rows(device: str, fronts: Sequence[JudgedFront]) -> list[ResultsRow]:
     """Figures of fronts on one device under a common reference."""
-    reference = np.array(
-        [np.log(max(one.slowest_ms for one in fronts)), 1.0 - min(one.least_accurate for one in fronts)]
-    )
+    reference = common_reference(fronts)
     return [
         ResultsRow(
             device=device,
             method=one.method,
             seed=one.seed,
-            test_hypervolume=hypervolume(one.losses, reference),
-            optimism=_mean(one.members, lambda m: m.expected_accuracy - _test(m)),
-            reading_optimism=_mean(one.members, lambda m: m.accuracy_val - _test(m)),
+            test_hypervolume=hypervolume_on_test(one, reference),
+            optimism=_mean(one.members, lambda m: m.expected_accuracy - accuracy_on_test(m)),
+            reading_optimism=_mean(one.members, lambda m: m.accuracy_val - accuracy_on_test(m)),
             latency_coverage_90=_mean(one.members, _latency_held),
             accuracy_coverage_90=_mean(one.members, _accuracy_held),
-            best_test=max(_test(m) for m in one.members),
+            best_test=max(accuracy_on_test(m) for m in one.members),
             members=len(one.members),
             evaluations=one.evaluations,
             lookups=one.lookups,
@@ -172,98 +149,15 @@ def judged_rows(device: str, fronts: Sequence[JudgedFront]) -> list[ResultsRow]:
 def _seed_fronts(context: SearchContext, plan: ResultsPlan, seed: int) -> list[JudgedFront]:
     fronts: dict[str, JudgedFront] = {}
     for method in plan.methods:
-        if method != _RANDOM:
+        if method != RANDOM:
             request = SearchRequest(
                 method=method,
                 seed=seed,
                 evaluations=plan.evaluations,
-                random_baseline=method == _GUIDED and _RANDOM in plan.methods,
+                random_baseline=method == _GUIDED and RANDOM in plan.methods,
             )
-            fronts |= {one.method: one for one in _fronts_of_search(context, request)}
+            fronts |= {one.method: one for one in fronts_of_search(context, request)}
     return [fronts[method] for method in plan.methods]
-
-
-def _fronts_of_search(context: SearchContext, request: SearchRequest) -> list[JudgedFront]:
-    """The search's own front and, where it was asked for, its random baseline's.
-
-    Verification, which times the networks of both in one session, counts in the search's seconds.
-    """
-    started_s = time.monotonic()
-    run = search(context, request, search_id=search_id_of(request, context.supernet, context.profile))
-    searched_s = time.monotonic()
-    spent = Budget(evaluations=len(run.result.outcomes), lookups=run.lookups)
-    random = random_baseline(context, request, spent) if request.random_baseline else None
-    random_s = time.monotonic() - searched_s
-    _, front = search_front(context, request)
-    fronts = [
-        _judged(
-            (request.method, request.seed),
-            front.members,
-            [outcome for outcome in run.result.outcomes if outcome.succeeded],
-            spent,
-            time.monotonic() - started_s - random_s,
-        )
-    ]
-    if random is not None:
-        if front.baselines is None:
-            raise NasError("a baseline network failed its verification, so that random search cannot be judged.")
-        fronts.append(
-            _judged(
-                (_RANDOM, request.seed),
-                front.baselines.random,
-                random.evaluated.outcomes,
-                random.budget,
-                random_s,
-            )
-        )
-    return fronts
-
-
-def _judged(
-    search_of: tuple[str, int],
-    members: tuple[Member, ...],
-    outcomes: Sequence[Outcome],
-    spent: Budget,
-    seconds: float,
-) -> JudgedFront:
-    method, seed = search_of
-    return JudgedFront(
-        method=method,
-        seed=seed,
-        members=members,
-        slowest_ms=max(
-            [outcome.latency_p50_ms for outcome in outcomes] + [member.latency_p50_ms.best_known for member in members]
-        ),
-        least_accurate=min([outcome.accuracy_val for outcome in outcomes] + [_test(member) for member in members]),
-        evaluations=spent.evaluations,
-        lookups=spent.lookups,
-        seconds=seconds,
-    )
-
-
-@contextlib.contextmanager
-def _fresh_workspace(workspace: Workspace, supernet: StoredSupernet, root: Path) -> Iterator[Workspace]:
-    """A home that holds this supernet alone.
-
-    The cache is shared: what is prepared and compiled is the same whoever asks, and no figure is kept there.
-    """
-    home = Home(root)
-    folder = home.supernets / supernet.folder
-    if not folder.exists():
-        shutil.copytree(workspace.supernet_folder(supernet), folder)
-    if not home.cache.exists():
-        workspace.home.cache.mkdir(parents=True, exist_ok=True)
-        home.cache.symlink_to(workspace.home.cache.resolve(), target_is_directory=True)
-    # A database of its own, also where HWNAS_DATABASE_URL names the one of the other steps.
-    with open_store(f"sqlite:///{root / 'hwnas.db'}") as store:
-        store.supernets.put(supernet)
-        yield Workspace(home, store)
-
-
-def _test(member: Member) -> float:
-    if member.accuracy_test is None:
-        raise UsageError("a member without test accuracy cannot be judged.")
-    return member.accuracy_test
 
 
 def _latency_held(member: Member) -> bool:
@@ -277,7 +171,7 @@ def _accuracy_held(member: Member) -> bool:
     if member.accuracy is None:
         return False
     low, high = member.accuracy.interval_90
-    return low <= _test(member) <= high
+    return low <= accuracy_on_test(member) <= high
 
 
 def _mean(members: Sequence[Member], figure: Callable[[Member], float]) -> float:

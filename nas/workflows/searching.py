@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from hw_profiles.profile import DeviceProfile
@@ -13,8 +13,10 @@ from nas.metrics import Constraints, Objectives
 from nas.search.budget import DEFAULT_EVALUATIONS
 from nas.search.design import designed_candidates
 from nas.search.generation import Generation
-from nas.search.loop import Method, SearchProblem, SearchResult, SearchSettings, run_search
+from nas.search.loop import GUIDED_METHODS, Method, SearchProblem, SearchResult, SearchSettings, run_search
 from nas.search.proposal import PredictorFits, Screening
+from nas.search.restriction import Restriction, native_restriction
+from nas.search.staged import STAGED_METHODS, float_only
 from nas.search.store_journal import StoreJournal
 from nas.store.searches import SearchSpec
 from nas.store.supernets import StoredSupernet
@@ -22,11 +24,13 @@ from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
 from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
+from nas.workflows.unit_sensitivity import unit_evaluations, unit_losses
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
+from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 _SCREENING_ROUNDS: Final = 2
 _BUDGET_FIELD: Final = "evaluations"
@@ -54,6 +58,8 @@ class SearchRequest:
     """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none."""
     random_baseline: bool = False
     """Whether random candidates are evaluated, too, with the same budgets of evaluations and look-ups."""
+    precisions: tuple[str, ...] | None = None
+    """Precisions that units may have; None for those that the device's runtime executes natively."""
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "SearchRequest":
@@ -67,9 +73,11 @@ class SearchRequest:
             UnknownNameError: for an unknown metric or limit.
             UsageError: for settings that cannot be.
         """
-        plain = {one.name for one in fields(cls)} - {"objectives", "constraints"}
+        plain = {one.name for one in fields(cls)} - {"objectives", "constraints", "precisions"}
         chosen = {name: value for name, value in settings.items() if name in plain}
+        precisions = settings.get("precisions")
         request = cls(
+            precisions=None if precisions is None else tuple(precisions),
             objectives=Objectives.from_names(settings.get("objectives") or Objectives().names),
             constraints=Constraints.from_limits(settings.get("limits") or {}),
             **chosen,
@@ -83,6 +91,10 @@ class SearchRequest:
         plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "constraints"}
         if not self.finish_epochs:  # as in searches that were stored before networks were finished
             del plain["finish_epochs"]
+        if self.precisions is None:  # likewise
+            del plain["precisions"]
+        else:
+            plain["precisions"] = list(self.precisions)
         return plain | {"objectives": list(self.objectives.names), "limits": self.constraints.as_limits()}
 
     def finishing(self) -> FinishSettings | None:
@@ -93,8 +105,25 @@ class SearchRequest:
         """
         return FinishSettings(epochs=self.finish_epochs) if self.finish_epochs else None
 
+    def restriction(self, space: SearchSpace, profile: DeviceProfile) -> Restriction:
+        """The part of a space that is searched for a device: what it executes natively, or what was asked for.
+
+        Float is always a choice unless other precisions were asked for.
+
+        Raises:
+            UsageError: for a precision that the space does not have or the device does not run.
+        """
+        if self.precisions is None:
+            return native_restriction(space, profile)
+        restriction = Restriction(precisions=self.precisions)
+        restriction.check(space)
+        unable = [name for name in restriction.precisions or () if profile.executes(name) is None]
+        if unable:
+            raise UsageError(f"{profile.id} does not execute {unable[0]}; it executes {', '.join(profile.precisions)}.")
+        return restriction
+
     def settings(self) -> SearchSettings:
-        """The loop's settings.
+        """The loop's settings, for the whole space.
 
         Raises:
             UsageError: for a budget or batch below 1, or an unknown method.
@@ -117,6 +146,8 @@ class SearchRun:
     latency: LatencyFitter
     known: KnownAccuracies | None
     """Accuracies known beside its own evaluations: from before it began, and looked up on the way."""
+    unit_evaluations: int = 0
+    """Networks with one quantized unit that sensitivities took, cached ones too; 0 if the search was finished."""
 
     @property
     def lookups(self) -> int:
@@ -141,7 +172,9 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         UsageError: for settings that cannot be, or that differ from the stored search's.
         NasError: where nothing could be evaluated.
     """
-    space, settings, store = context.space, request.settings(), context.store
+    space, store = context.space, context.store
+    restriction = request.restriction(space, context.profile)
+    settings = replace(request.settings(), restriction=restriction)
     store.devices.put(context.profile)
     store.searches.open(
         SearchSpec(
@@ -157,13 +190,20 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
     )
     fitter = latency_fitter(context.device, before=store.searches.get(search_id).created_at)
     screening = _screening(context, request, search_id)
+    judged: dict[bytes, IntArray] = {}
+
+    def losses(architectures: IntArray) -> FloatArray:
+        judged.update((row.tobytes(), row) for row in architectures)
+        return unit_losses(context, architectures)
+
     with evaluator(context) as real:
         result = run_search(
             SearchProblem(
                 space=space,
-                design=designed_candidates(space, request.design, DESIGN_SEED),
+                design=search_design(space, request, restriction),
                 evaluator=real,
                 fits=_fits(context, fitter, screening),
+                unit_losses=losses,
             ),
             StoreJournal(store, search_id, space, objectives=request.objectives, lease=context.lease),
             settings,
@@ -172,7 +212,19 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
     known = None if screening is None else screening.known
     if known is not None and result.lookups is not None:
         known = known.joined(result.lookups)
-    return SearchRun(result=result, latency=fitter, known=known)
+    return SearchRun(
+        result=result,
+        latency=fitter,
+        known=known,
+        unit_evaluations=unit_evaluations(space, list(judged.values())),
+    )
+
+
+def search_design(space: SearchSpace, request: SearchRequest, restriction: Restriction) -> IntArray:
+    """What a search evaluates first; a staged one, whose first half is in float, half as many."""
+    if request.method in STAGED_METHODS:
+        return designed_candidates(space, max(request.design // 2, 1), DESIGN_SEED, float_only(space))
+    return designed_candidates(space, request.design, DESIGN_SEED, restriction)
 
 
 def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:
@@ -202,7 +254,7 @@ def _screening(context: SearchContext, request: SearchRequest, search_id: str) -
     not, or a resumed search would go another way than the interrupted one; and what baselines evaluated
     must not, or they would pay for the search that they are compared with.
     """
-    if request.method != "hwnas" or not (request.survey or request.screen):
+    if request.method not in GUIDED_METHODS or not (request.survey or request.screen):
         return None
 
     def evaluate(genotypes: IntArray) -> KnownAccuracies:

@@ -54,13 +54,16 @@ class ToySpace(FieldStringSpace):
         before = np.zeros(len(genotypes), dtype=np.int64)
         for unit in range(len(self.units)):
             precision, here = genotypes[:, 2 + unit], present[:, unit]
-            keys[:, unit] = np.where(here, (genotypes[:, 0] * 2 + precision) * 2 + before, -1)
+            key = (genotypes[:, 0] * len(PRECISIONS) + precision) * len(PRECISIONS) + before
+            keys[:, unit] = np.where(here, key, -1)
             before = np.where(here, precision, before)
         return keys
 
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
-        width, bits, before = WIDTHS[key // 4], BITS[PRECISIONS[key // 2 % 2]], BITS[PRECISIONS[key % 2]]
-        return tuple(self._operators(self.units[unit], width, bits, before))
+        rest, before = divmod(key, len(PRECISIONS))
+        width, precision = divmod(rest, len(PRECISIONS))
+        bits = (BITS[PRECISIONS[precision]], BITS[PRECISIONS[before]])
+        return tuple(self._operators(self.units[unit], WIDTHS[width], *bits))
 
     def _operators(self, unit: str, width: int, bits: int, before: int) -> Iterator[Operator]:
         image = (self.task.height, self.task.width)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hw_profiles.runtimes.registry import ENTRY_POINT_GROUP as RUNTIMES
 from search_spaces.families import ENTRY_POINT_GROUP as FAMILIES
+from search_spaces.precision import ENTRY_POINT_GROUP as PRECISIONS
 
 
 @contextmanager
@@ -23,6 +24,13 @@ def installed_plugin(folder: Path) -> Iterator[Path]:
 def installed_toy_family(folder: Path) -> Iterator[Path]:
     """A ``site-packages`` with the toy family."""
     with _installed(folder, ("hwnas_toy", "hwnas_toy_networks"), FAMILIES, "toy = hwnas_toy:ToyFamily"):
+        yield folder
+
+
+@contextmanager
+def installed_precision(folder: Path, entry: str = "w4a8 = hwnas_w4a8:W4A8") -> Iterator[Path]:
+    """A ``site-packages`` with a third precision; processes that start meanwhile have it."""
+    with _installed(folder, ("hwnas_w4a8",), PRECISIONS, entry):
         yield folder
 
 

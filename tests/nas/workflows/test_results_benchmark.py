@@ -7,18 +7,19 @@ import pytest
 
 from nas.fronts.front import Accuracy, Latency, Member
 from nas.search.outcome import Outcome
+from nas.workflows.judged_fronts import JudgedFront
 from nas.workflows.limits_benchmark import random_limits
-from nas.workflows.results_benchmark import JudgedFront, ResultsPlan, judged_rows
+from nas.workflows.results_benchmark import ResultsPlan, judged_rows
 from nas.workflows.several_devices import hypervolume_matrix
 from search_spaces.errors import UsageError
 
 
-def member(latency_ms, expected, test, *, predicted=None, reading=None):
+def member(latency_ms, expected, test, *, predicted=None, reading=None, precision="fp32"):
     predicted = predicted or (latency_ms * 0.9, latency_ms * 1.1)
     return Member(
         candidate="a" * 64,
         summary="",
-        precision="fp32",
+        precision=precision,
         size_bytes=1,
         latency_p50_ms=Latency(measured=latency_ms, predicted=latency_ms, interval_90=predicted),
         latency_p95_ms=Latency(measured=latency_ms),
@@ -59,7 +60,7 @@ def test_all_methods_share_one_reference():
     assert second.test_hypervolume == first.test_hypervolume
 
 
-@pytest.mark.parametrize("methods", [("random",), ("hwnas", "other"), ()])
+@pytest.mark.parametrize("methods", [("random",), ("hwnas", "other"), ("hwnas", "integer_programming"), ()])
 def test_plans_that_cannot_be_are_refused(methods):
     with pytest.raises(UsageError, match="methods"):
         ResultsPlan(device="d", methods=methods)

@@ -1,0 +1,66 @@
+"""``hwnas bench quantization``: what int8 costs in accuracy, by recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nas.cli.bench_predictors import write_rows
+from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.cli.measure import Json, Supernet
+from nas.output_paths import check_output_file
+
+if TYPE_CHECKING:
+    from nas.workflows.quantization_benchmark import QuantizationRow
+
+
+def quantization(
+    networks: Annotated[int, typer.Option(help="Sub-networks to quantize.", min=1)] = 20,
+    recipes: Annotated[
+        str,
+        typer.Option(help="Comma-separated: minmax, percentile, mse, minmax+bias, mse+bias. Default: all."),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Seed that draws the networks.", min=0)] = 0,
+    supernet: Supernet = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the rows as JSON to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare recipes of post-training quantization: all units in int8 against fp32, on validation images.
+
+    Recipes differ in how ranges of activations are chosen (all values, a percentile, or least squared
+    error) and in whether biases are corrected for rounded weights. Networks that lose more than half of
+    their accuracy are named.
+    """
+    from nas.workflows.evaluating import weight_source  # noqa: PLC0415
+    from nas.workflows.quantization_benchmark import RECIPES, benchmark_quantization  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415
+
+    if out is not None:
+        check_output_file(out, "--out")
+    names = tuple(dict.fromkeys(name.strip() for name in recipes.split(",") if name.strip())) or tuple(RECIPES)
+    with open_workspace() as workspace, TerminalProgress() as progress:
+        source = weight_source(workspace, workspace.supernet(supernet))
+        rows = benchmark_quantization(source, names, networks, seed, progress)
+    write_rows([row.as_json() for row in rows], out)
+    if as_json:
+        print_json([row.as_json() for row in rows])
+        return
+    _print(rows, names)
+
+
+def _print(rows: "Sequence[QuantizationRow]", names: Sequence[str]) -> None:
+    cells = []
+    for name in names:
+        losses = [row.loss_points for row in rows if row.recipe == name]
+        mean = sum(losses) / len(losses)
+        cells.append((name, str(len(losses)), f"{median(losses):+.2f}", f"{mean:+.2f}", f"{max(losses):+.2f}"))
+    print_table(
+        f"Points of validation accuracy lost by int8, {rows[0].images} images",
+        ("recipe", "networks", "median", "mean", "worst"),
+        cells,
+    )
+    for row in rows:
+        if row.collapsed:
+            print_lines(f"{row.recipe}: {row.summary} collapses from {row.accuracy_fp32:.1%} to {row.accuracy:.1%}.")
