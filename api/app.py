@@ -12,12 +12,26 @@ from api.change_limit import ChangeLimit
 from api.loaded_predictors import LoadedPredictors
 from api.methods import Methods
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
-from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
+from api.routes import (
+    artifacts,
+    batches,
+    calibrations,
+    candidates,
+    devices,
+    fronts,
+    health,
+    predictors,
+    search_spaces,
+    searches,
+    supernets,
+)
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
-from api.wire import MAX_INTEGER
+from api.watches import Watches
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
+from nas.jobs.requests import MAX_INTEGER
+from nas.jobs.submission import DEFAULT_MAX_QUEUED, Submissions
 from nas.store import Store
 
 _DESCRIPTION: Final = (
@@ -27,8 +41,11 @@ _DESCRIPTION: Final = (
 _BOUNDS: Final = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 
-def create_app(*, store: Store, home: Home) -> FastAPI:
-    """The service over an open store, which the caller closes, and a home whose artifacts it serves."""
+def create_app(*, store: Store, home: Home, max_queued: int = DEFAULT_MAX_QUEUED) -> FastAPI:
+    """The service over an open store, which the caller closes, and a home whose artifacts it serves.
+
+    At most ``max_queued`` jobs may wait.
+    """
     app = _Service(
         title="hwnas",
         version=version("hwnas"),
@@ -46,10 +63,13 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.state.fronts = DeviceFronts(store)
     app.state.files = VerifiedFiles()
     app.state.answers = StoredAnswers(store)
+    app.state.submissions = Submissions(store, max_queued=max_queued)
+    app.state.watches = Watches(store)
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     modules = (
-        health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors, docs_page,
+        health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, batches, predictors,
+        supernets, docs_page,
     )  # fmt: skip
     known: list[BaseRoute] = list(app.routes)
     for module in modules:

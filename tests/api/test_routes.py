@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.body_limit import MAX_BODY_BYTES, MAX_QUERY_BYTES
-from api.wire import DEFAULT_OBJECTIVES, MAX_INTEGER
 from nas.home import write_bytes
+from nas.jobs.requests import DEFAULT_OBJECTIVES, MAX_INTEGER
 from nas.metrics import METRICS, Objectives
 from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 from nas.store.artifacts import Artifact
