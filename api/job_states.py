@@ -12,6 +12,8 @@ from nas.jobs.queue import Job
 from nas.jobs.search_statuses import SearchStatus
 
 _ACTIVE = ("queued", "running", "interrupted")
+_SEARCHED = 0.6
+"""Fraction of a search that is done once its budget is spent; finishing and verification follow."""
 
 
 def batch_url(batch_id: str) -> str:
@@ -109,7 +111,7 @@ def _of_command(status: SearchStatus) -> dict[str, Any]:
 
 def _share(evaluations: int, settings: Mapping[str, Any]) -> float:
     budget = settings.get("evaluations") or 0
-    return min(0.8, 0.8 * evaluations / budget) if budget else 0.0
+    return min(_SEARCHED, _SEARCHED * evaluations / budget) if budget else 0.0
 
 
 def _of_figures(figures: JobFigures) -> dict[str, Any]:

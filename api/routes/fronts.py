@@ -20,6 +20,7 @@ from api.dependencies import (
     refuse_repeated_parameters,
     require_scope,
 )
+from api.front_wire import FrontOut, LimitsProblem
 from api.lookups import device_of_path, is_hash, space_of_query
 from api.pages import next_page, page_of
 from api.problems import ProblemError, not_found
@@ -32,18 +33,21 @@ from nas.store.tenancy import Viewer
 router = APIRouter(tags=["fronts"], dependencies=[require_scope("read")])
 
 _REVALIDATE: Final = "no-cache"
-_FRONT: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "A front, `hwnas.front/1`.", "content": {"application/json": {}}}
+_FRONT: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "A front, `hwnas.front/1`.", "model": FrontOut}}
+_HELD: Final[dict[str, Any]] = {"description": "The client holds these bytes already."}
+_UNMET: Final[dict[str, Any]] = {
+    "description": "No network meets the limits; `nearest` is the one with the smallest violation.",
+    "model": LimitsProblem,
 }
 
 
 @router.get(
     "/v1/devices/{device_id:path}/pareto",
     response_class=Response,
-    responses={**_FRONT, 304: {"description": "The client holds these bytes already."}},
+    responses={**_FRONT, 304: _HELD, 409: _UNMET},
     dependencies=[Depends(refuse_repeated_parameters)],
 )
-def pareto(
+def get_pareto_front(
     request: Request,
     device_id: str,
     query: Annotated[ParetoQuery, Query()],
@@ -84,8 +88,12 @@ def pareto(
     return response
 
 
-@router.get("/v1/devices/{device_id:path}/recommendation", dependencies=[Depends(refuse_repeated_parameters)])
-def recommendation(
+@router.get(
+    "/v1/devices/{device_id:path}/recommendation",
+    responses={409: _UNMET},
+    dependencies=[Depends(refuse_repeated_parameters)],
+)
+def get_recommendation(
     device_id: str, query: Annotated[ParetoQuery, Query()], store: StoreDep, fronts: FrontsDep, viewer: ViewerDep
 ) -> RecommendationOut:
     """The network with the best expected accuracy among those on the device's Pareto front that meet all limits.
@@ -134,10 +142,10 @@ def list_fronts(
 @router.get(
     "/v1/fronts/{front_id}",
     response_class=Response,
-    responses=_FRONT,
+    responses={**_FRONT, 304: _HELD},
     dependencies=[Depends(refuse_parameters)],
 )
-def front(request: Request, front_id: str, store: StoreDep, answers: AnswersDep, viewer: ViewerDep) -> Response:
+def get_front(request: Request, front_id: str, store: StoreDep, answers: AnswersDep, viewer: ViewerDep) -> Response:
     """The front of one search: its stored bytes, which never change.
 
     Problems: `unknown-front` (404), `front-damaged` (410).

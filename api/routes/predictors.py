@@ -72,7 +72,7 @@ def delete_predictor(predictor_id: str, store: StoreDep, deletions: DeletionsDep
 @router.post(
     "/v1/predictors/{predictor_id:segment}:predict", dependencies=[Depends(refuse_parameters), Depends(require_json)]
 )
-def predict(
+def predict_candidates(
     predictor_id: str, asked: PredictRequest, store: StoreDep, predictors: PredictorsDep, viewer: ViewerDep
 ) -> PredictionsOut:
     """Predicts 1 to 1,000 candidates of the predictor's space, with 90 % intervals.

@@ -22,8 +22,8 @@ class Stage:
 STAGES: Final[Mapping[JobKind, tuple[Stage, ...]]] = {
     "search": (
         Stage(prefix="surveying", start=0.0, end=0.05),
-        Stage(prefix="search on", start=0.05, end=0.8),
-        Stage(prefix="finishing", start=0.8, end=0.9),
+        Stage(prefix="search on", start=0.05, end=0.6),
+        Stage(prefix="finishing", start=0.6, end=0.9),
         Stage(prefix="verifying", start=0.9, end=1.0),
     ),
     "calibration": (
@@ -31,7 +31,7 @@ STAGES: Final[Mapping[JobKind, tuple[Stage, ...]]] = {
         Stage(prefix="calibrating", start=0.1, end=1.0),
     ),
 }
-"""Shares of a job's time, as measured on small budgets; other tasks leave the fraction as it is."""
+"""Shares of a job's time, about as with the default settings; other tasks leave the fraction as it is."""
 
 
 def advanced(kind: JobKind, before: float, task: str, done: int, total: int) -> float:

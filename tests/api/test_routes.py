@@ -475,7 +475,7 @@ def test_the_bounds_of_the_description_are_those_of_the_service(service: Service
     service.queue.cancel(response.json()["id"])
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/devices/", "/v2/devices", "/v1/devices/local-cpu/tvm"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/devices/", "/v2/devices", "/v1/devices/local-cpu/tvm"])
 def test_other_addresses(service: Service, path: str) -> None:
     problem_of(service.client.get(path), 404, "not-found")
 
