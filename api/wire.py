@@ -42,6 +42,8 @@ class ParetoQuery(LimitsIn):
 class PredictRequest(ClientRequest):
     """Candidates to predict, all from the predictor's space."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"candidates": ["a7c5a90a4405", "c4bfddb24f3c"]}})
+
     candidates: Annotated[list[CandidateText], Field(min_length=1, max_length=MAX_PREDICTIONS)] = Field(
         description="Canonical strings, or ids of stored candidates (first 6 digits at least)."
     )

@@ -3,7 +3,7 @@
 One model for both: a field that is added here can be asked for everywhere.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -64,8 +64,19 @@ class LimitsIn(ClientRequest):
         return Constraints.from_limits(limits | {"min_accuracy": self.min_accuracy or None})
 
 
+_SEARCH: dict[str, Any] = {
+    "device": "local-cpu/onnxruntime",
+    "space": "mobilenet_v3:tiny",
+    "limits": {"max_latency_p95_ms": 2.0},
+    "evaluations": 38,
+}
+_CALIBRATION: dict[str, Any] = {"space": "mobilenet_v3:tiny", "budget": 20, "target_mape_pct": 5.0}
+
+
 class SearchRequest(ClientRequest):
     """A search to run."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _SEARCH})
 
     device: DeviceName
     space: SpaceName
@@ -102,6 +113,8 @@ class SearchRequest(ClientRequest):
 class CalibrationRequest(ClientRequest):
     """A calibration of a device's latency predictor."""
 
+    model_config = ConfigDict(json_schema_extra={"example": _CALIBRATION})
+
     space: SpaceName
     budget: int = Field(
         20,
@@ -130,11 +143,23 @@ class CalibrationRequest(ClientRequest):
 class DeviceCalibrationRequest(CalibrationRequest):
     """A calibration in a batch."""
 
+    model_config = ConfigDict(json_schema_extra={"example": _CALIBRATION | {"device": "local-cpu/tvm"}})
+
     device: DeviceName
 
 
 class BatchRequest(ClientRequest):
     """Searches and calibrations to accept together: all or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "two seeds",
+                "searches": [_SEARCH, _SEARCH | {"seed": 1}],
+                "calibrations": [_CALIBRATION | {"device": "local-cpu/tvm"}],
+            }
+        }
+    )
 
     name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)] | None = Field(
         None, description="A name to recognize the batch by."
