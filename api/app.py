@@ -26,6 +26,7 @@ from api.routes import (
     searches,
     supernets,
 )
+from api.same_site import SameSite
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from api.watches import Watches
@@ -77,6 +78,7 @@ def create_app(*, store: Store, home: Home, max_queued: int = DEFAULT_MAX_QUEUED
         known += module.router.routes
     app.add_middleware(ChangeLimit)
     app.add_middleware(BodyLimit)
+    app.add_middleware(SameSite)
     app.add_middleware(Methods, routes=[route for route in known if isinstance(route, Route)])
     return app
 

@@ -2,7 +2,7 @@
 
 import base64
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
@@ -17,6 +17,10 @@ from api.problems import ProblemError, not_found
 
 router = APIRouter(tags=["artifacts"], dependencies=[require_scope("read"), Depends(refuse_parameters)])
 
+_BYTES: Final[dict[str, Any]] = {
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": {"type": "object"}},
+}
 _MEDIA_TYPES: Final = {"manifest": "application/json"}
 
 
@@ -53,8 +57,8 @@ class _ArtifactResponse(FileResponse):
     "/v1/artifacts/{sha256}",
     response_class=FileResponse,
     responses={
-        200: {"description": "The file's bytes.", "content": {"application/octet-stream": {}}},
-        206: {"description": "The bytes that a Range header asks for."},
+        200: {"description": "The file's bytes; a manifest is JSON.", "content": _BYTES},
+        206: {"description": "The bytes that a Range header asks for.", "content": _BYTES},
         304: {"description": "The client holds these bytes already."},
     },
 )

@@ -82,14 +82,13 @@ def predict_candidates(
     problems: `unknown-predictor` (404) and `predictor-gone` (410), if its files are missing or of another
     version.
     """
+    stored = _find(store, predictor_id, viewer)
     from nas.workflows.predicting import (  # noqa: PLC0415 - brings XGBoost, which other routes do without
         CandidateTextError,
         candidate_genotypes,
         predicted_candidates,
     )
     from predictors.errors import RevisionError  # noqa: PLC0415
-
-    stored = _find(store, predictor_id, viewer)
 
     def question(predictor: "LatencyPredictor | AccuracyPredictor") -> "tuple[PredictedCandidate, ...]":
         return predicted_candidates(predictor, candidate_genotypes(store, predictor.space, asked.candidates))

@@ -200,3 +200,12 @@ def test_other_addresses(service: Service, path: str) -> None:
 def test_addresses_without_parameters_take_none(service: Service, path: str) -> None:
     assert service.client.get(path).status_code == 200
     assert wrong_fields(service.client.get(path, params={"limit": "3"})) == ["limit"]
+
+
+def test_pages_of_other_sites_change_nothing(service: Service) -> None:
+    """A browser sends a form without a body anywhere; it says so in a header that scripts cannot set."""
+    job = service.queue.enqueue("calibration", {"device": PROFILE.id})
+    url = f"/v1/calibrations/{job.id}:cancel"
+    problem_of(service.client.post(url, headers={"Sec-Fetch-Site": "cross-site"}), 403, "cross-site")
+    assert service.queue.get(job.id).state == "queued"
+    assert service.client.post(url, headers={"Sec-Fetch-Site": "same-origin"}).json()["state"] == "cancelled"
