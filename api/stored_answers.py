@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.callers import caller_of
+from api.callers import CALLER
 from api.conditional import names_etag
 from nas.store import Store
 
@@ -41,7 +41,8 @@ _Key = tuple[bytes, bytes, object]
 
 
 def _key(scope: Scope) -> _Key:
-    return scope["raw_path"], scope["query_string"], caller_of(scope).audience
+    caller = scope.get(CALLER)
+    return scope["raw_path"], scope["query_string"], None if caller is None else caller.audience
 
 
 class StoredAnswers:

@@ -19,8 +19,15 @@ const at = (id) => document.getElementById(id);
 const state = { device: null, space: null, members: [], within: new Set(), chosen: null, sliders: new Map() };
 let pending = new AbortController();
 let timer;
+let turns = 0;
 
 export async function showFront(device, space) {
+  const turn = ++turns;
+  const parameters = new URLSearchParams({ space });
+  const front = space === null ? null : await ask(`/v1/devices/${device}/pareto?${parameters}`);
+  if (turn !== turns) return; // another front was asked for meanwhile
+  pending.abort();
+  clearTimeout(timer);
   Object.assign(state, { device, space, members: [], within: new Set(), chosen: null });
   state.sliders.clear();
   at("limits").replaceChildren(element("legend", {}, "Limits"));
@@ -29,11 +36,10 @@ export async function showFront(device, space) {
   at("table").replaceChildren();
   at("curl").textContent = "";
   at("table-view").hidden = space === null;
-  if (space === null) {
+  if (front === null) {
     at("front-status").textContent = "This device has no front yet; start a search below.";
     return;
   }
-  const front = await ask(address());
   state.members = front.members;
   state.within = new Set(front.members.map((member) => member.candidate));
   for (const [name, [metric, label]] of Object.entries(LIMITS)) addSlider(name, metric, label);

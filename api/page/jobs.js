@@ -86,6 +86,7 @@ function watch(job, onEnd) {
   const stop = new AbortController();
   followed.set(job.id, stop);
   let asking = false;
+  let ended = false;
   let again = false;
   const update = async () => {
     if (asking) {
@@ -99,7 +100,10 @@ function watch(job, onEnd) {
         const now = await ask(job.url);
         const li = at(`job-${job.id}`);
         if (li) fill(li, now, onEnd);
-        if (!ACTIVE.has(now.state)) onEnd(now);
+        if (!ACTIVE.has(now.state) && !ended) {
+          ended = true;
+          onEnd(now);
+        }
       } while (again);
     } finally {
       asking = false;

@@ -14,9 +14,19 @@ from api.settings import ServiceSettings
 from nas.home import Home
 from nas.jobs import JobQueue
 from nas.store import open_store
+from nas.store.searches import SearchSpec
 from tests.api.conftest import Service
 from tests.api.problems import problem_of
-from tests.nas.store.rows import PROFILE, SPACE, put_device
+from tests.nas.store.rows import (
+    PROFILE,
+    SPACE,
+    SUPERNET_ID,
+    front_body,
+    front_member,
+    put_candidates,
+    put_device,
+    put_supernet,
+)
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -151,6 +161,33 @@ def test_a_calibration_is_started(page: Any, service: Service) -> None:
     with _asked(page, "/calibrations"):
         page.get_by_role("button", name="Start", exact=True).click()
     page.locator("#problem").get_by_text("budget").wait_for()
+
+
+def test_the_front_of_a_search_that_ends_is_shown(browser: Any, tmp_path: Path) -> None:
+    with open_store(tmp_path / "hwnas.db") as store, running(store, Home(tmp_path)) as url:
+        put_device(store)
+        put_supernet(store)
+        for page in _opened(browser, url, 800):
+            page.get_by_text("no front yet").wait_for()
+            page.get_by_label("Search space").last.select_option(SPACE.name)
+            page.get_by_role("button", name="Start", exact=True).click()
+            page.locator('#jobs [data-state="queued"]').wait_for()
+            queue = JobQueue(store)
+            job = queue.claim("here:1", kinds=("search",), lease_s=600)
+            assert job is not None
+            spec = SearchSpec(
+                id=job.id, profile_id=PROFILE.id, supernet_id=SUPERNET_ID, space=SPACE.name, settings={}, seed=0,
+                job_id=job.id,
+            )  # fmt: skip
+            store.searches.open(spec, lease=job.lease)
+            ids = put_candidates(store, 2)
+            members = [front_member(one, p95_ms=row, size_bytes=9, accuracy=row / 10) for row, one in enumerate(ids, 1)]
+            front = store.fronts.add(job.id, front_body(members), lease=job.lease)
+            queue.succeed(job.lease, {"front": front.id})
+            page.wait_for_selector(POINTS)
+            assert page.locator(POINTS).count() == 2
+            assert page.locator("#limits input").count() == 3
+            page.locator(f'#job-{job.id} [data-state="succeeded"]').wait_for()
 
 
 def test_nothing_is_wider_than_a_narrow_screen(browser: Any, service: Service) -> None:

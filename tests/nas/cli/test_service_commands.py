@@ -1,13 +1,16 @@
 """``hwnas batch``, ``hwnas keys``, ``hwnas doctor`` and what ``hwnas serve`` refuses."""
 
+import inspect
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from api.cli import serve
 from nas.jobs.queue import JobQueue
 from nas.jobs.requests import BatchRequest
+from nas.jobs.submission import DEFAULT_MAX_QUEUED
 from nas.store import open_store
 from nas.store.database import utc_now
 from tests.nas.store.rows import PROFILE, SPACE, put_device, put_supernet
@@ -137,3 +140,7 @@ def test_the_doctor_names_what_needs_attention(filled):
     code, out, _ = filled("doctor")
     assert code == 1
     assert "not a database" in " ".join(out.split())
+
+
+def test_the_help_of_serve_states_the_queues_own_bound():
+    assert inspect.signature(serve).parameters["max_queued"].default == DEFAULT_MAX_QUEUED
