@@ -4,19 +4,44 @@ from typing import Annotated
 
 import typer
 
+_DEFAULT_MAX_QUEUED = 1000
+
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. There is no authentication: keep it on loopback.")
+        str, typer.Option(help="Address to listen on. Other machines can ask only with an API key (`hwnas keys`).")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Also run a worker for queued jobs.")] = True,
+    require_keys: Annotated[
+        bool, typer.Option("--require-keys", help="Require API keys of programs on this machine, too.")
+    ] = False,
+    max_queued: Annotated[
+        int, typer.Option(help="Jobs that may wait; further ones are refused with status 429.", min=1)
+    ] = _DEFAULT_MAX_QUEUED,
+    access_log: Annotated[
+        str | None,
+        typer.Option(help="Append one line of JSON per request to this file; '-' for standard error. Default: none."),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(help="Serve Prometheus metrics on this port; 0 takes any. Default: none.", min=0, max=65535),
+    ] = None,
 ) -> None:
-    """Serve the REST API: fronts, recommendations, search and calibration jobs.
+    """Serve the REST API and the web page: fronts, recommendations, search and calibration jobs.
 
-    Prints the address once it listens; the API is described at /docs and /openapi.json. Ctrl-C ends
-    the service and its worker; a running job resumes when they start again.
+    Prints the address once it listens; the web page is there, and the API is described at /docs and
+    /openapi.json. Ctrl-C ends the service and its worker; a running job resumes when they start again.
     """
-    from api.service import run_service  # noqa: PLC0415 - --help and other commands need no web server
+    from api.service import ServeOptions, run_service  # noqa: PLC0415 - --help and other commands need no web server
 
-    run_service(host=host, port=port, with_worker=worker, announce=typer.echo)
+    options = ServeOptions(
+        host=host,
+        port=port,
+        with_worker=worker,
+        require_keys=require_keys,
+        max_queued=max_queued,
+        access_log=access_log,
+        metrics_port=metrics_port,
+    )
+    run_service(options, announce=typer.echo)

@@ -4,6 +4,14 @@ from collections.abc import Callable
 
 from fastapi import Request, Response
 
+from api.callers import caller_of
+
+
+def cache_for_ever(request: Request) -> str:
+    """Cache-Control of what never changes; only the client itself may keep what it got with an API key."""
+    whose = "public" if caller_of(request.scope).key_id is None else "private"
+    return f"{whose}, max-age=31536000, immutable"
+
 
 def is_held(request: Request, etag: str) -> bool:
     """Whether If-None-Match names this hash; weak comparison, as the RFC wants for GET."""

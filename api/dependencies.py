@@ -7,17 +7,26 @@ for the database.
 from collections import Counter
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, params
 
+from api.callers import Caller, caller_of
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
+from api.watches import Watches
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
+from nas.jobs.batches import Batches
+from nas.jobs.calibration_statuses import CalibrationStatuses
+from nas.jobs.deletion import Deletions
 from nas.jobs.queue import JobQueue
 from nas.jobs.search_statuses import SearchStatuses
+from nas.jobs.submission import Submissions
 from nas.store import Store
+from nas.store.api_keys import Scope
+from nas.store.tenancy import Viewer
+from nas.workflows.job_requests import JobRequests
 
 
 async def _store(request: Request) -> Store:
@@ -50,6 +59,47 @@ async def _queue(request: Request) -> JobQueue:
 
 async def _statuses(request: Request) -> SearchStatuses:
     return SearchStatuses(request.app.state.store)
+
+
+async def _calibrations(request: Request) -> CalibrationStatuses:
+    return CalibrationStatuses(request.app.state.store)
+
+
+async def _batches(request: Request) -> Batches:
+    return Batches(request.app.state.store)
+
+
+async def _deletions(request: Request) -> Deletions:
+    return Deletions(request.app.state.store, request.app.state.home)
+
+
+async def _submissions(request: Request) -> Submissions:
+    return cast("Submissions", request.app.state.submissions)
+
+
+async def _job_requests(request: Request) -> JobRequests:
+    return JobRequests(request.app.state.store, request.app.state.home)
+
+
+async def _watches(request: Request) -> Watches:
+    return cast("Watches", request.app.state.watches)
+
+
+async def _caller(request: Request) -> Caller:
+    return caller_of(request.scope)
+
+
+async def _viewer(request: Request) -> Viewer:
+    return caller_of(request.scope).viewer
+
+
+def require_scope(scope: Scope) -> params.Depends:
+    """A dependency that refuses callers whose API key lacks a scope with 403."""
+
+    async def check(request: Request) -> None:
+        caller_of(request.scope).require(scope)
+
+    return cast("params.Depends", Depends(check))
 
 
 async def refuse_parameters(request: Request) -> None:
@@ -90,3 +140,11 @@ FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
+CalibrationsDep = Annotated[CalibrationStatuses, Depends(_calibrations)]
+BatchesDep = Annotated[Batches, Depends(_batches)]
+DeletionsDep = Annotated[Deletions, Depends(_deletions)]
+SubmissionsDep = Annotated[Submissions, Depends(_submissions)]
+JobRequestsDep = Annotated[JobRequests, Depends(_job_requests)]
+WatchesDep = Annotated[Watches, Depends(_watches)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+ViewerDep = Annotated[Viewer, Depends(_viewer)]

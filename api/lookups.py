@@ -6,7 +6,6 @@ from typing import Final
 from api.problems import invalid_field, not_found
 from nas.store import Store
 from nas.store.devices import StoredDevice
-from nas.store.supernets import StoredSupernet
 from search_spaces.errors import UnknownNameError
 from search_spaces.registry import canonical_name
 
@@ -42,32 +41,13 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def space_of_field(place: str, name: str) -> str:
-    """The canonical name of the space that a field names.
+def space_of_query(name: str | None) -> str | None:
+    """The canonical name of the space that a query names, if it names one.
 
     Raises:
         ProblemError: 422 naming ``space``.
     """
     try:
-        return canonical_name(name)
+        return None if name is None else canonical_name(name)
     except UnknownNameError as error:
-        raise invalid_field(place, "space", str(error).rstrip(".")) from error
-
-
-def supernet_of_body(store: Store, space: str, supernet_id: str | None) -> StoredSupernet:
-    """The supernet that a body names, or the newest of the space.
-
-    Raises:
-        ProblemError: 422 naming ``supernet``, or ``space`` where it has no supernet.
-    """
-    if supernet_id is None:
-        newest = store.supernets.latest(space=space)
-        if newest is None:
-            raise invalid_field("body", "space", f"{space} has no trained supernet yet; run hwnas train first")
-        return newest
-    supernet = store.supernets.find(supernet_id)
-    if supernet is None:
-        raise invalid_field("body", "supernet", f"no supernet {supernet_id!r} is stored")
-    if supernet.space != space:
-        raise invalid_field("body", "supernet", f"{supernet_id} is a supernet of {supernet.space}, not of {space}")
-    return supernet
+        raise invalid_field("query", "space", str(error).rstrip(".")) from error

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 
 from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
+from nas.jobs.deletion import StillActiveError, StillReferencedError
+from nas.jobs.submission import IdempotencyConflictError, QueueFullError
 from nas.store.errors import FrontDamagedError, NotStoredError, StoreUnavailableError
 from search_spaces.errors import NasError, UsageError
 
@@ -100,14 +102,28 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Turns every exception into a problem document."""
 
     def on_problem(_request: Request, error: Exception) -> JSONResponse:
-        return _problem_of(error).response()
+        return problem_of_error(error).response()
 
     for kind in (ProblemError, RequestValidationError, HTTPException, NasError):
         app.add_exception_handler(kind, on_problem)
     app.add_exception_handler(Exception, on_problem)
 
 
-def _problem_of(error: Exception) -> ProblemError:
+_STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
+    FrontDamagedError: HTTPStatus.GONE,
+    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    IdempotencyConflictError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    StillActiveError: HTTPStatus.CONFLICT,
+    DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+def _status(error: NasError) -> HTTPStatus | None:
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), None)
+
+
+def problem_of_error(error: Exception) -> ProblemError:
+    """The problem that an exception is to its client."""
     match error:
         case ProblemError():
             return error
@@ -119,16 +135,18 @@ def _problem_of(error: Exception) -> ProblemError:
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
             )
+        case QueueFullError():
+            return ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers={"Retry-After": str(error.retry_after_s)}
+            )
+        case StillReferencedError():
+            return ProblemError(HTTPStatus.CONFLICT, error.code, str(error), more={"referrers": list(error.referrers)})
         case NotStoredError() | NoFrontError():
             return not_found(error.code, str(error))
         case UnclearFrontError():
             return invalid_field("query", error.field, error.reason)
-        case FrontDamagedError():
-            return ProblemError(HTTPStatus.GONE, error.code, str(error))
-        case UsageError():
-            return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, error.code, str(error))
-        case DiskFullError():
-            return ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, error.code, str(error))
+        case NasError() if (status := _status(error)) is not None:
+            return ProblemError(status, error.code, str(error))
         case _:
             _log.error("a request failed", exc_info=error)
             detail = "the service failed to answer this request; see its log for the cause."

@@ -5,27 +5,24 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Final
+from dataclasses import dataclass
+from typing import Final
 
 import uvicorn
 
 from api.app import create_app
-from api.connections import ConnectionLimits, protocol_within
+from api.connections import protocol_within
+from api.server_errors import ServerError
+from api.settings import ServiceSettings
 from api.stored_answers import QuickAnswers
+from api.watches import Watches
 from nas.home import Home
 from nas.store import Store
-from search_spaces.errors import NasError
 
 LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 30.0
 _BACKLOG: Final = 64
 """Connections that wait to be accepted, and that asyncio accepts before it makes room for them."""
-
-
-class ServerError(NasError):
-    """The service cannot listen on its address."""
-
-    code: ClassVar[str] = "server"
 
 
 def serve(
@@ -35,7 +32,7 @@ def serve(
     host: str = LOOPBACK,
     port: int = 0,
     on_ready: Callable[[str], None] = lambda _url: None,
-    limits: ConnectionLimits | None = None,
+    settings: ServiceSettings | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then finishes the requests at hand.
 
@@ -45,24 +42,24 @@ def serve(
         host: Address to listen on.
         port: 0 for a free one.
         on_ready: Gets the base URL once requests are answered.
-        limits: Of its connections.
+        settings: What it takes and from whom, and what it tells.
 
     Raises:
         ServerError: if it cannot listen on the address.
     """
     with _listening(host, port) as listener:
         url = _url(host, listener)
-        _Server(_config(store, home, limits), lambda: on_ready(url)).run(sockets=[listener])
+        _Server(_config(store, home, settings), lambda: on_ready(url)).run(sockets=[listener])
 
 
 @contextmanager
 def running(
-    store: Store, home: Home, *, host: str = LOOPBACK, port: int = 0, limits: ConnectionLimits | None = None
+    store: Store, home: Home, *, host: str = LOOPBACK, port: int = 0, settings: ServiceSettings | None = None
 ) -> Iterator[str]:
     """Serves in a thread while the block runs; gives the base URL. Arguments and errors as :func:`serve`."""
     ready = threading.Event()
     with _listening(host, port) as listener:
-        server = _Server(_config(store, home, limits), ready.set)
+        server = _Server(_config(store, home, settings), ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="hwnas-api")
         thread.start()
         try:
@@ -75,9 +72,15 @@ def running(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(self, service: "_Configured", on_started: Callable[[], None]) -> None:
+        super().__init__(service.config)
+        self._watches = service.watches
         self._on_started = on_started
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends long polls and event streams first, since open requests are waited for."""
+        self._watches.end()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -98,11 +101,18 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicorn.Config:
-    limits = limits or ConnectionLimits()
-    app = create_app(store=store, home=home)
-    return uvicorn.Config(
-        QuickAnswers(app, app.state.answers),
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    config: uvicorn.Config
+    watches: Watches
+
+
+def _config(store: Store, home: Home, settings: ServiceSettings | None) -> _Configured:
+    settings = settings or ServiceSettings()
+    limits = settings.limits
+    app = create_app(store=store, home=home, max_queued=settings.max_queued)
+    config = uvicorn.Config(
+        settings.around(QuickAnswers(app, app.state.answers), store),
         http=protocol_within(limits),
         loop="auto",
         backlog=_BACKLOG,
@@ -113,6 +123,7 @@ def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicor
         ws="none",
         server_header=False,
     )
+    return _Configured(config, app.state.watches)
 
 
 @contextmanager

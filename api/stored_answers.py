@@ -12,12 +12,15 @@ from typing import Final
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.callers import CALLER
 from api.conditional import names_etag
 from nas.store import Store
 
 _KEPT: Final = 512
 _LARGEST_BYTES: Final = 1 << 20
 _STAMP: Final = "hwnas.stamp"
+STORED: Final = "hwnas.stored"
+"""In the scope of a request that was answered from memory."""
 
 Headers = list[tuple[bytes, bytes]]
 Stamp = tuple[int, ...] | None
@@ -34,12 +37,20 @@ class _Answer:
     stamp: Stamp
 
 
+_Key = tuple[bytes, bytes, object]
+
+
+def _key(scope: Scope) -> _Key:
+    caller = scope.get(CALLER)
+    return scope["raw_path"], scope["query_string"], None if caller is None else caller.audience
+
+
 class StoredAnswers:
-    """Answers by address and query. Used from the event loop and, to keep answers, from its threads."""
+    """Answers by address, query and tenant. Used from the event loop and, to keep answers, from its threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._answers: OrderedDict[tuple[bytes, bytes], _Answer] = OrderedDict()
+        self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
 
     def stamp(self) -> Stamp:
         """What the database is now; see :meth:`nas.store.database.Database.stamp`."""
@@ -47,7 +58,7 @@ class StoredAnswers:
 
     def find(self, scope: Scope, stamp: Stamp) -> _Answer | None:
         """The answer to this request, if it still counts."""
-        answer = self._answers.get((scope["raw_path"], scope["query_string"]))
+        answer = self._answers.get(_key(scope))
         return answer if answer is not None and answer.stamp == stamp else None
 
     def keep(self, request: Request, response: Response, body: bytes, etag: str, *, immutable: bool = False) -> None:
@@ -60,11 +71,15 @@ class StoredAnswers:
             return
         held = [(name, value) for name, value in response.raw_headers if name in (b"etag", b"cache-control")]
         whole = [*held, (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        key = (scope["raw_path"], scope["query_string"])
+        key = _key(scope)
         self._answers[key] = _Answer(body=body, etag=etag, whole=whole, held=held, stamp=stamp)
         self._answers.move_to_end(key)
         while len(self._answers) > _KEPT:
             self._answers.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forgets all, after a front was deleted."""
+        self._answers.clear()
 
 
 class QuickAnswers:
@@ -85,6 +100,7 @@ class QuickAnswers:
             scope[_STAMP] = stamp  # from before the database is read
             await self._app(scope, receive, send)
             return
+        scope[STORED] = True
         for name, value in scope["headers"]:
             if name == b"if-none-match" and names_etag(value.decode("latin-1"), answer.etag):
                 await send({"type": "http.response.start", "status": 304, "headers": answer.held})

@@ -6,67 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
-from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
+from nas.jobs.requests import ClientRequest, DeviceName, LimitsIn, SpaceName
+from nas.metrics import LIMIT_NAMES
 
-MAX_INTEGER = 2**63 - 1
-"""The largest integer that every database holds."""
-
-DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@/-]*$", max_length=200)]
-SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=200)]
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-DurationLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-BytesLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
-SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
-MetricName = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
-DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
-SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
-SearchStateName = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 MAX_PREDICTIONS = 1000
 """Candidates per request."""
+JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CandidateText = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=1000)]
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
-class _Request(BaseModel):
-    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class LimitsIn(_Request):
-    """Limits that every returned network meets. A limit that is left out is no limit."""
-
-    max_latency_p50_ms: Annotated[
-        DurationLimit | None, Field(description="Maximum median latency, in milliseconds.")
-    ] = None
-    max_latency_p95_ms: Annotated[DurationLimit | None, Field(description="Maximum p95 latency, in milliseconds.")] = (
-        None
-    )
-    max_size_bytes: Annotated[BytesLimit | None, Field(description="Maximum size of the deployed file, in bytes.")] = (
-        None
-    )
-    max_peak_memory_bytes: Annotated[
-        BytesLimit | None,
-        Field(description="Maximum memory that loading and running the network adds to a process, in bytes."),
-    ] = None
-    max_load_time_ms: Annotated[
-        DurationLimit | None,
-        Field(description="Maximum time from the file to a network that is ready to run, in milliseconds."),
-    ] = None
-    min_accuracy: Annotated[
-        float | None,
-        Field(ge=0, le=1, allow_inf_nan=False, description="Minimum expected accuracy on new images, a fraction."),
-    ] = None
-
-    def constraints(self) -> Constraints:
-        """The limits as constraints; an accuracy of at least 0 asks for nothing."""
-        limits: dict[str, float | None] = {name: getattr(self, name) for name in LIMIT_NAMES}
-        return Constraints.from_limits(limits | {"min_accuracy": self.min_accuracy or None})
-
-
-def _plain_number(value: object) -> object:
+def plain_number(value: object) -> object:
     """Refuses what Pydantic takes for numbers but nobody else does: ``1_0``, blanks around digits."""
     if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
         raise ValueError("not a number; write digits, such as 12 or 0.5")
@@ -86,74 +36,13 @@ class ParetoQuery(LimitsIn):
         None, description="First digits of a supernet's id, at least 4. Default: the newest one that has a front."
     )
 
-    _check_numbers = field_validator(*LIMIT_NAMES, mode="before")(_plain_number)
+    _check_numbers = field_validator(*LIMIT_NAMES, mode="before")(plain_number)
 
 
-class SearchRequest(_Request):
-    """A search to run."""
-
-    device: DeviceName
-    space: SpaceName
-    supernet: Hash | None = Field(None, description="Default: the newest supernet of the space.")
-    limits: LimitsIn = Field(default_factory=LimitsIn)
-    objectives: Annotated[list[MetricName], Field(min_length=MIN_OBJECTIVES, max_length=MAX_OBJECTIVES)] = Field(
-        default_factory=lambda: list(DEFAULT_OBJECTIVES),
-        description="Two to four different metrics to optimize. Default: latency_p50_ms and accuracy.",
-    )
-    method: SearchMethod = Field(
-        "hwnas",
-        description="Search method; the others are baselines: the LINAS loop, Optuna's NSGA-II and TPE, random search.",
-    )
-    evaluations: int = Field(
-        DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
-    )
-    finish_epochs: float = Field(
-        1.0,
-        ge=0,
-        le=1000,
-        allow_inf_nan=False,
-        description="Epochs that the front's networks are fine-tuned for before they are verified; 0 for none.",
-    )
-    seed: Seed = 0
-
-    @field_validator("objectives")
-    @classmethod
-    def _check_objectives(cls, names: list[str]) -> list[str]:
-        if len(set(names)) < len(names):
-            raise ValueError("names a metric twice; name each once")
-        return names
-
-
-class CalibrationRequest(_Request):
-    """A calibration of a device's latency predictor."""
-
-    space: SpaceName
-    budget: int = Field(
-        20,
-        ge=5,
-        le=10_000,
-        description="Maximum number of measurements; at most 2,000, or all networks of a small space.",
-    )
-    target_mape_pct: float | None = Field(
-        None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."
-    )
-    sources: Annotated[list[SourceName], Field(max_length=1000)] | None = Field(
-        None,
-        description="Known devices to learn from, recorded or measured here, without the device itself. Default: all"
-        " that are known in the space; empty: none.",
-    )
-    precisions: Literal["all", "fp32"] = Field("all", description="Precisions of the networks to measure.")
-    seed: Seed = 0
-    supernet: Hash | None = Field(
-        None,
-        description="Supernet for which a designed set, as large as the budget, is evaluated as well and an accuracy "
-        "predictor is fitted; its images and classes are used. Default: only the latency predictor, for the images "
-        "and classes of the newest supernet of the space or, if there is none, of the published space.",
-    )
-
-
-class PredictRequest(_Request):
+class PredictRequest(ClientRequest):
     """Candidates to predict, all from the predictor's space."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"candidates": ["a7c5a90a4405", "c4bfddb24f3c"]}})
 
     candidates: Annotated[list[CandidateText], Field(min_length=1, max_length=MAX_PREDICTIONS)] = Field(
         description="Canonical strings, or ids of stored candidates (first 6 digits at least)."
@@ -249,66 +138,6 @@ class CandidateOut(BaseModel):
     artifacts: list[ArtifactOut]
 
 
-class JobErrorOut(BaseModel):
-    """Why a job failed."""
-
-    code: str
-    message: str
-
-
-class JobOut(BaseModel):
-    """The state of a job."""
-
-    id: str
-    kind: Literal["search", "calibration"]
-    state: SearchStateName
-    """``interrupted``: a search of the command line whose process has ended; it can be resumed."""
-    url: str
-    request: dict[str, Any]
-    progress: dict[str, Any] | None
-    result: dict[str, Any] | None
-    error: JobErrorOut | None
-    attempts: int
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-class SearchOut(JobOut):
-    """The state of a search."""
-
-    device: str | None
-    evaluations: int
-    """Real evaluations done."""
-    cancel_requested: bool
-    """Whether a running search has been asked to stop."""
-    front: str | None
-    """Address of the search's front, once it has one."""
-
-
-class SearchesQuery(BaseModel):
-    """Query of the searches."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: SearchStateName | None = Field(None, description="Only searches in this state.")
-    device: DeviceName | None = Field(None, description="Only searches on this device.")
-    page_size: int = Field(50, ge=1, le=200, description="Maximum number of searches to return.")
-    page_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=500)] | None = Field(
-        None, description="`next_page_token` of the page before; the other parameters must be the same."
-    )
-
-    _check_numbers = field_validator("page_size", mode="before")(_plain_number)
-
-
-class SearchesOut(BaseModel):
-    """A page of searches, newest first."""
-
-    searches: list[SearchOut]
-    next_page_token: str | None
-    """Absent on the last page; the Link header has the address of the next page, too."""
-
-
 class RecommendationOut(BaseModel):
     """The best network within limits."""
 
@@ -365,6 +194,122 @@ class PredictionsOut(BaseModel):
     space: str
     quantity: Literal["latency_p50_ms", "accuracy_val"]
     predictions: list[PredictionOut]
+
+
+class PageQuery(BaseModel):
+    """Query of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    page_size: int = Field(50, ge=1, le=200, description="Maximum number of entries to return.")
+    page_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=500)] | None = Field(
+        None, description="`next_page_token` of the page before; the other parameters must be the same."
+    )
+
+    _check_numbers = field_validator("page_size", mode="before")(plain_number)
+
+
+class PageOut(BaseModel):
+    """A page of a list."""
+
+    next_page_token: str | None = Field(
+        description="Null on the last page; the Link header has the address of the next page, too."
+    )
+
+
+class FrontsQuery(PageQuery):
+    """Query of the fronts."""
+
+    device: DeviceName | None = Field(None, description="Only fronts of this device.")
+    space: SpaceName | None = Field(None, description="Only fronts in this search space.")
+    search: JobId | None = Field(None, description="Only fronts of this search.")
+
+
+class FrontInfoOut(BaseModel):
+    """A stored front without its members."""
+
+    id: str
+    url: str
+    search: str
+    """Address of the search that found it."""
+    device: str
+    space: str
+    supernet: str
+    etag: str
+    """SHA-256 of the front's bytes."""
+    created_at: datetime
+
+
+class FrontsOut(PageOut):
+    """A page of fronts, newest first."""
+
+    fronts: list[FrontInfoOut]
+
+
+class CandidatesQuery(PageQuery):
+    """Query of the candidates."""
+
+    space: SpaceName | None = Field(None, description="Only candidates of this search space.")
+
+
+class CandidateInfoOut(BaseModel):
+    """A candidate without what is known about it."""
+
+    id: str
+    url: str
+    space: str
+    canonical: str
+    summary: str
+    created_at: datetime
+
+
+class CandidatesOut(PageOut):
+    """A page of candidates, newest first."""
+
+    candidates: list[CandidateInfoOut]
+
+
+class PredictorsQuery(PageQuery):
+    """Query of the predictors."""
+
+    kind: Literal["latency", "accuracy"] | None = Field(None, description="Only predictors of this kind.")
+    device: DeviceName | None = Field(None, description="Only latency predictors of this device.")
+    space: SpaceName | None = Field(None, description="Only predictors for this search space.")
+
+
+class PredictorsOut(PageOut):
+    """A page of predictors, newest first."""
+
+    predictors: list[PredictorOut]
+
+
+class SupernetsQuery(PageQuery):
+    """Query of the supernets."""
+
+    space: SpaceName | None = Field(None, description="Only supernets of this search space.")
+    data: Annotated[str, Field(pattern=r"^[^\x00-\x1f]+$", max_length=200)] | None = Field(
+        None, description="Only supernets that were trained on the data set of this name."
+    )
+
+
+class SupernetOut(BaseModel):
+    """A trained supernet."""
+
+    id: str
+    url: str
+    space: str
+    task: dict[str, int]
+    data: str
+    data_fingerprint: str
+    """SHA-256 of the data set's arrays."""
+    metrics: dict[str, Any]
+    created_at: datetime
+
+
+class SupernetsOut(PageOut):
+    """A page of supernets, newest first."""
+
+    supernets: list[SupernetOut]
 
 
 class HealthOut(BaseModel):

@@ -2,21 +2,25 @@
 
 import base64
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from api.conditional import is_held
-from api.dependencies import FilesDep, HomeDep, StoreDep, refuse_parameters
+from api.conditional import cache_for_ever, is_held
+from api.dependencies import FilesDep, HomeDep, StoreDep, ViewerDep, refuse_parameters, require_scope
 from api.lookups import is_hash
 from api.methods import ASKED_BY_HEAD
 from api.problems import ProblemError, not_found
 
-router = APIRouter(tags=["artifacts"], dependencies=[Depends(refuse_parameters)])
+router = APIRouter(tags=["artifacts"], dependencies=[require_scope("read"), Depends(refuse_parameters)])
 
+_BYTES: Final[dict[str, Any]] = {
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": {"type": "object"}},
+}
 _MEDIA_TYPES: Final = {"manifest": "application/json"}
 
 
@@ -53,24 +57,26 @@ class _ArtifactResponse(FileResponse):
     "/v1/artifacts/{sha256}",
     response_class=FileResponse,
     responses={
-        200: {"description": "The file's bytes.", "content": {"application/octet-stream": {}}},
-        206: {"description": "The bytes that a Range header asks for."},
+        200: {"description": "The file's bytes; a manifest is JSON.", "content": _BYTES},
+        206: {"description": "The bytes that a Range header asks for.", "content": _BYTES},
         304: {"description": "The client holds these bytes already."},
     },
 )
-def get_artifact(request: Request, sha256: str, store: StoreDep, home: HomeDep, files: FilesDep) -> Response:
+def get_artifact(
+    request: Request, sha256: str, store: StoreDep, home: HomeDep, files: FilesDep, viewer: ViewerDep
+) -> Response:
     """The bytes of one file, which never change. The `Repr-Digest` header has their SHA-256.
 
     Problems: `unknown-artifact` (404), `artifact-gone` (410; its file is missing or its bytes are not those that
     were stored) and `range-not-satisfiable` (416). A Range header that makes no sense is ignored.
     """
-    artifact = store.artifacts.find(sha256) if is_hash(sha256) else None
+    artifact = store.artifacts.find(sha256, viewer) if is_hash(sha256) else None
     if artifact is None:
         raise not_found("unknown-artifact", f"no artifact {sha256!r} is stored.")
     digest = base64.b64encode(bytes.fromhex(sha256)).decode()
     headers = {
         "ETag": f'"{sha256}"',
-        "Cache-Control": "public, max-age=31536000, immutable",
+        "Cache-Control": cache_for_ever(request),
         "Repr-Digest": f"sha-256=:{digest}:",
     }
     path = home.artifacts / artifact.path

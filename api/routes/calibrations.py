@@ -1,85 +1,161 @@
 """Calibrations of a device's latency predictor: requested here, run by worker processes."""
 
-from fastapi import APIRouter, Depends, Response
+from typing import Annotated, Any
 
-from api.dependencies import HomeDep, QueueDep, StoreDep, refuse_parameters
-from api.job_states import job_out
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.callers import Caller
+from api.dependencies import (
+    CalibrationsDep,
+    CallerDep,
+    DeletionsDep,
+    JobRequestsDep,
+    QueueDep,
+    StoreDep,
+    ViewerDep,
+    WatchesDep,
+    refuse_parameters,
+    refuse_repeated_parameters,
+    require_scope,
+)
+from api.event_streams import EVENT_STREAM, LastEventId, event_stream
+from api.job_states import calibration_out
+from api.job_wire import CalibrationOut, CalibrationsOut, CalibrationsQuery, WaitQuery
 from api.json_bodies import require_json
-from api.lookups import device_of_path, find_device, is_id, space_of_field, supernet_of_body
-from api.problems import invalid_field, not_found
-from api.wire import CalibrationRequest, JobOut
-from nas.home import Home
-from nas.measuring.device_measurements import DeviceMeasurements
-from nas.recorded_tables import RecordedTables
-from nas.store import Store
-from nas.workflows.population import population
-from search_spaces.registry import get_space
-from search_spaces.space import SearchSpace
+from api.lookups import device_of_path, is_id
+from api.pages import next_page, page_of
+from api.problems import not_found
+from api.submitting import SubmittingDep
+from nas.jobs.calibration_statuses import CalibrationStatus, CalibrationStatuses
+from nas.jobs.events import JobEvents
+from nas.jobs.requests import CalibrationRequest
+from nas.store.tenancy import Viewer
 
-router = APIRouter(tags=["calibrations"], dependencies=[Depends(refuse_parameters)])
+router = APIRouter(tags=["calibrations"], dependencies=[require_scope("read")])
 
 
-@router.post("/v1/devices/{device_id:path}/calibrations", status_code=202, dependencies=[Depends(require_json)])
+@router.post(
+    "/v1/devices/{device_id:path}/calibrations",
+    status_code=202,
+    response_model=CalibrationOut,
+    dependencies=[require_scope("calibrate"), Depends(refuse_parameters), Depends(require_json)],
+)
 def start_calibration(
-    device_id: str, asked: CalibrationRequest, response: Response, store: StoreDep, home: HomeDep, queue: QueueDep
-) -> JobOut:
+    device_id: str,
+    asked: CalibrationRequest,
+    response: Response,
+    store: StoreDep,
+    requests: JobRequestsDep,
+    calibrations: CalibrationsDep,
+    submitting: SubmittingDep,
+) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
     """Queues a calibration; the Location header has the address of its state.
 
     The worker measures a few networks on the device (no training is needed), learns from the devices in
     `sources` and stores a predictor. The job's result has its id, `latency_predictor`, and its expected
-    error; `POST /v1/predictors/{id}:predict` uses it.
+    error; `POST /v1/predictors/{id}:predict` uses it. Problems: `queue-full` (429) if too many jobs are waiting.
     """
-    device = device_of_path(store, device_id)
-    space = space_of_field("body", asked.space)
-    fixed: dict[str, str] = {"device": device.profile.id, "space": space}
-    supernet = store.supernets.latest(space=space)
-    if asked.supernet is not None:
-        supernet = supernet_of_body(store, space, asked.supernet)
-        fixed["supernet"] = supernet.id
-    bound = get_space(space, None if supernet is None else supernet.task)
-    _check_budget(bound, asked)
-    _check_sources(store, home, bound, device.profile.id, asked.sources or [])
-    job = queue.enqueue("calibration", asked.model_dump(mode="json") | fixed)
-    url = f"/v1/calibrations/{job.id}"
-    response.headers["Location"] = url
-    return job_out(job, url)
+    device = device_of_path(store, device_id).profile.id
+    return submitting.accept(
+        asked,
+        lambda: [requests.calibration(device, asked)],
+        lambda job_id: calibration_out(_find(calibrations, job_id, submitting.caller.viewer)),
+        response,
+    )
 
 
-@router.get("/v1/calibrations/{calibration_id}")
-def get_calibration(calibration_id: str, queue: QueueDep) -> JobOut:
-    """The state of a calibration."""
-    job = queue.find(calibration_id, kind="calibration") if is_id(calibration_id) else None
-    if job is None:
+@router.get("/v1/calibrations", dependencies=[Depends(refuse_repeated_parameters)])
+def list_calibrations(
+    request: Request,
+    response: Response,
+    query: Annotated[CalibrationsQuery, Query()],
+    calibrations: CalibrationsDep,
+    viewer: ViewerDep,
+) -> CalibrationsOut:
+    """Lists the calibrations, newest first, a page at a time."""
+    found, following = calibrations.page(
+        page_of(query), state=query.state, device=query.device, space=query.space, viewer=viewer
+    )
+    return CalibrationsOut(
+        calibrations=[calibration_out(status) for status in found],
+        next_page_token=next_page(request, response, following),
+    )
+
+
+@router.get("/v1/calibrations/{calibration_id:segment}", dependencies=[Depends(refuse_repeated_parameters)])
+async def get_calibration(
+    calibration_id: str,
+    query: Annotated[WaitQuery, Query()],
+    calibrations: CalibrationsDep,
+    viewer: ViewerDep,
+    watches: WatchesDep,
+) -> CalibrationOut:
+    """The state of a calibration. With `wait`, the answer comes once it has ended, or after that many seconds."""
+    status = await watches.until(
+        lambda: _find(calibrations, calibration_id, viewer), lambda found: found.job.ended, seconds=query.wait
+    )
+    return calibration_out(status)
+
+
+@router.get(
+    "/v1/calibrations/{calibration_id:segment}/events",
+    response_class=Response,
+    responses=EVENT_STREAM,
+    dependencies=[Depends(refuse_parameters)],
+)
+async def stream_calibration_events(
+    calibration_id: str,
+    calibrations: CalibrationsDep,
+    store: StoreDep,
+    viewer: ViewerDep,
+    watches: WatchesDep,
+    last_event_id: LastEventId = 0,
+) -> Response:
+    """Streams the calibration's changes of state and its progress as server-sent events."""
+    events = JobEvents(store)
+
+    def follow(after: int) -> tuple[Any, bool]:
+        ended = _find(calibrations, calibration_id, viewer).job.ended
+        return events.after(calibration_id, after), ended
+
+    return await event_stream(watches, follow, last_event_id)
+
+
+@router.post(
+    "/v1/calibrations/{calibration_id:segment}:cancel",
+    dependencies=[require_scope("calibrate"), Depends(refuse_parameters)],
+)
+def cancel_calibration(
+    calibration_id: str, calibrations: CalibrationsDep, queue: QueueDep, caller: CallerDep
+) -> CalibrationOut:
+    """Cancels a calibration: a running one at its next step, a queued one at once; an ended one stays as it is."""
+    queue.cancel(_owned(calibrations, calibration_id, caller).job.id)
+    return calibration_out(_find(calibrations, calibration_id, caller.viewer))
+
+
+@router.delete(
+    "/v1/calibrations/{calibration_id:segment}",
+    status_code=204,
+    dependencies=[require_scope("calibrate"), Depends(refuse_parameters)],
+)
+def delete_calibration(
+    calibration_id: str, calibrations: CalibrationsDep, deletions: DeletionsDep, caller: CallerDep
+) -> None:
+    """Deletes a calibration that has ended; its predictor and what it measured are kept.
+
+    Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it is a member of a batch.
+    """
+    deletions.calibration(_owned(calibrations, calibration_id, caller).job.id)
+
+
+def _find(calibrations: CalibrationStatuses, calibration_id: str, viewer: Viewer) -> CalibrationStatus:
+    found = calibrations.find(calibration_id, viewer) if is_id(calibration_id) else None
+    if found is None:
         raise not_found("unknown-calibration", f"no calibration {calibration_id!r} is stored.")
-    return job_out(job, f"/v1/calibrations/{job.id}")
+    return found
 
 
-def _check_budget(space: SearchSpace, asked: CalibrationRequest) -> None:
-    available = len(population(space, asked.seed, asked.precisions))
-    if asked.budget > available:
-        message = f"{asked.budget} is more than the {available} networks to choose from; give a smaller budget"
-        raise invalid_field("body", "budget", message)
-
-
-def _check_sources(store: Store, home: Home, space: SearchSpace, device: str, sources: list[str]) -> None:
-    """Refuses names that a worker would refuse; whether a device has enough measurements is the worker's to say."""
-    if device in sources:
-        message = f"{device} is the device to calibrate and cannot be a source of its own; leave it out"
-        raise invalid_field("body", f"sources.{sources.index(device)}", message)
-    known = {name for name in sources if _is_measured(store, name, space)}
-    if set(sources) <= known:
-        return
-    # Recorded tables are for the images and classes that the space was published with.
-    table = RecordedTables(home).of_space(space.name) if space.task == get_space(space.name).task else None
-    known |= set() if table is None else set(table.latency_ms)
-    for number, name in enumerate(sources):
-        if name not in known:
-            message = f"no device {name!r} with measurements of {space.name} is known"
-            raise invalid_field("body", f"sources.{number}", message)
-
-
-def _is_measured(store: Store, name: str, space: SearchSpace) -> bool:
-    device = find_device(store, name)
-    if device is None:
-        return False
-    return bool(DeviceMeasurements(store, device.profile, space).networks())
+def _owned(calibrations: CalibrationStatuses, calibration_id: str, caller: Caller) -> CalibrationStatus:
+    status = _find(calibrations, calibration_id, caller.viewer)
+    caller.require_owner(status.job.tenant)
+    return status

@@ -1,25 +1,60 @@
 """Candidates and everything known about them."""
 
-import numpy as np
-from fastapi import APIRouter, Depends
+from typing import Annotated
 
-from api.dependencies import StoreDep, refuse_parameters
-from api.lookups import is_hash
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.dependencies import StoreDep, ViewerDep, refuse_parameters, refuse_repeated_parameters, require_scope
+from api.lookups import is_hash, space_of_query
+from api.pages import next_page, page_of
 from api.problems import not_found
-from api.wire import ArtifactOut, CandidateOut, EvaluationOut, MeasurementOut
+from api.wire import (
+    ArtifactOut,
+    CandidateInfoOut,
+    CandidateOut,
+    CandidatesOut,
+    CandidatesQuery,
+    EvaluationOut,
+    MeasurementOut,
+)
 from hw_profiles.measurement import Measurement
 from nas.store.candidates import StoredCandidate
 from nas.store.measurements import Outcome
 from search_spaces.registry import get_space
 from search_spaces.task import ImageTask
 
-router = APIRouter(tags=["candidates"], dependencies=[Depends(refuse_parameters)])
+router = APIRouter(tags=["candidates"], dependencies=[require_scope("read")])
 
 
-@router.get("/v1/candidates/{candidate_id}")
-def get_candidate(candidate_id: str, store: StoreDep) -> CandidateOut:
+@router.get("/v1/candidates", dependencies=[Depends(refuse_repeated_parameters)])
+def list_candidates(
+    request: Request,
+    response: Response,
+    query: Annotated[CandidatesQuery, Query()],
+    store: StoreDep,
+    viewer: ViewerDep,
+) -> CandidatesOut:
+    """Lists the candidates that were evaluated or measured, newest first, a page at a time."""
+    found, following = store.candidates.page(page_of(query), space=space_of_query(query.space), viewer=viewer)
+    entries = [
+        CandidateInfoOut(
+            id=stored.id,
+            url=f"/v1/candidates/{stored.id}",
+            space=stored.candidate.space,
+            canonical=stored.canonical,
+            summary=_summary(stored),
+            created_at=stored.created_at,
+        )
+        for stored in found
+    ]
+    return CandidatesOut(candidates=entries, next_page_token=next_page(request, response, following))
+
+
+@router.get("/v1/candidates/{candidate_id}", dependencies=[Depends(refuse_parameters)])
+def get_candidate(candidate_id: str, store: StoreDep, viewer: ViewerDep) -> CandidateOut:
     """One candidate: genes, accuracies, latencies on every device, and the addresses of its files."""
-    stored = store.candidates.find(candidate_id) if is_hash(candidate_id) else None
+    stored = store.candidates.find(candidate_id, viewer) if is_hash(candidate_id) else None
     if stored is None:
         raise not_found("unknown-candidate", f"no candidate {candidate_id!r} is stored.")
     candidate = stored.candidate

@@ -7,37 +7,54 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.conditional import conditional
-from api.dependencies import AnswersDep, FrontsDep, StoreDep, refuse_parameters, refuse_repeated_parameters
-from api.lookups import device_of_path, is_hash, space_of_field
+from api.conditional import cache_for_ever, conditional
+from api.dependencies import (
+    AnswersDep,
+    CallerDep,
+    DeletionsDep,
+    FrontsDep,
+    StatusesDep,
+    StoreDep,
+    ViewerDep,
+    refuse_parameters,
+    refuse_repeated_parameters,
+    require_scope,
+)
+from api.front_wire import FrontOut, LimitsProblem
+from api.lookups import device_of_path, is_hash, space_of_query
+from api.pages import next_page, page_of
 from api.problems import ProblemError, not_found
-from api.wire import ParetoQuery, RecommendationOut
+from api.wire import FrontInfoOut, FrontsOut, FrontsQuery, ParetoQuery, RecommendationOut
 from nas.fronts.device_fronts import DeviceFronts
 from nas.fronts.limits import LimitsNotMetError, best_accuracy, rows_within
 from nas.fronts.merged import MergedFront
+from nas.store.tenancy import Viewer
 
-router = APIRouter(tags=["fronts"])
+router = APIRouter(tags=["fronts"], dependencies=[require_scope("read")])
 
 _REVALIDATE: Final = "no-cache"
-_FOREVER: Final = "public, max-age=31536000, immutable"
-_FRONT: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "A front, `hwnas.front/1`.", "content": {"application/json": {}}}
+_FRONT: Final[dict[int | str, dict[str, Any]]] = {200: {"description": "A front, `hwnas.front/1`.", "model": FrontOut}}
+_HELD: Final[dict[str, Any]] = {"description": "The client holds these bytes already."}
+_UNMET: Final[dict[str, Any]] = {
+    "description": "No network meets the limits; `nearest` is the one with the smallest violation.",
+    "model": LimitsProblem,
 }
 
 
 @router.get(
     "/v1/devices/{device_id:path}/pareto",
     response_class=Response,
-    responses={**_FRONT, 304: {"description": "The client holds these bytes already."}},
+    responses={**_FRONT, 304: _HELD, 409: _UNMET},
     dependencies=[Depends(refuse_repeated_parameters)],
 )
-def pareto(
+def get_pareto_front(
     request: Request,
     device_id: str,
     query: Annotated[ParetoQuery, Query()],
     store: StoreDep,
     fronts: FrontsDep,
     answers: AnswersDep,
+    viewer: ViewerDep,
 ) -> Response:
     """The Pareto front of everything verified on a device for one search space, data set and supernet.
 
@@ -53,7 +70,7 @@ def pareto(
     `unmet`: each limit that it misses, as `limit`, `asked`, `nearest` and `best` (the best of all members).
     """
     device_of_path(store, device_id)
-    front = _merged(fronts, device_id, query)
+    front = _merged(fronts, device_id, query, viewer)
     constraints = query.constraints()
     if not constraints:
         response = conditional(request, lambda: front.body, front.etag, cache_control=_REVALIDATE)
@@ -71,16 +88,20 @@ def pareto(
     return response
 
 
-@router.get("/v1/devices/{device_id:path}/recommendation", dependencies=[Depends(refuse_repeated_parameters)])
-def recommendation(
-    device_id: str, query: Annotated[ParetoQuery, Query()], store: StoreDep, fronts: FrontsDep
+@router.get(
+    "/v1/devices/{device_id:path}/recommendation",
+    responses={409: _UNMET},
+    dependencies=[Depends(refuse_repeated_parameters)],
+)
+def get_recommendation(
+    device_id: str, query: Annotated[ParetoQuery, Query()], store: StoreDep, fronts: FrontsDep, viewer: ViewerDep
 ) -> RecommendationOut:
     """The network with the best expected accuracy among those on the device's Pareto front that meet all limits.
 
     Of networks with equal accuracy, the fastest. Parameters and problems are those of the Pareto front.
     """
     device_of_path(store, device_id)
-    front = _merged(fronts, device_id, query)
+    front = _merged(fronts, device_id, query, viewer)
     constraints = query.constraints()
     try:
         row = best_accuracy(front.values, constraints)
@@ -90,29 +111,82 @@ def recommendation(
     return RecommendationOut.model_validate(answer | {"front": f"/v1/fronts/{answer['front']}"})
 
 
+@router.get("/v1/fronts", dependencies=[Depends(refuse_repeated_parameters)])
+def list_fronts(
+    request: Request, response: Response, query: Annotated[FrontsQuery, Query()], store: StoreDep, viewer: ViewerDep
+) -> FrontsOut:
+    """Lists the fronts of searches, newest first, a page at a time."""
+    found, following = store.fronts.page(
+        page_of(query),
+        profile_id=query.device,
+        space=space_of_query(query.space),
+        search_id=query.search,
+        viewer=viewer,
+    )
+    entries = [
+        FrontInfoOut(
+            id=info.id,
+            url=f"/v1/fronts/{info.id}",
+            search=f"/v1/searches/{info.search_id}",
+            device=info.profile_id,
+            space=info.space,
+            supernet=info.supernet_id,
+            etag=info.etag,
+            created_at=info.created_at,
+        )
+        for info in found
+    ]
+    return FrontsOut(fronts=entries, next_page_token=next_page(request, response, following))
+
+
 @router.get(
     "/v1/fronts/{front_id}",
     response_class=Response,
-    responses=_FRONT,
+    responses={**_FRONT, 304: _HELD},
     dependencies=[Depends(refuse_parameters)],
 )
-def front(request: Request, front_id: str, store: StoreDep, answers: AnswersDep) -> Response:
+def get_front(request: Request, front_id: str, store: StoreDep, answers: AnswersDep, viewer: ViewerDep) -> Response:
     """The front of one search: its stored bytes, which never change.
 
     Problems: `unknown-front` (404), `front-damaged` (410).
     """
-    found = store.fronts.find(front_id) if is_hash(front_id) else None
+    found = store.fronts.find(front_id, viewer) if is_hash(front_id) else None
     if found is None:
         raise not_found("unknown-front", f"no front {front_id!r} is stored.")
-    response = conditional(request, lambda: store.fronts.body(found.id), found.etag, cache_control=_FOREVER)
+    response = conditional(
+        request, lambda: store.fronts.body(found.id), found.etag, cache_control=cache_for_ever(request)
+    )
     if response.status_code == HTTPStatus.OK:
         answers.keep(request, response, bytes(response.body), found.etag, immutable=True)
     return response
 
 
-def _merged(fronts: DeviceFronts, device_id: str, query: ParetoQuery) -> MergedFront:
-    space = None if query.space is None else space_of_field("query", query.space)
-    return fronts.merged(device_id, space=space, data=query.data, supernet=query.supernet)
+@router.delete(
+    "/v1/fronts/{front_id}",
+    status_code=204,
+    dependencies=[require_scope("submit"), Depends(refuse_parameters)],
+)
+def delete_front(
+    front_id: str,
+    store: StoreDep,
+    statuses: StatusesDep,
+    deletions: DeletionsDep,
+    answers: AnswersDep,
+    caller: CallerDep,
+) -> None:
+    """Deletes the front of one search. Its members' files and measurements are kept."""
+    found = store.fronts.find(front_id, caller.viewer) if is_hash(front_id) else None
+    if found is None:
+        raise not_found("unknown-front", f"no front {front_id!r} is stored.")
+    search = statuses.find(found.search_id)
+    caller.require_owner(None if search is None or search.job is None else search.job.tenant)
+    deletions.front(found.id)
+    answers.clear()
+
+
+def _merged(fronts: DeviceFronts, device_id: str, query: ParetoQuery, viewer: Viewer) -> MergedFront:
+    space = space_of_query(query.space)
+    return fronts.merged(device_id, space=space, data=query.data, supernet=query.supernet, viewer=viewer)
 
 
 def _not_met(front: MergedFront, error: LimitsNotMetError) -> ProblemError:

@@ -13,13 +13,13 @@ router = APIRouter(tags=["health"], dependencies=[Depends(refuse_parameters)])
 
 
 @router.get("/livez")
-async def livez() -> HealthOut:
+async def get_liveness() -> HealthOut:
     """Answers if the process is alive."""
     return HealthOut()
 
 
 @router.get("/readyz")
-def readyz(store: StoreDep) -> HealthOut:
+def get_readiness(store: StoreDep) -> HealthOut:
     """Answers if the database is reachable and whole and has this version's schema; 503 otherwise.
 
     Problems: `store-damaged`, `store-unavailable`, `not-migrated`.

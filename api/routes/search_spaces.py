@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Depends
 
-from api.dependencies import refuse_parameters
+from api.dependencies import refuse_parameters, require_scope
 from api.wire import GeneOut, SearchSpaceOut, SearchSpacesOut
 from search_spaces.registry import get_space, space_names
 
-router = APIRouter(tags=["search spaces"], dependencies=[Depends(refuse_parameters)])
+router = APIRouter(tags=["search spaces"], dependencies=[require_scope("read"), Depends(refuse_parameters)])
 
 
 @router.get("/v1/search-spaces")

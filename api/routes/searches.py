@@ -1,121 +1,164 @@
 """Searches: requested here, run by worker processes or on the command line."""
 
-import base64
-import json
-from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from api.dependencies import QueueDep, StatusesDep, StoreDep, refuse_parameters, refuse_repeated_parameters
+from api.callers import Caller
+from api.dependencies import (
+    CallerDep,
+    DeletionsDep,
+    JobRequestsDep,
+    StatusesDep,
+    StoreDep,
+    ViewerDep,
+    WatchesDep,
+    refuse_parameters,
+    refuse_repeated_parameters,
+    require_scope,
+)
+from api.event_streams import EVENT_STREAM, LastEventId, event_stream
+from api.job_states import search_out
+from api.job_wire import SearchesOut, SearchesQuery, SearchOut, WaitQuery
 from api.json_bodies import require_json
-from api.lookups import find_device, is_id, space_of_field, supernet_of_body
-from api.problems import invalid_field, not_found
-from api.wire import JobErrorOut, SearchesOut, SearchesQuery, SearchOut, SearchRequest
-from nas.jobs.search_statuses import PageStart, SearchStatus, SearchStatuses
+from api.lookups import is_id
+from api.pages import next_page, page_of
+from api.problems import not_found
+from api.submitting import SubmittingDep
+from nas.jobs.events import JobEvents
+from nas.jobs.requests import SearchRequest
+from nas.jobs.search_events import search_events
+from nas.jobs.search_statuses import SearchStatus, SearchStatuses
+from nas.store.tenancy import Viewer
 
-router = APIRouter(tags=["searches"])
+router = APIRouter(tags=["searches"], dependencies=[require_scope("read")])
+_ACTIVE = ("queued", "running")
 
 
-@router.post("/v1/searches", status_code=202, dependencies=[Depends(refuse_parameters), Depends(require_json)])
+@router.post(
+    "/v1/searches",
+    status_code=202,
+    response_model=SearchOut,
+    dependencies=[require_scope("submit"), Depends(refuse_parameters), Depends(require_json)],
+)
 def start_search(
-    asked: SearchRequest, response: Response, store: StoreDep, queue: QueueDep, statuses: StatusesDep
-) -> SearchOut:
-    """Queues a search; the Location header has the address of its state."""
-    if find_device(store, asked.device) is None:
-        raise invalid_field("body", "device", f"no device {asked.device!r} is known; GET /v1/devices lists them")
-    space = space_of_field("body", asked.space)
-    supernet = supernet_of_body(store, space, asked.supernet)
-    request = asked.model_dump(mode="json") | {
-        "space": space,
-        "supernet": supernet.id,
-        "limits": asked.limits.constraints().as_limits(),
-    }
-    job = queue.enqueue("search", request)
-    response.headers["Location"] = f"/v1/searches/{job.id}"
-    return _search_out(_find(statuses, job.id))
+    asked: SearchRequest,
+    response: Response,
+    requests: JobRequestsDep,
+    statuses: StatusesDep,
+    submitting: SubmittingDep,
+) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
+    """Queues a search; the Location header has the address of its state.
+
+    Problems: `queue-full` (429) if too many jobs are waiting.
+    """
+    return submitting.accept(
+        asked,
+        lambda: [requests.search(asked)],
+        lambda search_id: search_out(_find(statuses, search_id, submitting.caller.viewer)),
+        response,
+    )
 
 
 @router.get("/v1/searches", dependencies=[Depends(refuse_repeated_parameters)])
 def list_searches(
-    request: Request, response: Response, query: Annotated[SearchesQuery, Query()], statuses: StatusesDep
+    request: Request,
+    response: Response,
+    query: Annotated[SearchesQuery, Query()],
+    statuses: StatusesDep,
+    viewer: ViewerDep,
 ) -> SearchesOut:
-    """Searches of the service and of the command line, newest first, a page at a time.
+    """Lists the searches of the service and of the command line, newest first, a page at a time.
 
     While there are more, `next_page_token` (as `page_token` of the next request) and the Link header with
     `rel="next"` lead to the next page.
     """
-    after = None if query.page_token is None else _page_start(query.page_token)
-    found, following = statuses.page(page_size=query.page_size, after=after, state=query.state, device=query.device)
-    token = None if following is None else _page_token(following)
-    if token is not None:
-        following_url = request.url.include_query_params(page_token=token)
-        response.headers["Link"] = f'<{following_url.path}?{following_url.query}>; rel="next"'
-    return SearchesOut(searches=[_search_out(status) for status in found], next_page_token=token)
+    found, following = statuses.page(
+        page_of(query), state=query.state, device=query.device, space=query.space, viewer=viewer
+    )
+    return SearchesOut(
+        searches=[search_out(status) for status in found], next_page_token=next_page(request, response, following)
+    )
 
 
-@router.get("/v1/searches/{search_id:segment}", dependencies=[Depends(refuse_parameters)])
-def get_search(search_id: str, statuses: StatusesDep) -> SearchOut:
+@router.get("/v1/searches/{search_id:segment}", dependencies=[Depends(refuse_repeated_parameters)])
+async def get_search(
+    search_id: str, query: Annotated[WaitQuery, Query()], statuses: StatusesDep, viewer: ViewerDep, watches: WatchesDep
+) -> SearchOut:
     """The state of a search, whether a request or the command line started it.
 
-    `interrupted` is a search of the command line whose process has ended; `hwnas search resume` continues it.
+    With `wait`, the answer comes once the search has ended, or after that many seconds. `interrupted` is a search
+    of the command line whose process has ended; `hwnas search resume` continues it.
     """
-    return _search_out(_find(statuses, search_id))
+    status = await watches.until(
+        lambda: _find(statuses, search_id, viewer),
+        lambda found: found.state not in _ACTIVE,
+        seconds=query.wait,
+    )
+    return search_out(status)
 
 
-@router.post("/v1/searches/{search_id:segment}:cancel", dependencies=[Depends(refuse_parameters)])
-def cancel_search(search_id: str, statuses: StatusesDep) -> SearchOut:
+@router.get(
+    "/v1/searches/{search_id:segment}/events",
+    response_class=Response,
+    responses=EVENT_STREAM,
+    dependencies=[Depends(refuse_parameters)],
+)
+async def stream_search_events(
+    search_id: str,
+    statuses: StatusesDep,
+    store: StoreDep,
+    viewer: ViewerDep,
+    watches: WatchesDep,
+    last_event_id: LastEventId = 0,
+) -> Response:
+    """Streams the search's changes of state and its progress as server-sent events."""
+    events = JobEvents(store)
+
+    def follow(after: int) -> tuple[Any, bool]:
+        status = _find(statuses, search_id, viewer)
+        ended = status.state not in _ACTIVE
+        if status.job is not None:
+            return events.after(search_id, after), ended
+        return [event for event in search_events(store, status) if event.number > after], ended
+
+    return await event_stream(watches, follow, last_event_id)
+
+
+@router.post(
+    "/v1/searches/{search_id:segment}:cancel", dependencies=[require_scope("submit"), Depends(refuse_parameters)]
+)
+def cancel_search(search_id: str, statuses: StatusesDep, caller: CallerDep) -> SearchOut:
     """Cancels a search, whether a request or the command line started it.
 
     A running one stops at its next step (until then `cancel_requested` is true), a queued or interrupted one
     at once; one that has ended stays as it is.
     """
-    return _search_out(statuses.cancel(_find(statuses, search_id).id))
+    return search_out(statuses.cancel(_owned(statuses, search_id, caller).id))
 
 
-def _find(statuses: SearchStatuses, search_id: str) -> SearchStatus:
-    found = statuses.find(search_id) if is_id(search_id) else None
+@router.delete(
+    "/v1/searches/{search_id:segment}",
+    status_code=204,
+    dependencies=[require_scope("submit"), Depends(refuse_parameters)],
+)
+def delete_search(search_id: str, statuses: StatusesDep, deletions: DeletionsDep, caller: CallerDep) -> None:
+    """Deletes a search that has ended or is interrupted. What it measured is kept.
+
+    Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it has a front or is a member
+    of a batch.
+    """
+    deletions.search(_owned(statuses, search_id, caller).id)
+
+
+def _find(statuses: SearchStatuses, search_id: str, viewer: Viewer) -> SearchStatus:
+    found = statuses.find(search_id, viewer) if is_id(search_id) else None
     if found is None:
         raise not_found("unknown-search", f"no search {search_id!r} is stored.")
     return found
 
 
-def _page_token(start: PageStart) -> str:
-    text = json.dumps([start.created_at.isoformat(), start.id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _page_start(token: str) -> PageStart:
-    try:
-        moment, search_id = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        start = PageStart(datetime.fromisoformat(moment), search_id)
-        if start.created_at.tzinfo is None or not isinstance(search_id, str) or not is_id(search_id):
-            raise ValueError
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise invalid_field("query", "page_token", "not a token of this service; start without one") from error
-    return start
-
-
-def _search_out(status: SearchStatus) -> SearchOut:
-    job, search = status.job, status.search
-    running = status.state in ("queued", "running", "interrupted")
-    return SearchOut(
-        id=status.id,
-        kind="search",
-        state=status.state,
-        url=f"/v1/searches/{status.id}",
-        request=dict(status.request),
-        progress=None if job is None or job.progress is None else dict(job.progress),
-        result=None if job is None or job.result is None else dict(job.result),
-        error=None
-        if job is None or job.error is None
-        else JobErrorOut(code=job.error["code"], message=job.error["message"]),
-        attempts=1 if job is None else job.attempts,
-        created_at=status.created_at,
-        started_at=status.created_at if job is None else job.started_at,
-        finished_at=(None if running or search is None else search.updated_at) if job is None else job.finished_at,
-        device=status.device,
-        evaluations=status.evaluations,
-        cancel_requested=status.cancel_requested,
-        front=None if status.front_id is None else f"/v1/fronts/{status.front_id}",
-    )
+def _owned(statuses: SearchStatuses, search_id: str, caller: Caller) -> SearchStatus:
+    status = _find(statuses, search_id, caller.viewer)
+    caller.require_owner(None if status.job is None else status.job.tenant)
+    return status

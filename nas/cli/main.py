@@ -14,11 +14,14 @@ import typer
 from typer.exceptions import TyperException
 
 from nas.cli import (
+    batch,
     bench,
     calibrate,
     data,
     devices,
+    doctor,
     front,
+    keys,
     measure,
     measurements,
     predict,
@@ -36,8 +39,8 @@ app = typer.Typer(
     help=(
         "Finds the network and its precisions that are best on your device within your limits.\n\n"
         "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "recommend, front, export, serve; how fast a device is: calibrate, predict, measurements; what int8 costs: "
-        "sensitivity. State lives under HWNAS_HOME; an interrupted command resumes when it is run again."
+        "batch, recommend, front, export, serve; how fast a device is: calibrate, predict, measurements; what int8 "
+        "costs: sensitivity. State lives under HWNAS_HOME; an interrupted command resumes when it is run again."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -77,12 +80,15 @@ def register_commands() -> typer.Typer:
     app.command("predict")(predict.predict)
     app.command("sensitivity")(sensitivity.sensitivity)
     app.add_typer(search.app, name="search")
+    app.add_typer(batch.app, name="batch")
     app.command("recommend")(recommend.recommend)
     app.add_typer(front.app, name="front")
     app.command("export")(front.export)
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
         app.command(point.name)(point.load())
+    app.add_typer(keys.app, name="keys")
     app.command("worker")(worker.worker)
+    app.command("doctor")(doctor.doctor)
     app.add_typer(bench.app, name="bench")
     return app
 

@@ -146,10 +146,12 @@ def list_searches(
 ) -> None:
     """List the searches of the command line and of the service, newest first."""
     from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
+    from nas.store.pages import PageRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
-        found, following = SearchStatuses(workspace.store).page(page_size=limit, state=state, device=device)
+        page = PageRequest(size=limit)
+        found, following = SearchStatuses(workspace.store).page(page, state=state, device=device)
     if as_json:
         print_json([_as_json(status) for status in found])
         return
@@ -340,13 +342,14 @@ def _find(workspace: "Workspace", start: str) -> "SearchStatus":
         UsageError: if several do.
     """
     from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
+    from nas.store.pages import PageRequest  # noqa: PLC0415
     from search_spaces.errors import UnknownNameError, UsageError  # noqa: PLC0415
 
     statuses = SearchStatuses(workspace.store)
     matches = statuses.beginning_with(start) if start else ()
     exact = [status for status in matches if status.id == start]
     if not matches:
-        known, _ = statuses.page(page_size=_LISTED)
+        known, _ = statuses.page(PageRequest(size=_LISTED))
         raise UnknownNameError("search", start, tuple(status.id[:12] for status in known))
     if len(matches) > 1 and not exact:
         raise UsageError(f"{len(matches)} searches begin with {start!r}; give more digits.")

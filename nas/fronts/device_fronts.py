@@ -3,12 +3,14 @@
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from nas.fronts.merged import MergedFront, StoredFront, merged_front
 from nas.store.errors import FrontDamagedError
 from nas.store.fronts import FrontInfo
 from nas.store.store import Store
+from nas.store.tenancy import EVERYTHING, Viewer
 from search_spaces.errors import NasError, UsageError
 
 _KEPT: Final = 64
@@ -43,7 +45,13 @@ class DeviceFronts:
         self._merged: OrderedDict[tuple[str, ...], MergedFront] = OrderedDict()
 
     def merged(
-        self, profile_id: str, *, space: str | None = None, data: str | None = None, supernet: str | None = None
+        self,
+        profile_id: str,
+        *,
+        space: str | None = None,
+        data: str | None = None,
+        supernet: str | None = None,
+        viewer: Viewer = EVERYTHING,
     ) -> MergedFront:
         """Everything verified on a device for one space, data set and supernet.
 
@@ -52,13 +60,18 @@ class DeviceFronts:
             space: canonical name; needed where the device has fronts in several, unless ``supernet`` says it.
             data: name of a data set; by default that of the supernet.
             supernet: first digits of an id; by default the newest supernet that has a front there.
+            viewer: who asks; only fronts that the viewer may see are merged.
 
         Raises:
             NoFrontError: if there is no such front.
             UnclearFrontError: if several spaces or supernets could be meant.
             FrontDamagedError: if the bytes of all of them are damaged.
         """
-        infos = self._chosen(profile_id, space, data, supernet)
+        infos = self._chosen(
+            self._store.fronts.all(profile_id=profile_id, space=space, viewer=viewer),
+            {"space": space, "data": data, "supernet": supernet},
+            profile_id,
+        )
         key = tuple(info.id for info in infos)
         with self._lock:
             if key in self._merged:
@@ -72,11 +85,10 @@ class DeviceFronts:
         return merged
 
     def _chosen(
-        self, profile_id: str, space: str | None, data: str | None, supernet: str | None
+        self, infos: tuple[FrontInfo, ...], asked: Mapping[str, str | None], profile_id: str
     ) -> tuple[FrontInfo, ...]:
         """The fronts that are meant, newest first."""
-        asked = {"space": space, "data": data, "supernet": supernet}
-        infos = self._store.fronts.all(profile_id=profile_id, space=space)
+        data, supernet = asked["data"], asked["supernet"]
         if supernet is not None:
             infos = tuple(info for info in infos if info.supernet_id.startswith(supernet))
         if data is not None:

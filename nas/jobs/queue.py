@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from nas.jobs.events import record_event, record_state
 from nas.store import Store
 from nas.store.errors import NotStoredError
 from nas.store.leases import Lease, held_row
@@ -33,6 +34,9 @@ class Job:
     id: str
     kind: JobKind
     request: Mapping[str, Any]
+    tenant: str | None
+    """Whose API key submitted it; None for a job that everyone may see."""
+    batch_id: str | None
     state: JobState
     fence: int
     """Grows with every claim."""
@@ -43,6 +47,8 @@ class Job:
     """Claims so far, releases taken back."""
     max_attempts: int
     cancel_requested: bool
+    heartbeat_at: datetime | None
+    """When its worker last gave a sign of life."""
     progress: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
     """``code`` and ``message`` of a failed job."""
@@ -96,7 +102,7 @@ class JobQueue:
         )
         with self._database.write() as session:
             session.add(row)
-            session.flush()
+            record_state(session, row, row.created_at)
             return job_of_row(row)
 
     def find(self, job_id: str, *, kind: JobKind | None = None) -> Job | None:
@@ -124,65 +130,72 @@ class JobQueue:
         with self._database.read() as session:
             return tuple(job_of_row(row) for row in session.scalars(query))
 
-    def claim(self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float) -> Job | None:
-        """Claims the oldest job that is queued or whose lease has expired; None if there is none.
+    def claim(
+        self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float, batch_id: str | None = None
+    ) -> Job | None:
+        """Claims the oldest job (of a batch, if given) that is queued or whose lease has expired; or None.
 
         Jobs that are not to run again (cancelled meanwhile, or out of attempts) are ended on the way.
         """
         while True:
             with self._database.write() as session:
-                row = self._next(session, kinds)
+                row = self._next(session, kinds, batch_id)
                 if row is None:
                     return None
                 if row.cancel_requested:
-                    self._end(row, "cancelled")
+                    self._end(session, row, "cancelled")
                 elif row.attempts >= row.max_attempts:
-                    self._end(row, "failed")
                     row.error = {
                         "code": "too-many-attempts",
                         "message": f"given up: {row.attempts} workers were lost while they ran this job.",
                     }
+                    self._end(session, row, "failed")
                 else:
                     row.state, row.worker = "running", worker
                     row.fence += 1
                     row.attempts += 1
-                    row.lease_until = self._clock() + timedelta(seconds=lease_s)
-                    row.started_at = row.started_at or self._clock()
+                    row.heartbeat_at = self._clock()
+                    row.lease_until = row.heartbeat_at + timedelta(seconds=lease_s)
+                    row.started_at = row.started_at or row.heartbeat_at
+                    record_state(session, row, row.heartbeat_at)
                     return job_of_row(row)
 
     def extend(self, lease: Lease, *, lease_s: float) -> Job:
         """Moves the lease's end to ``lease_s`` from now; gives the job, with ``cancel_requested``."""
         with self._database.write() as session:
             row = held_row(session, lease)
-            row.lease_until = self._clock() + timedelta(seconds=lease_s)
+            row.heartbeat_at = self._clock()
+            row.lease_until = row.heartbeat_at + timedelta(seconds=lease_s)
             return job_of_row(row)
 
     def report(self, lease: Lease, progress: Mapping[str, Any]) -> None:
         """Replaces the job's progress."""
         with self._database.write() as session:
-            held_row(session, lease).progress = dict(progress)
+            row = held_row(session, lease)
+            row.progress, row.heartbeat_at = dict(progress), self._clock()
+            record_event(session, row, "progress", progress, row.heartbeat_at)
 
     def succeed(self, lease: Lease, result: Mapping[str, Any]) -> Job:
         """Ends the job with a result."""
         with self._database.write() as session:
             row = held_row(session, lease)
-            self._end(row, "succeeded")
             row.result = dict(result)
+            self._end(session, row, "succeeded")
             return job_of_row(row)
 
     def fail(self, lease: Lease, *, code: str, message: str) -> Job:
         """Ends the job with an error."""
         with self._database.write() as session:
             row = held_row(session, lease)
-            self._end(row, "failed")
             row.error = {"code": code, "message": message}
+            self._end(session, row, "failed")
             return job_of_row(row)
 
     def mark_cancelled(self, lease: Lease) -> Job:
         """Ends the job as cancelled, by its worker."""
         with self._database.write() as session:
             row = held_row(session, lease)
-            self._end(row, "cancelled")
+            self._end(session, row, "cancelled")
             return job_of_row(row)
 
     def release(self, lease: Lease) -> Job:
@@ -191,6 +204,7 @@ class JobQueue:
             row = held_row(session, lease)
             row.state, row.worker, row.lease_until = "queued", None, None
             row.attempts -= 1
+            record_state(session, row, self._clock())
             return job_of_row(row)
 
     def expire(self, worker: str) -> int:
@@ -212,11 +226,15 @@ class JobQueue:
             row = session.get(JobRow, job_id, with_for_update=True)
             if row is None:
                 raise NotStoredError("job", job_id)
-            if row.state == "queued":
-                self._end(row, "cancelled")
-            if row.state == "running":
-                row.cancel_requested = True
+            self._cancel(session, row)
             return job_of_row(row)
+
+    def cancel_batch(self, batch_id: str) -> None:
+        """Cancels the jobs of a batch, each as :meth:`cancel` does, in one transaction."""
+        query = select(JobRow).where(JobRow.batch_id == batch_id).order_by(JobRow.id)
+        with self._database.write() as session:
+            for row in session.scalars(query.with_for_update()):
+                self._cancel(session, row)
 
     def requeue(self, job_id: str) -> Job:
         """Queues a failed or cancelled job again; it resumes where it stopped. Any other stays as it is.
@@ -231,9 +249,10 @@ class JobQueue:
             if row.state in ("failed", "cancelled"):
                 row.state, row.finished_at, row.error = "queued", None, None
                 row.attempts, row.cancel_requested = 0, False
+                record_state(session, row, self._clock())
             return job_of_row(row)
 
-    def _next(self, session: Session, kinds: tuple[JobKind, ...]) -> JobRow | None:
+    def _next(self, session: Session, kinds: tuple[JobKind, ...], batch_id: str | None) -> JobRow | None:
         expired = and_(JobRow.state == "running", JobRow.lease_until <= self._clock())
         query = (
             select(JobRow)
@@ -242,11 +261,21 @@ class JobQueue:
             .limit(1)
             .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writers wait for each other anyway
         )
+        if batch_id is not None:
+            query = query.where(JobRow.batch_id == batch_id)
         return session.scalars(query).first()
 
-    def _end(self, row: JobRow, state: Literal["succeeded", "failed", "cancelled"]) -> None:
+    def _cancel(self, session: Session, row: JobRow) -> None:
+        if row.state == "queued":
+            self._end(session, row, "cancelled")
+        elif row.state == "running" and not row.cancel_requested:
+            row.cancel_requested = True
+            record_state(session, row, self._clock())
+
+    def _end(self, session: Session, row: JobRow, state: Literal["succeeded", "failed", "cancelled"]) -> None:
         row.state, row.worker, row.lease_until = state, None, None
         row.finished_at = self._clock()
+        record_state(session, row, row.finished_at)
 
 
 def job_of_row(row: JobRow) -> Job:
@@ -255,6 +284,8 @@ def job_of_row(row: JobRow) -> Job:
         id=row.id,
         kind=cast("JobKind", row.kind),
         request=row.request,
+        tenant=row.tenant,
+        batch_id=row.batch_id,
         state=cast("JobState", row.state),
         fence=row.fence,
         worker=row.worker,
@@ -262,6 +293,7 @@ def job_of_row(row: JobRow) -> Job:
         attempts=row.attempts,
         max_attempts=row.max_attempts,
         cancel_requested=row.cancel_requested,
+        heartbeat_at=row.heartbeat_at,
         progress=row.progress,
         error=row.error,
         result=row.result,

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, defer
 
+from nas.jobs.figures import JobFigures, job_figures
 from nas.jobs.queue import Job, JobQueue, job_of_row
 from nas.store import Store
 from nas.store.errors import NotStoredError
 from nas.store.owners import owner_has_ended
+from nas.store.pages import PageRequest, PageStart, after, following
 from nas.store.searches import StoredSearch, search_of_row
 from nas.store.tables import FrontRow, JobRow, SearchRow
+from nas.store.tenancy import EVERYTHING, Viewer, visible_jobs
 
 SearchStatusState = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 STATES: Final[tuple[SearchStatusState, ...]] = (
@@ -38,6 +41,7 @@ class SearchStatus:
     """None for a search of the command line."""
     search: StoredSearch | None
     """None before a job has started."""
+    figures: JobFigures
     front_id: str | None
     created_at: datetime
 
@@ -53,14 +57,6 @@ class SearchStatus:
         return self.state == "running" and source is not None and source.cancel_requested
 
 
-@dataclass(frozen=True, slots=True)
-class PageStart:
-    """The last search of the page before."""
-
-    created_at: datetime
-    id: str
-
-
 class SearchStatuses:
     """The searches of a store, newest first."""
 
@@ -68,29 +64,34 @@ class SearchStatuses:
         self._store = store
         self._queue = JobQueue(store)
 
-    def find(self, search_id: str) -> SearchStatus | None:
-        """The search, or None."""
+    def find(self, search_id: str, viewer: Viewer = EVERYTHING) -> SearchStatus | None:
+        """The search, or None if there is none that the viewer may see."""
         with self._store.database.read() as session:
             job = session.get(JobRow, search_id)
             if job is not None:
-                return self._statuses(session, [job])[0] if job.kind == "search" else None
+                hidden = job.tenant is not None and not viewer.owns(job.tenant)
+                return None if hidden or job.kind != "search" else self._statuses(session, [job])[0]
             search = session.get(SearchRow, search_id)
             return None if search is None else self._statuses(session, [search])[0]
 
     def page(
         self,
+        page: PageRequest,
         *,
-        page_size: int,
-        after: PageStart | None = None,
         state: SearchStatusState | None = None,
         device: str | None = None,
+        space: str | None = None,
+        viewer: Viewer = EVERYTHING,
     ) -> tuple[tuple[SearchStatus, ...], PageStart | None]:
         """A page of searches, and where the next one starts; None on the last page."""
-        jobs = select(JobRow).where(JobRow.kind == "search", *_after(JobRow, after))
-        searches = select(SearchRow).where(SearchRow.job_id.is_(None), *_after(SearchRow, after))
+        jobs = select(JobRow).where(JobRow.kind == "search", *visible_jobs(viewer), *after(JobRow, page.after))
+        searches = select(SearchRow).where(SearchRow.job_id.is_(None), *after(SearchRow, page.after))
         if device is not None:
             jobs = jobs.where(JobRow.request["device"].as_string() == device)
             searches = searches.where(SearchRow.profile_id == device)
+        if space is not None:
+            jobs = jobs.where(JobRow.request["space"].as_string() == space)
+            searches = searches.where(SearchRow.space == space)
         if state is not None:
             jobs = jobs.where(JobRow.state == state)
         with self._store.database.read() as session:
@@ -98,15 +99,17 @@ class SearchStatuses:
                 now = self._store.clock()
                 searches = searches.where(_in_state(state, now, _ended_owners(session, now)))
             rows: list[JobRow | SearchRow] = [
-                *session.scalars(jobs.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(page_size + 1)),
+                *session.scalars(jobs.order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(page.size + 1)),
                 *session.scalars(
-                    searches.order_by(SearchRow.created_at.desc(), SearchRow.id.desc()).limit(page_size + 1)
+                    searches.order_by(SearchRow.created_at.desc(), SearchRow.id.desc()).limit(page.size + 1)
                 ),
             ]
             rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
-            last = rows[page_size - 1] if len(rows) > page_size else None
-            statuses = self._statuses(session, rows[:page_size])
-        return tuple(statuses), None if last is None else PageStart(last.created_at, last.id)
+            return tuple(self._statuses(session, rows[: page.size])), following(rows, page.size)
+
+    def of_jobs(self, session: Session, rows: Sequence[JobRow]) -> list[SearchStatus]:
+        """The searches of these jobs, in their order."""
+        return self._statuses(session, rows)
 
     def beginning_with(self, start: str) -> tuple[SearchStatus, ...]:
         """Searches whose id begins so, newest first."""
@@ -139,6 +142,7 @@ class SearchStatuses:
         job_ids = [row.id for row in rows if isinstance(row, JobRow)]
         of_jobs = {row.job_id: row for row in session.scalars(select(SearchRow).where(SearchRow.job_id.in_(job_ids)))}
         searches = {row.id: row if isinstance(row, SearchRow) else of_jobs.get(row.id) for row in rows}
+        figures = job_figures(session, [row.id for row in rows])
         fronts = _newest_fronts(session, [row.id for row in searches.values() if row is not None])
         statuses = []
         for row in rows:
@@ -158,17 +162,12 @@ class SearchStatuses:
                     request=row.request if isinstance(row, JobRow) else row.settings,
                     job=job,
                     search=search,
+                    figures=figures[row.id],
                     front_id=None if search is None else fronts.get(search.id),
                     created_at=row.created_at,
                 )
             )
         return statuses
-
-
-def _after(table: type[JobRow] | type[SearchRow], start: PageStart | None) -> tuple[ColumnElement[bool], ...]:
-    if start is None:
-        return ()
-    return (tuple_(table.created_at, table.id) < tuple_(start.created_at, start.id),)
 
 
 def _ended_owners(session: Session, now: datetime) -> list[str]:

@@ -137,6 +137,8 @@ class WorkerSettings:
     """Pause between looks at an empty queue."""
     until_idle: bool = False
     """Whether to return when nothing can be claimed."""
+    batch_id: str | None = None
+    """Claim only this batch's jobs."""
 
 
 def run_worker(
@@ -166,7 +168,9 @@ def run_worker(
     ended = 0
     with _stopping_on_signals(stop):
         while not stop.draining:
-            job = queue.claim(settings.name, kinds=tuple(handlers), lease_s=settings.lease_s)
+            job = queue.claim(
+                settings.name, kinds=tuple(handlers), lease_s=settings.lease_s, batch_id=settings.batch_id
+            )
             if job is not None:
                 ended += _run(job, queue, handlers[job.kind], stop, settings.lease_s)
             elif settings.until_idle:

@@ -10,6 +10,7 @@ from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError, StoreConflictError
 from nas.store.leases import Lease
 from nas.store.tables import ArtifactRow, ArtifactUseRow, table_of
+from nas.store.tenancy import EVERYTHING, Viewer, visible_artifacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +55,10 @@ class Artifacts:
             insert_missing(session, table_of(ArtifactRow), [file])
             insert_missing(session, table_of(ArtifactUseRow), [use])
 
-    def find(self, sha256: str) -> Artifact | None:
-        """The file under one of its uses, or None."""
-        query = _QUERY.where(ArtifactRow.sha256 == sha256).order_by(ArtifactUseRow.kind, ArtifactUseRow.candidate_id)
+    def find(self, sha256: str, viewer: Viewer = EVERYTHING) -> Artifact | None:
+        """The file under one of its uses, or None if there is none that the viewer may see."""
+        query = _QUERY.where(ArtifactRow.sha256 == sha256, *visible_artifacts(viewer))
+        query = query.order_by(ArtifactUseRow.kind, ArtifactUseRow.candidate_id)
         with self._database.read() as session:
             row = session.execute(query.limit(1)).first()
             return None if row is None else _stored(*row)

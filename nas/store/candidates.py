@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
+from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.tables import CandidateRow, table_of
+from nas.store.tenancy import EVERYTHING, Viewer, visible_candidates
 from search_spaces.space import Candidate, IntArray, SearchSpace
 
 _CHUNK = 500
@@ -24,6 +27,7 @@ class StoredCandidate:
     """The space's canonical string."""
     genotype: tuple[int, ...]
     candidate: Candidate
+    created_at: datetime
 
 
 class Candidates:
@@ -57,11 +61,23 @@ class Candidates:
             insert_missing(session, table_of(CandidateRow), rows)
         return tuple(row["id"] for row in rows)
 
-    def find(self, candidate_id: str) -> StoredCandidate | None:
-        """The candidate, or None."""
+    def find(self, candidate_id: str, viewer: Viewer = EVERYTHING) -> StoredCandidate | None:
+        """The candidate, or None if there is none that the viewer may see."""
+        query = select(CandidateRow).where(CandidateRow.id == candidate_id, *visible_candidates(viewer))
         with self._database.read() as session:
-            row = session.get(CandidateRow, candidate_id)
+            row = session.scalars(query).one_or_none()
             return None if row is None else _stored(row)
+
+    def page(
+        self, page: PageRequest, *, space: str | None = None, viewer: Viewer = EVERYTHING
+    ) -> tuple[tuple[StoredCandidate, ...], PageStart | None]:
+        """A page of candidates, newest first, and where the next one starts."""
+        query = select(CandidateRow).where(*visible_candidates(viewer))
+        if space is not None:
+            query = query.where(CandidateRow.space == space)
+        with self._database.read() as session:
+            rows, following = read_page(session, query, CandidateRow, page)
+            return tuple(_stored(row) for row in rows), following
 
     def beginning_with(self, start: str) -> tuple[StoredCandidate, ...]:
         """Two at most of the candidates whose id begins with these hexadecimal digits."""
@@ -96,5 +112,9 @@ class Candidates:
 def _stored(row: CandidateRow) -> StoredCandidate:
     fields: dict[str, Any] = row.candidate
     return StoredCandidate(
-        id=row.id, canonical=row.canonical, genotype=tuple(row.genotype), candidate=Candidate(**fields)
+        id=row.id,
+        canonical=row.canonical,
+        genotype=tuple(row.genotype),
+        candidate=Candidate(**fields),
+        created_at=row.created_at,
     )

@@ -16,7 +16,9 @@ from nas.store import leases
 from nas.store.database import Clock, Database
 from nas.store.errors import FrontDamagedError, FrontFormatError, NotStoredError
 from nas.store.leases import Lease
+from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.tables import FrontMemberRow, FrontRow, SearchRow
+from nas.store.tenancy import EVERYTHING, Viewer, visible_fronts
 from search_spaces.errors import UnknownNameError, UsageError
 
 FRONT_SCHEMA: Final = "hwnas.front/1"
@@ -126,11 +128,34 @@ class Fronts:
             session.add_all(_member_row(front_id, member) for member in members)
             return _info(row)
 
-    def find(self, front_id: str) -> FrontInfo | None:
-        """The front, or None."""
+    def find(self, front_id: str, viewer: Viewer = EVERYTHING) -> FrontInfo | None:
+        """The front, or None if there is none that the viewer may see."""
+        query = select(FrontRow).options(defer(FrontRow.body)).where(FrontRow.id == front_id, *visible_fronts(viewer))
         with self._database.read() as session:
-            row = session.get(FrontRow, front_id, options=[defer(FrontRow.body)])
+            row = session.scalars(query).one_or_none()
             return None if row is None else _info(row)
+
+    def page(
+        self,
+        page: PageRequest,
+        *,
+        profile_id: str | None = None,
+        space: str | None = None,
+        search_id: str | None = None,
+        viewer: Viewer = EVERYTHING,
+    ) -> tuple[tuple[FrontInfo, ...], PageStart | None]:
+        """A page of fronts, newest first, and where the next one starts."""
+        query = select(FrontRow).options(defer(FrontRow.body)).where(*visible_fronts(viewer))
+        for column, value in (
+            (FrontRow.profile_id, profile_id),
+            (FrontRow.space, space),
+            (FrontRow.search_id, search_id),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        with self._database.read() as session:
+            rows, following = read_page(session, query, FrontRow, page)
+            return tuple(_info(row) for row in rows), following
 
     def body(self, front_id: str) -> bytes:
         """The bytes as they were stored.
@@ -155,9 +180,11 @@ class Fronts:
         found = self._list(profile_id, space, limit=1)
         return found[0] if found else None
 
-    def all(self, *, profile_id: str | None = None, space: str | None = None) -> tuple[FrontInfo, ...]:
-        """Fronts, newest first."""
-        return self._list(profile_id, space, limit=None)
+    def all(
+        self, *, profile_id: str | None = None, space: str | None = None, viewer: Viewer = EVERYTHING
+    ) -> tuple[FrontInfo, ...]:
+        """Fronts that the viewer may see, newest first."""
+        return self._list(profile_id, space, limit=None, viewer=viewer)
 
     def of_search(self, search_id: str) -> FrontInfo | None:
         """A search's newest front, or None before it has one."""
@@ -166,11 +193,11 @@ class Fronts:
             row = session.scalars(query.order_by(FrontRow.created_at.desc(), FrontRow.id).limit(1)).first()
             return None if row is None else _info(row)
 
-    def spaces(self, profile_id: str) -> tuple[str, ...]:
-        """Spaces in which a device has fronts, sorted."""
-        query = select(FrontRow.space).where(FrontRow.profile_id == profile_id).distinct().order_by(FrontRow.space)
+    def spaces(self, profile_id: str, viewer: Viewer = EVERYTHING) -> tuple[str, ...]:
+        """Spaces in which a device has fronts that the viewer may see, sorted."""
+        query = select(FrontRow.space).where(FrontRow.profile_id == profile_id, *visible_fronts(viewer))
         with self._database.read() as session:
-            return tuple(session.scalars(query))
+            return tuple(session.scalars(query.distinct().order_by(FrontRow.space)))
 
     def members(self, front_id: str, constraints: Constraints | None = None) -> tuple[FrontMember, ...]:
         """Members that meet the constraints, in the front's order."""
@@ -181,8 +208,11 @@ class Fronts:
         values = columns_or_worst([member.values for member in members], constraints.metric_names)
         return tuple(member for member, miss in zip(members, constraints.violations(values), strict=True) if miss <= 0)
 
-    def _list(self, profile_id: str | None, space: str | None, *, limit: int | None) -> tuple[FrontInfo, ...]:
-        query = select(FrontRow).options(defer(FrontRow.body)).order_by(FrontRow.created_at.desc(), FrontRow.id)
+    def _list(
+        self, profile_id: str | None, space: str | None, *, limit: int | None, viewer: Viewer = EVERYTHING
+    ) -> tuple[FrontInfo, ...]:
+        query = select(FrontRow).options(defer(FrontRow.body)).where(*visible_fronts(viewer))
+        query = query.order_by(FrontRow.created_at.desc(), FrontRow.id)
         if profile_id is not None:
             query = query.where(FrontRow.profile_id == profile_id)
         if space is not None:

@@ -42,6 +42,7 @@ class Measurements:
             supernet_id=supernet_id,
             profile_id=outcome.profile_id,
             fingerprint=outcome.fingerprint,
+            job_id=None if lease is None else lease.job_id,
             outcome=outcome.as_json(),
             measured_at=datetime.fromisoformat(outcome.measured_at),
         )

@@ -9,7 +9,9 @@ from sqlalchemy import select
 
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
+from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.tables import PredictorRow, table_of
+from nas.store.tenancy import EVERYTHING, Viewer, visible_predictors
 
 PredictorKind = Literal["latency", "accuracy"]
 
@@ -79,11 +81,34 @@ class Predictors:
             raise NotStoredError("predictor", revision)
         return found
 
-    def find(self, revision: str) -> StoredPredictor | None:
-        """The revision, or None."""
+    def find(self, revision: str, viewer: Viewer = EVERYTHING) -> StoredPredictor | None:
+        """The revision, or None if there is none that the viewer may see."""
+        query = select(PredictorRow).where(PredictorRow.id == revision, *visible_predictors(viewer))
         with self._database.read() as session:
-            row = session.get(PredictorRow, revision)
+            row = session.scalars(query).one_or_none()
             return None if row is None else _stored(row)
+
+    def page(
+        self,
+        page: PageRequest,
+        *,
+        kind: PredictorKind | None = None,
+        profile_id: str | None = None,
+        space: str | None = None,
+        viewer: Viewer = EVERYTHING,
+    ) -> tuple[tuple[StoredPredictor, ...], PageStart | None]:
+        """A page of revisions, newest first, and where the next one starts."""
+        query = select(PredictorRow).where(*visible_predictors(viewer))
+        for column, value in (
+            (PredictorRow.kind, kind),
+            (PredictorRow.profile_id, profile_id),
+            (PredictorRow.space, space),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        with self._database.read() as session:
+            rows, following = read_page(session, query, PredictorRow, page)
+            return tuple(_stored(row) for row in rows), following
 
     def spaces(self, profile_id: str) -> tuple[str, ...]:
         """Spaces that a profile has latency revisions for, sorted."""

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from nas.store.anchor_references import AnchorReferences
+from nas.store.api_keys import ApiKeys
 from nas.store.artifacts import Artifacts
 from nas.store.candidates import Candidates
 from nas.store.database import Clock, Database, PoolSettings, utc_now
@@ -36,6 +37,7 @@ class Store:
         self.measurements = Measurements(database, clock)
         self.anchor_references = AnchorReferences(database, clock)
         self.drifts = Drifts(database, clock)
+        self.api_keys = ApiKeys(database, clock)
         self.artifacts = Artifacts(database, clock)
         self.predictors = Predictors(database, clock)
         self.searches = Searches(database, clock)

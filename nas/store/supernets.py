@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
+from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.tables import SupernetRow, table_of
 from search_spaces.task import ImageTask
 
@@ -89,6 +90,19 @@ class Supernets:
             query = query.where(SupernetRow.data_fingerprint == data_fingerprint)
         with self._database.read() as session:
             return tuple(_stored(row) for row in session.scalars(query))
+
+    def page(
+        self, page: PageRequest, *, space: str | None = None, data_name: str | None = None
+    ) -> tuple[tuple[StoredSupernet, ...], PageStart | None]:
+        """A page of supernets, newest first, and where the next one starts."""
+        query = select(SupernetRow)
+        if space is not None:
+            query = query.where(SupernetRow.space == space)
+        if data_name is not None:
+            query = query.where(SupernetRow.data_name == data_name)
+        with self._database.read() as session:
+            rows, following = read_page(session, query, SupernetRow, page)
+            return tuple(_stored(row) for row in rows), following
 
 
 def _stored(row: SupernetRow) -> StoredSupernet:

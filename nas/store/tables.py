@@ -182,6 +182,7 @@ class MeasurementRow(Base):
     supernet_id: Mapped[Sha256 | None] = mapped_column(ForeignKey("supernets.id"))
     profile_id: Mapped[Name] = mapped_column(ForeignKey("device_profiles.id"))
     fingerprint: Mapped[Sha256]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
     outcome: Mapped[Json]
     latency_p50_ms: Mapped[float | None]
     latency_p95_ms: Mapped[float | None]
@@ -202,6 +203,7 @@ class MeasurementRow(Base):
         ),
         Index(None, "profile_id", "fingerprint", "candidate_id"),
         Index(None, "candidate_id"),
+        Index(None, "job_id"),
     )
 
 
@@ -306,6 +308,8 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
     request: Mapped[Json]
+    tenant: Mapped[Name | None]
+    batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
     state: Mapped[str] = mapped_column(String(16))
     lease_until: Mapped[datetime | None]
     fence: Mapped[Big]
@@ -313,6 +317,8 @@ class JobRow(Base):
     attempts: Mapped[int]
     max_attempts: Mapped[int]
     cancel_requested: Mapped[bool]
+    heartbeat_at: Mapped[datetime | None]
+    events: Mapped[Big] = mapped_column(server_default=text("0"))
     progress: Mapped[Json | None]
     error: Mapped[Json | None]
     result: Mapped[Json | None]
@@ -332,6 +338,7 @@ class JobRow(Base):
         ),
         CheckConstraint("fence >= 0 AND attempts >= 0 AND max_attempts > 0", name="counts"),
         Index(None, "state", "created_at"),
+        Index(None, "batch_id"),
     )
 
 

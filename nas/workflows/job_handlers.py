@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hw_profiles.profile import DeviceProfile
+from nas.jobs.progress import TOTAL, advanced
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
 from nas.measuring.context import SearchContext
@@ -24,11 +25,14 @@ class JobProgress:
     def __init__(self, context: JobContext) -> None:
         self._context = context
         self._last_s = 0.0
+        # A job that resumes goes on from what its last worker reported.
+        self._total = float((context.job.progress or {}).get(TOTAL, 0.0))
         self._messages: list[str] = []
 
     def update(self, task: str, done: int, total: int, figures: Mapping[str, str] | None = None) -> None:
         """See :class:`nas.progress.Progress`."""
         self._context.check_cancelled()
+        self._total = advanced(self._context.job.kind, self._total, task, done, total)
         now_s = time.monotonic()
         if done < total and now_s - self._last_s < _REPORT_EVERY_S:
             return
@@ -40,6 +44,7 @@ class JobProgress:
                 "total": total,
                 "figures": dict(figures or {}),
                 "messages": self._messages[-20:],
+                TOTAL: self._total,
             }
         )
 

@@ -14,6 +14,7 @@ import pytest
 
 from api.connections import MAX_HEADER_BYTES, ConnectionLimits
 from api.server import running
+from api.settings import ServiceSettings
 from nas.home import Home
 from nas.store import open_store
 from tests.api.test_server import SERVE
@@ -37,7 +38,10 @@ def _rest(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def _served(home: Path, limits: ConnectionLimits) -> Iterator[str]:
-    with open_store(home / "hwnas.db") as store, running(store, Home(home), limits=limits) as url:
+    with (
+        open_store(home / "hwnas.db") as store,
+        running(store, Home(home), settings=ServiceSettings(limits=limits)) as url,
+    ):
         yield url
 
 

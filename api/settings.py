@@ -1,0 +1,46 @@
+"""How the service is run."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from starlette.types import ASGIApp
+
+from api.access_log import AccessLog
+from api.authentication import Authentication
+from api.connections import ConnectionLimits
+from api.metrics import CountedRequests, ServiceMetrics
+from nas.jobs.submission import DEFAULT_MAX_QUEUED
+from nas.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """What the service takes and from whom, and what it tells about its requests."""
+
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """Of its connections."""
+    max_queued: int = DEFAULT_MAX_QUEUED
+    """Jobs that may wait."""
+    require_keys: bool = False
+    """Whether requests need an API key."""
+    access_log: TextIO | None = None
+    """Gets a line of JSON for each request."""
+    metrics: ServiceMetrics | None = None
+    """Counts requests."""
+
+    def around(self, app: ASGIApp, store: Store) -> ASGIApp:
+        """The application behind what these settings ask for; nothing is in the way of what is not asked for."""
+        if self.require_keys:
+            app = Authentication(app, store)
+        if self.metrics is not None:
+            app = CountedRequests(app, self.metrics)
+        return app if self.access_log is None else AccessLog(app, self.access_log)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

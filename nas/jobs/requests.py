@@ -1,0 +1,172 @@
+"""What a client asks for: searches, calibrations and batches, as REST bodies and as batch files.
+
+One model for both: a field that is added here can be asked for everywhere.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
+from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that every database holds."""
+MAX_MEMBERS = 100
+"""Searches and calibrations in one batch."""
+
+DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@/-]*$", max_length=200)]
+SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=200)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+DurationLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+BytesLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
+SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
+MetricName = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
+DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
+SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+
+
+class ClientRequest(BaseModel):
+    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LimitsIn(ClientRequest):
+    """Limits that every returned network meets. A limit that is left out is no limit."""
+
+    max_latency_p50_ms: Annotated[
+        DurationLimit | None, Field(description="Maximum median latency, in milliseconds.")
+    ] = None
+    max_latency_p95_ms: Annotated[DurationLimit | None, Field(description="Maximum p95 latency, in milliseconds.")] = (
+        None
+    )
+    max_size_bytes: Annotated[BytesLimit | None, Field(description="Maximum size of the deployed file, in bytes.")] = (
+        None
+    )
+    max_peak_memory_bytes: Annotated[
+        BytesLimit | None,
+        Field(description="Maximum memory that loading and running the network adds to a process, in bytes."),
+    ] = None
+    max_load_time_ms: Annotated[
+        DurationLimit | None,
+        Field(description="Maximum time from the file to a network that is ready to run, in milliseconds."),
+    ] = None
+    min_accuracy: Annotated[
+        float | None,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Minimum expected accuracy on new images, a fraction."),
+    ] = None
+
+    def constraints(self) -> Constraints:
+        """The limits as constraints; an accuracy of at least 0 asks for nothing."""
+        limits: dict[str, float | None] = {name: getattr(self, name) for name in LIMIT_NAMES}
+        return Constraints.from_limits(limits | {"min_accuracy": self.min_accuracy or None})
+
+
+_SEARCH: dict[str, Any] = {
+    "device": "local-cpu/onnxruntime",
+    "space": "mobilenet_v3:tiny",
+    "limits": {"max_latency_p95_ms": 2.0},
+    "evaluations": 38,
+}
+_CALIBRATION: dict[str, Any] = {"space": "mobilenet_v3:tiny", "budget": 20, "target_mape_pct": 5.0}
+
+
+class SearchRequest(ClientRequest):
+    """A search to run."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _SEARCH})
+
+    device: DeviceName
+    space: SpaceName
+    supernet: Hash | None = Field(None, description="Default: the newest supernet of the space.")
+    limits: LimitsIn = Field(default_factory=LimitsIn)
+    objectives: Annotated[list[MetricName], Field(min_length=MIN_OBJECTIVES, max_length=MAX_OBJECTIVES)] = Field(
+        default_factory=lambda: list(DEFAULT_OBJECTIVES),
+        description="Two to four different metrics to optimize. Default: latency_p50_ms and accuracy.",
+    )
+    method: SearchMethod = Field(
+        "hwnas",
+        description="Search method; the others are baselines: the LINAS loop, Optuna's NSGA-II and TPE, random search.",
+    )
+    evaluations: int = Field(
+        DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
+    )
+    finish_epochs: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Epochs that the front's networks are fine-tuned for before they are verified; 0 for none.",
+    )
+    seed: Seed = 0
+
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError("names a metric twice; name each once")
+        return names
+
+
+class CalibrationRequest(ClientRequest):
+    """A calibration of a device's latency predictor."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _CALIBRATION})
+
+    space: SpaceName
+    budget: int = Field(
+        20,
+        ge=5,
+        le=10_000,
+        description="Maximum number of measurements; at most 2,000, or all networks of a small space.",
+    )
+    target_mape_pct: float | None = Field(
+        None, gt=0, le=100, allow_inf_nan=False, description="Stop early at this expected error, in percent."
+    )
+    sources: Annotated[list[SourceName], Field(max_length=1000)] | None = Field(
+        None,
+        description="Known devices to learn from, recorded or measured here, without the device itself. Default: all"
+        " that are known in the space; empty: none.",
+    )
+    precisions: Literal["all", "fp32"] = Field("all", description="Precisions of the networks to measure.")
+    seed: Seed = 0
+    supernet: Hash | None = Field(
+        None,
+        description="Supernet for which a designed set, as large as the budget, is evaluated as well and an accuracy "
+        "predictor is fitted; its images and classes are used. Default: only the latency predictor, for the images "
+        "and classes of the newest supernet of the space or, if there is none, of the published space.",
+    )
+
+
+class DeviceCalibrationRequest(CalibrationRequest):
+    """A calibration in a batch."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _CALIBRATION | {"device": "local-cpu/tvm"}})
+
+    device: DeviceName
+
+
+class BatchRequest(ClientRequest):
+    """Searches and calibrations to accept together: all or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "two seeds",
+                "searches": [_SEARCH, _SEARCH | {"seed": 1}],
+                "calibrations": [_CALIBRATION | {"device": "local-cpu/tvm"}],
+            }
+        }
+    )
+
+    name: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=200)] | None = Field(
+        None, description="A name to recognize the batch by."
+    )
+    searches: Annotated[list[SearchRequest], Field(max_length=MAX_MEMBERS)] = Field(
+        default_factory=list, description="Searches to run, in this order."
+    )
+    calibrations: Annotated[list[DeviceCalibrationRequest], Field(max_length=MAX_MEMBERS)] = Field(
+        default_factory=list, description="Calibrations to run, after the searches; 100 members in all."
+    )

@@ -1,0 +1,70 @@
+"""Tables of the service alone: batches, events of jobs, idempotency keys, API keys."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from nas.store.tables import Base, Json, Name, Sha256
+
+
+class BatchRow(Base):
+    """Jobs that were accepted together."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[Name | None]
+    name: Mapped[Name | None]
+    created_at: Mapped[datetime]
+
+
+class JobEventRow(Base):
+    """One change of a job, written in the same transaction as the change."""
+
+    __tablename__ = "job_events"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
+    data: Mapped[Json]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint("kind IN ('state', 'progress')", name="kind"),
+    )
+
+
+class IdempotencyKeyRow(Base):
+    """A request that changed something, under the key that its client chose; the tenant is empty without API keys."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant: Mapped[Name] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[Sha256]
+    resource_id: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[Json | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("length(request_sha256) = 64", name="request_sha256"),)
+
+
+class ApiKeyRow(Base):
+    """A key by the hash of its secret; the secret itself is shown once and never stored."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[Name]
+    tenant: Mapped[Name]
+    scopes: Mapped[Name]
+    secret_sha256: Mapped[Sha256] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("length(secret_sha256) = 64", name="secret_sha256"),
+        CheckConstraint("length(tenant) > 0", name="tenant"),
+    )

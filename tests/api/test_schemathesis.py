@@ -1,0 +1,36 @@
+"""A small budget of generated requests on every operation, with schemathesis' checks.
+
+One check is left out, ``positive_data_acceptance``: no schema knows which devices, spaces and supernets are stored, or
+that two requests shared an idempotency key. The limit on the time of an answer is above the longest ``wait``.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import Service
+
+PROGRAM = Path(sys.executable).parent / "schemathesis"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PROGRAM.exists() and shutil.which("schemathesis") is None, reason="schemathesis is missing")
+def test_no_generated_request_finds_a_fault(service: Service) -> None:
+    command = [
+        *(str(PROGRAM) if PROGRAM.exists() else "schemathesis", "run", f"{service.url}/openapi.json"),
+        *("--checks", "all", "--exclude-checks", "positive_data_acceptance", "--max-examples", "5", "--seed", "1"),
+        *(
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--request-timeout",
+            "120",
+            "--max-response-time",
+            "120",
+            "--no-color",
+        ),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
