@@ -12,7 +12,18 @@ from api.change_limit import ChangeLimit
 from api.loaded_predictors import LoadedPredictors
 from api.methods import Methods
 from api.problems import PROBLEM_JSON, Problem, install_problem_handlers
-from api.routes import artifacts, calibrations, candidates, devices, fronts, health, predictors, search_spaces, searches
+from api.routes import (
+    agents,
+    artifacts,
+    calibrations,
+    candidates,
+    devices,
+    fronts,
+    health,
+    predictors,
+    search_spaces,
+    searches,
+)
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from api.wire import MAX_INTEGER
@@ -42,6 +53,7 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
         },
     )
     app.state.store = store
+    app.state.ending = False
     app.state.home = home
     app.state.fronts = DeviceFronts(store)
     app.state.files = VerifiedFiles()
@@ -49,7 +61,8 @@ def create_app(*, store: Store, home: Home) -> FastAPI:
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     modules = (
-        health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors, docs_page,
+        health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, predictors, agents,
+        docs_page,
     )  # fmt: skip
     known: list[BaseRoute] = list(app.routes)
     for module in modules:

@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 
 from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
-from nas.store.errors import FrontDamagedError, NotStoredError, StoreUnavailableError
+from nas.store.errors import (
+    AgentBusyError,
+    AgentSupersededError,
+    FrontDamagedError,
+    NotStoredError,
+    StoreUnavailableError,
+    TaskLostError,
+    UnknownAgentError,
+)
 from search_spaces.errors import NasError, UsageError
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -123,6 +131,10 @@ def _problem_of(error: Exception) -> ProblemError:
             return not_found(error.code, str(error))
         case UnclearFrontError():
             return invalid_field("query", error.field, error.reason)
+        case UnknownAgentError():
+            return ProblemError(HTTPStatus.UNAUTHORIZED, error.code, str(error), headers={"WWW-Authenticate": "Bearer"})
+        case AgentBusyError() | AgentSupersededError() | TaskLostError():
+            return ProblemError(HTTPStatus.CONFLICT, error.code, str(error))
         case FrontDamagedError():
             return ProblemError(HTTPStatus.GONE, error.code, str(error))
         case UsageError():

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import ClassVar, Final
 
 import uvicorn
+from starlette.datastructures import State
 
 from api.app import create_app
 from api.connections import ConnectionLimits, protocol_within
@@ -52,7 +53,7 @@ def serve(
     """
     with _listening(host, port) as listener:
         url = _url(host, listener)
-        _Server(_config(store, home, limits), lambda: on_ready(url)).run(sockets=[listener])
+        _server(store, home, limits, lambda: on_ready(url)).run(sockets=[listener])
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def running(
     """Serves in a thread while the block runs; gives the base URL. Arguments and errors as :func:`serve`."""
     ready = threading.Event()
     with _listening(host, port) as listener:
-        server = _Server(_config(store, home, limits), ready.set)
+        server = _server(store, home, limits, ready.set)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="hwnas-api")
         thread.start()
         try:
@@ -75,14 +76,20 @@ def running(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, on_started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._state = state
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers who waits for something to happen, then ends."""
+        self._state.ending = True
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -98,10 +105,10 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicorn.Config:
+def _server(store: Store, home: Home, limits: ConnectionLimits | None, on_started: Callable[[], None]) -> _Server:
     limits = limits or ConnectionLimits()
     app = create_app(store=store, home=home)
-    return uvicorn.Config(
+    config = uvicorn.Config(
         QuickAnswers(app, app.state.answers),
         http=protocol_within(limits),
         loop="auto",
@@ -113,6 +120,7 @@ def _config(store: Store, home: Home, limits: ConnectionLimits | None) -> uvicor
         ws="none",
         server_header=False,
     )
+    return _Server(config, app.state, on_started)
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class LocalBench:
         self._profile = profile
         self._folder = folder
         self._confinement = confinement
-        self._on_warning = on_warning
+        self.on_warning = on_warning
         self._pool: CompilePool | None = None
         log = folder / f"worker-{profile.runtime}.log"
         self._worker = WorkerProcess(
@@ -89,12 +89,10 @@ class LocalBench:
         deadline_s = self.settings.compile_deadline_s
         if self._confinement is None and (len(batch) > 1 or self._pool is not None):
             if self._pool is None:
-                self._pool = CompilePool(
-                    self._profile, self._folder, deadline_s=deadline_s, on_warning=self._on_warning
-                )
+                self._pool = CompilePool(self._profile, self._folder, deadline_s=deadline_s, on_warning=self.on_warning)
             return self._pool.compile(batch, on_done)
         # The worker that times is there anyway: a single network needs no other.
-        compiler = NetworkCompiler(self._profile, self._folder, deadline_s=deadline_s, on_warning=self._on_warning)
+        compiler = NetworkCompiler(self._profile, self._folder, deadline_s=deadline_s, on_warning=self.on_warning)
         outcomes: list[CompileOutcome] = []
         for files in batch:
             outcomes.append(compiler.compile(self._worker, files))

@@ -14,6 +14,8 @@ import typer
 from typer.exceptions import TyperException
 
 from nas.cli import (
+    agent,
+    agents,
     bench,
     calibrate,
     data,
@@ -81,6 +83,8 @@ def register_commands() -> typer.Typer:
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
         app.command(point.name)(point.load())
     app.command("worker")(worker.worker)
+    app.add_typer(agents.app, name="agents")
+    app.command("agent")(agent.agent)
     app.add_typer(bench.app, name="bench")
     return app
 

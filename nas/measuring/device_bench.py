@@ -2,6 +2,7 @@
 
 from hw_profiles.bench import Bench
 from hw_profiles.local_bench import LocalBench
+from nas.measuring.agent_bench import AgentBench
 from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import DeviceContext
 
@@ -11,6 +12,11 @@ def device_bench(context: DeviceContext, weights: str) -> AnchoredBench:
 
     Networks with the weights of each source, named by its key, are compiled in a folder of their own.
     """
+    if context.store.measurements.last_fingerprint(context.profile.id) not in (None, context.profile.fingerprint):
+        context.progress.say(
+            f"{context.profile.id} has another processor, runtime or version than when it was last measured: a new set"
+            " of measurements starts, and earlier ones are not used."
+        )
     task = f"compiling for {context.profile.id}"
     return AnchoredBench(
         _bench(context, weights),
@@ -25,4 +31,6 @@ def _bench(context: DeviceContext, weights: str) -> Bench:
     def warn(name: str, message: str) -> None:
         context.progress.say(f"candidate {name[:12]}: {message}")
 
+    if context.store.agents.find(context.profile.device) is not None:
+        return AgentBench(context.workspace, context.profile, folder, say=context.progress.say)
     return LocalBench(context.profile, folder, on_warning=warn)
