@@ -75,9 +75,9 @@ class Rounds:
             MeasuringError: where rounds differ in number, or something is no positive finite number.
         """
         try:
-            candidate = tuple(tuple(float(call) for call in calls) for calls in row["candidate_ms"])
-            anchor = tuple(tuple(float(call) for call in calls) for calls in row["anchor_ms"])
-            busy = tuple(float(share) for share in row["busy"])
+            candidate = tuple(_numbers(calls) for calls in row["candidate_ms"])
+            anchor = tuple(_numbers(calls) for calls in row["anchor_ms"])
+            busy = _numbers(row["busy"])
         except (KeyError, TypeError, ValueError) as error:
             raise MeasuringError("reported samples are not lists of numbers.") from error
         if not 1 <= len(busy) <= _MOST_ROUNDS or len(candidate) != len(busy) or len(anchor) not in (0, len(busy)):
@@ -90,6 +90,12 @@ class Rounds:
         if not all(math.isfinite(share) for share in busy):
             raise MeasuringError("a reported share of processor time is not finite.")
         return cls(candidate_ms=candidate, anchor_ms=anchor, busy=busy)
+
+
+def _numbers(row: Sequence[Any]) -> tuple[float, ...]:
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in row):
+        raise TypeError("not a number")
+    return tuple(float(value) for value in row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -512,6 +512,8 @@ class AgentTaskRow(Base):
             sqlite_where=text("state = 'running'"),
             postgresql_where=text("state = 'running'"),
         ),
+        # A number is never used twice: a report on a task that is gone must not meet another one.
+        {"sqlite_autoincrement": True},
     )
 
 

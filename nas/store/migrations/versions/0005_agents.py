@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name=op.f("fk_agent_tasks_agent_id")),
         sa.ForeignKeyConstraint(["profile_id"], ["device_profiles.id"], name=op.f("fk_agent_tasks_profile_id")),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_agent_tasks")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_agent_tasks_agent_id_state_number"), "agent_tasks", ["agent_id", "state", "number"])
     op.create_index(
