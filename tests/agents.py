@@ -11,7 +11,31 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from hw_profiles.network_files import NetworkFiles
+
 _PATIENCE_S = 120.0
+
+
+def tiny_network(folder: Path, name: str = "network") -> NetworkFiles:
+    """One matrix product as ONNX, with what it computes; made without torch."""
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((16, 10)).astype(np.float32)
+    images = rng.standard_normal((4, 1, 4, 4)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Flatten", ["image"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["out"])],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 1, 4, 4))],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, (1, 10))],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / f"{name}.onnx")
+    np.savez(folder / f"{name}.npz", input=images, output=images.reshape(4, 16) @ weights)
+    return NetworkFiles(name=name, onnx=folder / f"{name}.onnx", reference=folder / f"{name}.npz")
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ FaultCode = Literal["bench", "device-changed", "file-refused", "agent-lost"]
 """``bench``: no worker starts, or the disk fails. ``file-refused``: gone, truncated, or not what was signed."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_SUFFIX: Final = re.compile(r"(\.[a-z0-9]{1,8})?")
+_SUFFIX: Final = re.compile(r"(\.[a-z0-9_]{1,16}){0,3}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
