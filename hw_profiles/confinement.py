@@ -23,8 +23,11 @@ try:
 except ImportError:  # not a POSIX system: no limits
     resource = None  # type: ignore[assignment]
 
+_PACKAGES: Final = Path(__file__).resolve().parent.parent
 _PRIVATE: Final = "HWNAS_"
 """Variables that begin so are not the worker's business: addresses of databases, tokens."""
+_LIBRARIES_BYTES: Final = 2 << 30
+"""Address space of a runtime's code and what its allocator reserves without using it."""
 _TRIAL_S: Final = 10.0
 
 
@@ -33,7 +36,7 @@ class Limits:
     """For one process; time is limited by the deadline of each request."""
 
     memory_bytes: int
-    """Of private writable memory."""
+    """Of private writable memory; address space may be larger by what libraries take."""
     file_bytes: int = 2 << 30
     """Size of each file that it writes."""
     open_files: int = 256
@@ -49,6 +52,7 @@ class Limits:
             return
         wanted = (
             (resource.RLIMIT_DATA, self.memory_bytes),
+            (resource.RLIMIT_AS, self.memory_bytes + _LIBRARIES_BYTES),
             (resource.RLIMIT_FSIZE, self.file_bytes),
             (resource.RLIMIT_NOFILE, self.open_files),
             (resource.RLIMIT_CORE, 0),
@@ -104,8 +108,12 @@ class Confinement:
         lock = timing_lock_path()
         lock.touch(mode=0o600)
         hidden = Path(tempfile.gettempdir()).resolve()
-        python = {Path(sys.prefix), *(Path(entry).resolve() for entry in sys.path if entry and Path(entry).exists())}
-        shown = [folder for folder in (*sorted(python), *self.readable) if folder.is_relative_to(hidden)]
+        python = {
+            Path(sys.prefix),
+            _PACKAGES,
+            *(Path(entry).resolve() for entry in sys.path if entry and Path(entry).exists()),
+        }
+        shown = [folder for folder in (*sorted(python), *self.readable) if hidden in folder.parents]
         return [
             self.bubblewrap, "--unshare-all", "--die-with-parent",
             "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", str(hidden),
@@ -115,8 +123,10 @@ class Confinement:
         ]  # fmt: skip
 
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        """The variables without hwnas's own."""
-        return {name: value for name, value in variables.items() if not name.startswith(_PRIVATE)}
+        """The variables without hwnas's own; the worker is of this very package, wherever it is started."""
+        kept = {name: value for name, value in variables.items() if not name.startswith(_PRIVATE)}
+        paths = [str(_PACKAGES), *filter(None, [kept.get("PYTHONPATH")])]
+        return kept | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def working_bubblewrap() -> str | None:

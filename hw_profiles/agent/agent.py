@@ -19,14 +19,13 @@ from typing import ClassVar, Final, TypeVar
 
 from hw_profiles.agent.files import TaskFiles
 from hw_profiles.agent.service import (
-    LOST,
     AgentSession,
     Service,
     ServiceRefusedError,
     ServiceUnreachableError,
     SignatureError,
 )
-from hw_profiles.agent.tasks import PROTOCOL, AgentDescription, AgentTask, TaskError
+from hw_profiles.agent.tasks import PROTOCOL, AgentDescription, AgentTask, TaskError, TaskFile
 from hw_profiles.agent.workshop import Workshop
 from hw_profiles.confinement import Confinement, Limits
 from hw_profiles.detect import detect_profiles
@@ -123,7 +122,7 @@ class _Agent:
                 "bubblewrap is not installed or not permitted here: networks run with limits on memory and files, but"
                 " can reach the network and this user's files; install bubblewrap (Debian: apt install bubblewrap)."
             )
-        workshop = Workshop(self._confinement.writable, self._files, self._confinement)
+        workshop = Workshop(self._confinement.writable, self._fetch, self._confinement)
         with workshop, contextlib.suppress(KeyboardInterrupt):
             while not self._signals.stopping:
                 self._serve(workshop)
@@ -164,13 +163,9 @@ class _Agent:
         self._say(f"task {task.number}: {task.kind} {task.network.name[:12]} on {task.profile.id}")
         with _Heartbeat(self._service.another(), task, workshop.interrupt) as heart:
             try:
-                outcome = workshop.run(task, own, lambda artifact: self._service.upload(task, artifact))
+                outcome = workshop.run(task, own, lambda artifact: self._upload(task, artifact))
             except ServiceRefusedError as error:
-                if error.problem != LOST:
-                    self._say(f"task {task.number} is dropped: {error}")
-                return
-            except ServiceUnreachableError as error:
-                self._say(f"task {task.number} is dropped, since its files cannot be fetched: {error}")
+                self._say(f"task {task.number} is dropped: {error}")
                 return
             if heart.lost:
                 self._say(f"task {task.number} was withdrawn or given out again; its result is dropped.")
@@ -179,6 +174,12 @@ class _Agent:
                 self._patiently(lambda: self._service.report(task, outcome))
             except ServiceRefusedError as error:
                 self._say(f"task {task.number}: {error}")
+
+    def _fetch(self, file: TaskFile) -> Path:
+        return self._patiently(lambda: self._files.get(file))
+
+    def _upload(self, task: AgentTask, artifact: Path) -> None:
+        self._patiently(lambda: self._service.upload(task, artifact))
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Asks until the service answers."""

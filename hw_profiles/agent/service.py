@@ -15,7 +15,6 @@ from search_spaces.errors import NasError, UsageError
 _PART_BYTES: Final = 512 << 10
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0)
 _LATER: Final = {408, 425, 429, 500, 502, 503, 504}
-LOST: Final = "task-lost"
 _HTTPS_HINT: Final = ("127.0.0.1", "localhost", "::1")
 
 

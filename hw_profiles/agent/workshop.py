@@ -8,8 +8,8 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hw_profiles.agent.files import FileRefusedError, TaskFiles
-from hw_profiles.agent.tasks import AgentTask, BuiltArtifact, Fault, Outcome, Role, TaskNetwork
+from hw_profiles.agent.files import FileRefusedError
+from hw_profiles.agent.tasks import AgentTask, BuiltArtifact, Fault, Outcome, Role, TaskFile, TaskNetwork
 from hw_profiles.bench import BenchFailure, CompiledNetwork
 from hw_profiles.confinement import Confinement
 from hw_profiles.errors import MeasuringError
@@ -22,10 +22,13 @@ from hw_profiles.profile import DeviceProfile
 class Workshop:
     """Benches of this machine, one at work at a time. A context manager that ends their processes."""
 
-    def __init__(self, folder: Path, files: TaskFiles, confinement: Confinement) -> None:
-        """Compiles into ``folder``, which the confined process can write to; what lies there is removed."""
+    def __init__(self, folder: Path, fetch: Callable[[TaskFile], Path], confinement: Confinement) -> None:
+        """Compiles into ``folder``, which the confined process can write to; what lies there is removed.
+
+        ``fetch`` gives a task's file; a :class:`FileRefusedError` of it ends the task.
+        """
         self._folder = folder
-        self._files = files
+        self._fetch = fetch
         self._confinement = confinement
         self._benches: dict[str, LocalBench] = {}
         self._at_work: LocalBench | None = None
@@ -96,7 +99,7 @@ class Workshop:
         return bench
 
     def _network(self, network: TaskNetwork, profile: DeviceProfile) -> tuple[NetworkFiles, Path]:
-        paths: dict[Role, Path] = {role: self._files.get(file) for role, file in network.files.items()}
+        paths: dict[Role, Path] = {role: self._fetch(file) for role, file in network.files.items()}
         return network.at(paths), paths.get("artifact", self._folder / f"none.{profile.runtime}")
 
     def _compiled(
