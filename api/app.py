@@ -14,6 +14,7 @@ from api.methods import Methods
 from api.openapi import completed, operation_id
 from api.problems import Problem, install_problem_handlers
 from api.routes import (
+    agents,
     artifacts,
     batches,
     calibrations,
@@ -70,7 +71,7 @@ def create_app(*, store: Store, home: Home, max_queued: int = DEFAULT_MAX_QUEUED
     install_problem_handlers(app)
     modules = (
         health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, batches, predictors,
-        supernets, docs_page, web_page,
+        supernets, agents, docs_page, web_page,
     )  # fmt: skip
     known: list[BaseRoute] = list(app.routes)
     for module in modules:

@@ -15,8 +15,8 @@ from nas.store import Store
 from search_spaces.errors import NasError
 
 _OPEN: Final = frozenset({"/", "/livez", "/readyz", "/docs", "/openapi.json"})
-_OPEN_FOLDERS: Final = ("/docs/", "/page/")
-"""Files of the documentation and of the web page: they hold no data of anybody."""
+_OPEN_FOLDERS: Final = ("/docs/", "/page/", "/v1/agents/")
+"""Files of the documentation and of the web page hold no data of anybody; agents have keys of their own."""
 _KEPT: Final = 1024
 _KNOWN_S: Final = 5.0
 """Where the database has no stamp, a revoked key works for so long."""

@@ -11,6 +11,8 @@ from api.problems import ProblemError
 MAX_CHANGES: Final = 8
 """At once; far fewer than the threads that FastAPI has for requests (40)."""
 _WAIT_S: Final = 5.0
+_LONG_POLLS: Final = frozenset({"/v1/agents/claim"})
+"""They wait most of their time for something to do, and not for the database."""
 
 
 class ChangeLimit:
@@ -22,7 +24,7 @@ class ChangeLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on at most :data:`MAX_CHANGES` requests at once that may change something."""
-        if scope["type"] != "http" or scope["method"] == "GET":
+        if scope["type"] != "http" or scope["method"] == "GET" or scope["path"] in _LONG_POLLS:
             await self._app(scope, receive, send)
             return
         try:

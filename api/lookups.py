@@ -9,7 +9,7 @@ from nas.store.devices import StoredDevice
 from search_spaces.errors import UnknownNameError
 from search_spaces.registry import canonical_name
 
-_DEVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@/-]{0,199}")
+_DEVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@,/-]{0,199}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -15,7 +15,15 @@ from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
 from nas.jobs.deletion import StillActiveError, StillReferencedError
 from nas.jobs.submission import IdempotencyConflictError, QueueFullError
-from nas.store.errors import FrontDamagedError, NotStoredError, StoreUnavailableError
+from nas.store.errors import (
+    AgentBusyError,
+    AgentSupersededError,
+    FrontDamagedError,
+    NotStoredError,
+    StoreUnavailableError,
+    TaskLostError,
+    UnknownAgentError,
+)
 from search_spaces.errors import NasError, UsageError
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -114,6 +122,9 @@ _STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyConflictError: HTTPStatus.UNPROCESSABLE_ENTITY,
     StillActiveError: HTTPStatus.CONFLICT,
+    AgentBusyError: HTTPStatus.CONFLICT,
+    AgentSupersededError: HTTPStatus.CONFLICT,
+    TaskLostError: HTTPStatus.CONFLICT,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
@@ -145,6 +156,8 @@ def problem_of_error(error: Exception) -> ProblemError:
             return not_found(error.code, str(error))
         case UnclearFrontError():
             return invalid_field("query", error.field, error.reason)
+        case UnknownAgentError():
+            return ProblemError(HTTPStatus.UNAUTHORIZED, error.code, str(error), headers={"WWW-Authenticate": "Bearer"})
         case NasError() if (status := _status(error)) is not None:
             return ProblemError(status, error.code, str(error))
         case _:

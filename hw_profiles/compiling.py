@@ -23,6 +23,65 @@ from hw_profiles.worker_process import WorkerProcess
 CompileOutcome = Path | MeasurementFailure
 
 
+class NetworkCompiler:
+    """Compiles single networks for a profile in whatever worker it is given."""
+
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        folder: Path,
+        *,
+        deadline_s: float = 120.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_warning: Callable[[str, str], None] = lambda _name, _message: None,
+    ) -> None:
+        """``on_warning`` is called with a network's name and each warning of its compilation."""
+        self._profile = profile
+        self._folder = folder
+        self._deadline_s = deadline_s
+        self._now = now
+        self._on_warning = on_warning
+
+    def compile(
+        self, worker: WorkerProcess, files: NetworkFiles, *, check: bool = False, made: Path | None = None
+    ) -> CompileOutcome:
+        """The artifact, checked where asked, or why there is none; ``made`` is not compiled again.
+
+        Raises:
+            MeasuringError: where the worker does not start, or the disk, its permissions or the like are at fault.
+        """
+        request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
+        compiled: Mapping[str, Any] = {"ok": True, "artifact": str(made), "warnings": []}
+        try:
+            if made is None:
+                compiled = worker.request(request, deadline_s=self._deadline_s)
+            reply = compiled
+            if check and compiled["ok"]:
+                request = {"command": "check", "files": files.as_json(), "artifact": compiled["artifact"]}
+                reply = worker.request(request, deadline_s=self._deadline_s)
+        except WorkerLostError as error:
+            return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
+        if not reply["ok"]:
+            if reply["stage"] == ENVIRONMENT:
+                raise MeasuringError(f"compiling is impossible here: {reply['message']}")
+            return self._failure(files, reply["stage"], reply["message"])
+        for message in compiled["warnings"]:
+            self._on_warning(files.name, message)
+        return Path(compiled["artifact"])
+
+    def _failure(self, files: NetworkFiles, stage: str, message: str) -> MeasurementFailure:
+        return MeasurementFailure.from_json(
+            {
+                "candidate_id": files.name,
+                "profile_id": self._profile.id,
+                "fingerprint": self._profile.fingerprint,
+                "stage": stage,
+                "message": message,
+                "measured_at": self._now().isoformat(timespec="seconds"),
+            }
+        )
+
+
 class CompilePool:
     """A context manager over compiling workers of one profile; each starts with its first candidate.
 
@@ -40,11 +99,7 @@ class CompilePool:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_warning: Callable[[str, str], None] = lambda _name, _message: None,
     ) -> None:
-        self._profile = profile
-        self._folder = folder
-        self._deadline_s = deadline_s
-        self._now = now
-        self._on_warning = on_warning
+        self._compiler = NetworkCompiler(profile, folder, deadline_s=deadline_s, now=now, on_warning=on_warning)
         count = workers or max(1, os.cpu_count() or 1)
         self._workers = [
             WorkerProcess(profile, folder / f"compiler-{profile.runtime}-{number}.log") for number in range(count)
@@ -89,7 +144,7 @@ class CompilePool:
         def compile_one(files: NetworkFiles) -> CompileOutcome:
             worker = idle.get()
             try:
-                return self._compile(worker, files, check=check, made=(made or {}).get(files.name))
+                return self._compiler.compile(worker, files, check=check, made=(made or {}).get(files.name))
             finally:
                 idle.put(worker)
 
@@ -107,35 +162,3 @@ class CompilePool:
         finally:
             threads.shutdown()
         return outcomes
-
-    def _compile(self, worker: WorkerProcess, files: NetworkFiles, *, check: bool, made: Path | None) -> CompileOutcome:
-        request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
-        compiled: Mapping[str, Any] = {"ok": True, "artifact": str(made), "warnings": []}
-        try:
-            if made is None:
-                compiled = worker.request(request, deadline_s=self._deadline_s)
-            reply = compiled
-            if check and compiled["ok"]:
-                request = {"command": "check", "files": files.as_json(), "artifact": compiled["artifact"]}
-                reply = worker.request(request, deadline_s=self._deadline_s)
-        except WorkerLostError as error:
-            return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
-        if not reply["ok"]:
-            if reply["stage"] == ENVIRONMENT:
-                raise MeasuringError(f"compiling is impossible here: {reply['message']}")
-            return self._failure(files, reply["stage"], reply["message"])
-        for message in compiled["warnings"]:
-            self._on_warning(files.name, message)
-        return Path(compiled["artifact"])
-
-    def _failure(self, files: NetworkFiles, stage: str, message: str) -> MeasurementFailure:
-        return MeasurementFailure.from_json(
-            {
-                "candidate_id": files.name,
-                "profile_id": self._profile.id,
-                "fingerprint": self._profile.fingerprint,
-                "stage": stage,
-                "message": message,
-                "measured_at": self._now().isoformat(timespec="seconds"),
-            }
-        )

@@ -8,7 +8,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
@@ -101,6 +101,11 @@ class DeviceProfile:
     def fingerprint(self) -> str:
         """SHA-256 of every field that changes timings: measurements compare only within one."""
         return hashlib.sha256(json.dumps(self._as_json(_TIMING_FIELDS), sort_keys=True).encode()).hexdigest()
+
+    def on_host(self, host: str) -> "DeviceProfile":
+        """The same as a device of a host: ``HOST/RUNTIME``, or ``HOST/RUNTIME@THREADS,BATCH`` if either is not 1."""
+        variant = "" if (self.threads, self.batch) == (1, 1) else f"@{self.threads},{self.batch}"
+        return replace(self, id=f"{host}/{self.runtime}{variant}", device=host)
 
     def executes(self, precision: Precision) -> Execution | None:
         """How a precision runs here; None where it does not."""

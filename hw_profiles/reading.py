@@ -9,11 +9,13 @@ the correction made six of the eight better and two worse: a network much slower
 anchor is not slowed by the same things.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hw_profiles.bench import Rounds
+from hw_profiles.measuring_settings import MeasuringSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +36,18 @@ class Reading:
     rounds: int
 
     @classmethod
-    def of(
-        cls,
-        *,
-        anchor_ms: Sequence[Sequence[float]],
-        candidate_ms: Sequence[Sequence[float]],
-        busy: Sequence[float],
-        anchor_reference_ms: float,
-        min_busy: float,
-    ) -> "Reading":
-        """Reads rounds: ``anchor_ms[round][call]``, ``candidate_ms[round][call]``, ``busy[round]``.
+    def from_rounds(cls, taken: Rounds, anchor_reference_ms: float, settings: MeasuringSettings) -> "Reading":
+        """Reads one attempt; without an anchor nothing is corrected.
 
-        Rounds busy less than ``min_busy`` are left out as long as two quiet ones remain.
+        Rounds busy less than ``settings.min_busy`` are left out as long as two quiet ones remain.
         """
-        quiet = [index for index, share in enumerate(busy) if share >= min_busy]
-        used = quiet if len(quiet) >= 2 else range(len(busy))
-        anchor = np.array([np.median(anchor_ms[index]) for index in used])
-        factors = anchor_reference_ms / anchor
-        corrected = [np.asarray(candidate_ms[index]) * factor for index, factor in zip(used, factors, strict=True)]
+        quiet = [index for index, share in enumerate(taken.busy) if share >= settings.min_busy]
+        used = quiet if len(quiet) >= 2 else range(len(taken.busy))
+        anchor = np.array([np.median(taken.anchor_ms[index]) for index in used] if taken.anchor_ms else [1.0])
+        factors = anchor_reference_ms / anchor if taken.anchor_ms else np.ones(len(used))
+        corrected = [
+            np.asarray(taken.candidate_ms[index]) * factor for index, factor in zip(used, factors, strict=True)
+        ]
         medians = np.array([np.median(calls) for calls in corrected])
         return cls(
             p50_ms=float(np.median(medians)),
@@ -60,8 +56,16 @@ class Reading:
             anchor_factor=float(np.median(factors)),
             anchor_spread=relative_iqr(anchor),
             quiet_rounds=len(quiet),
-            samples_ms=tuple(call for calls in candidate_ms for call in calls),
-            rounds=len(busy),
+            samples_ms=tuple(call for calls in taken.candidate_ms for call in calls),
+            rounds=len(taken.busy),
+        )
+
+    def passes(self, settings: MeasuringSettings) -> bool:
+        """Whether it counts as ok: quiet enough, and its rounds agree."""
+        return (
+            2 * self.quiet_rounds >= self.rounds
+            and self.spread <= settings.max_spread
+            and self.anchor_spread <= settings.max_anchor_spread
         )
 
 

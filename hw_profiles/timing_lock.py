@@ -12,6 +12,12 @@ except ImportError:  # not a POSIX system: nothing to lock with
     fcntl = None  # type: ignore[assignment]
 
 
+def timing_lock_path(folder: Path | None = None) -> Path:
+    """The file that is locked, by default among the temporary ones; one per user."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return (folder or Path(tempfile.gettempdir())) / f"hwnas-timing-{user}.lock"
+
+
 class TimingLock:
     """Held while timing. A process that dies gives it up; without POSIX locks holding it does nothing.
 
@@ -22,8 +28,7 @@ class TimingLock:
 
     def __init__(self, folder: Path | None = None, on_wait: Callable[[bool], None] = lambda _waiting: None) -> None:
         """``on_wait`` is called with True before a wait for another holder, and with False after it."""
-        user = os.getuid() if hasattr(os, "getuid") else 0
-        self._path = (folder or Path(tempfile.gettempdir())) / f"hwnas-timing-{user}.lock"
+        self._path = timing_lock_path(folder)
         self._on_wait = on_wait
         self._handle: int | None = None
 

@@ -1,4 +1,4 @@
-"""The measuring worker: ``python -m hw_profiles.worker PROFILE_JSON``, one JSON object a line.
+"""The measuring worker: ``python -m hw_profiles.worker PROFILE_JSON [LIMITS_JSON]``, one JSON object per line.
 
 A reply may be preceded by lines with ``waiting``: true while another process measures, then false; that time is
 not the candidate's.
@@ -25,6 +25,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from hw_profiles.agreement import read_reference
+from hw_profiles.confinement import Limits
 from hw_profiles.environment import ENVIRONMENT, is_fault_of_environment
 from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
 from hw_profiles.footprint import measure_footprint
@@ -198,6 +199,8 @@ def main() -> None:
     """Entry point of the process."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if len(sys.argv) > 2:
+        Limits.from_json(sys.argv[2]).apply()
     serve(DeviceProfile.from_json(json.loads(sys.argv[1])), sys.stdin, replies)
 
 

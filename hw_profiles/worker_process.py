@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from hw_profiles.confinement import Confinement
 from hw_profiles.errors import MeasuringError, WorkerLostError
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
@@ -20,6 +21,8 @@ from hw_profiles.runtimes.registry import get_runtime
 _LOG_TAIL_BYTES: Final = 2000
 _WAIT_DEADLINE_S: Final = 3600.0
 """For other processes that measure, one candidate at a time each."""
+_BY_SIGNAL: Final = 128
+"""Added to the signal's number in the exit code that bubblewrap gives for a process that a signal ended."""
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -35,11 +38,13 @@ class WorkerProcess:
         log: Path,
         *,
         start_deadline_s: float = 120.0,
+        confinement: Confinement | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._profile = profile
         self._log = log
         self._start_deadline_s = start_deadline_s
+        self._confinement = confinement
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
@@ -70,13 +75,18 @@ class WorkerProcess:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         threads = dict.fromkeys(_THREAD_VARIABLES, str(self._profile.threads))
         threads |= get_runtime(self._profile.runtime).environment(self._profile.threads)
+        command = [sys.executable, "-m", "hw_profiles.worker", json.dumps(self._profile.as_json())]
+        environment = dict(os.environ)
+        if self._confinement is not None:
+            command = self._confinement.command([*command, self._confinement.limits.to_json()])
+            environment = self._confinement.environment(environment)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hw_profiles.worker", json.dumps(self._profile.as_json())],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | threads,
+                env=environment | threads,
                 # Ctrl-C is the parent's to handle; and a group of its own dies with its compilers.
                 start_new_session=True,
             )
@@ -156,7 +166,8 @@ class WorkerProcess:
     def _died(self, process: subprocess.Popen[bytes], doing: str) -> WorkerLostError:
         code = process.wait()
         self.close()
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        number = code - _BY_SIGNAL if self._confinement is not None and code > _BY_SIGNAL else -code
+        how = f"by {signal.Signals(number).name}" if number in set(signal.Signals) else f"with exit code {code}"
         tail = _last_line(self._log)
         return WorkerLostError(
             f"the worker process ended {how} during {doing}" + (f"; its log ends: {tail}" if tail else "."),

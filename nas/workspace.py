@@ -79,13 +79,20 @@ class Workspace:
             raise UsageError(f"{len(matches)} supernets begin with {wanted!r}; give more digits.")
         return matches[0]
 
-    def local_profiles(self) -> dict[str, DeviceProfile]:
-        """Profiles that can be measured here, by id: detected ones, and added ones of this machine as it is now."""
+    def measurable_profiles(self) -> dict[str, DeviceProfile]:
+        """Profiles that can be measured, by id: of this machine as it is now, and of agents that may connect."""
         profiles = {}
+        agents = {agent.name: agent for agent in self.store.agents.all()}
         for device in self.store.devices.all():
+            profile = device.profile
+            if profile.device in agents:
+                # Measured by its agent, even if that runs here.
+                if agents[profile.device].revoked_at is None:
+                    profiles[profile.id] = profile
+                continue
             with contextlib.suppress(ProfileError):
-                check_runs_here(device.profile)
-                profiles[device.profile.id] = device.profile
+                check_runs_here(profile)
+                profiles[profile.id] = profile
         return profiles | {profile.id: profile for profile in detect_profiles()}
 
     def profile(self, profile_id: str) -> DeviceProfile:
@@ -94,12 +101,14 @@ class Workspace:
         Raises:
             UnknownNameError: if no profile has this id.
         """
-        known = {device.profile.id: device.profile for device in self.store.devices.all()}
-        known |= {profile.id: profile for profile in detect_profiles()}
-        if profile_id not in known:
-            raise UnknownNameError("device", profile_id, tuple(sorted(known)))
-        self.store.devices.put(known[profile_id])
-        return known[profile_id]
+        here = {profile.id: profile for profile in detect_profiles()}
+        if profile_id in here:
+            self.store.devices.put(here[profile_id])
+            return here[profile_id]
+        stored = {device.profile.id: device.profile for device in self.store.devices.all()}
+        if profile_id not in stored:
+            raise UnknownNameError("device", profile_id, tuple(sorted(stored | here)))
+        return stored[profile_id]
 
 
 @contextlib.contextmanager

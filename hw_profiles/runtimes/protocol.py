@@ -74,6 +74,11 @@ class Runtime(Protocol):
         """Name of an exported artifact in its candidate's folder."""
         return f"model.{self.name}{self.artifact_suffix}"
 
+    @property
+    def cross_compiles(self) -> bool:
+        """Whether it compiles on one machine for another, from the profile alone; devices then need no compiler."""
+        return False
+
     def inputs(self, *, quantized: bool) -> tuple[InputFile, ...]:  # noqa: ARG002 - the default is the same for both
         """The files of a network that :meth:`compile` reads: the ONNX graph unless said otherwise."""
         return ("onnx",)

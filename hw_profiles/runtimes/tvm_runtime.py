@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - a runtime is imported when it is used: naming and describing it must be fast
 
+import platform
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ _LLVM_FEATURES: Final = {
 _TRIPLES: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 _MODELS: Final = {"x86_64": "x86-64", "aarch64": "generic"}
 _COMPILERS: Final = ("g++", "gcc", "clang++", "clang")
+_ONLY_TO_COMPILE: Final = ("torch", "onnx")
 
 
 class TvmExecutable:
@@ -108,26 +110,32 @@ class TvmRuntime(Runtime):
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
         return {"TVM_NUM_THREADS": str(threads)}
 
+    @property
+    def cross_compiles(self) -> bool:
+        """LLVM generates code for any profile; the linker must be one for its architecture."""
+        return True
+
     def prepare(self) -> None:
-        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
-        for name in (
-            "onnx",
-            "torch",
-            "tvm.relax.frontend.onnx",
-            "tvm.relax.frontend.torch",
-            "hw_profiles.runtimes.tvm_constants",
-            "hw_profiles.runtimes.tvm_integer.module",
-            "hw_profiles.runtimes.tvm_schedules",
-        ):
-            import_module(name)
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; a machine that compiles nothing needs no torch."""
+        import_module("tvm.relax")
+        try:
+            for name in (
+                "onnx",
+                "torch",
+                "tvm.relax.frontend.onnx",
+                "tvm.relax.frontend.torch",
+                "hw_profiles.runtimes.tvm_constants",
+                "hw_profiles.runtimes.tvm_integer.module",
+                "hw_profiles.runtimes.tvm_schedules",
+            ):
+                import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name not in _ONLY_TO_COMPILE:
+                raise
 
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
-        compiler = next((name for name in _COMPILERS if shutil.which(name)), None)
-        if compiler is None:
-            raise CompileError(
-                f"TVM links with a C compiler and none of {', '.join(_COMPILERS)} is installed; install gcc."
-            )
+        compiler = _linker(profile)
         artifact = folder / f"{files.name}.{self.name}{self.artifact_suffix}"
         # The linker goes by the ending; a killed worker must not leave half a library under the real name.
         unfinished = artifact.with_name(f"{files.name}.{self.name}.part{self.artifact_suffix}")
@@ -156,6 +164,24 @@ class TvmRuntime(Runtime):
         import tvm
 
         tvm.get_global_func("vm.builtin.memory_manager.clear")()
+
+
+def _linker(profile: DeviceProfile) -> str:
+    """The installed compiler that links for the profile's architecture.
+
+    Raises:
+        CompileError: if there is none.
+    """
+    cross = f"{profile.architecture}-linux-gnu"
+    foreign = profile.architecture != {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    names = (f"{cross}-g++", f"{cross}-gcc") if foreign else _COMPILERS
+    compiler = next((name for name in names if shutil.which(name)), None)
+    if compiler is None:
+        package = f"gcc-{cross.replace('_', '-')} (Debian's name)" if foreign else "gcc"
+        raise CompileError(
+            f"TVM links with a C compiler and none of {', '.join(names)} is installed; install {package}."
+        )
+    return compiler
 
 
 def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":

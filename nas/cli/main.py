@@ -14,6 +14,8 @@ import typer
 from typer.exceptions import TyperException
 
 from nas.cli import (
+    agent,
+    agents,
     batch,
     bench,
     calibrate,
@@ -89,6 +91,8 @@ def register_commands() -> typer.Typer:
     app.add_typer(keys.app, name="keys")
     app.command("worker")(worker.worker)
     app.command("doctor")(doctor.doctor)
+    app.add_typer(agents.app, name="agents")
+    app.command("agent")(agent.agent)
     app.add_typer(bench.app, name="bench")
     return app
 

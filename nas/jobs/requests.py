@@ -15,7 +15,7 @@ MAX_INTEGER = 2**63 - 1
 MAX_MEMBERS = 100
 """Searches and calibrations in one batch."""
 
-DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@/-]*$", max_length=200)]
+DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@,/-]*$", max_length=200)]
 SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=200)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 DurationLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from hw_profiles.measurement import Measurement, MeasurementFailure
+from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import SearchContext
 from nas.measuring.device_measurements import MeasuredNetwork
-from nas.measuring.local_bench import LocalBench
 from nas.measuring.network_measurer import LatencyOutcome, NetworkMeasurer
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.search.outcome import Outcome
@@ -28,7 +28,7 @@ class RealEvaluator:
     other weights, such as a calibration's, is not measured again.
     """
 
-    def __init__(self, context: SearchContext, bench: LocalBench, metrics: Collection[str] = ()) -> None:
+    def __init__(self, context: SearchContext, bench: AnchoredBench, metrics: Collection[str] = ()) -> None:
         """``metrics`` names those that each outcome must have: what was measured without one is measured again."""
         self._context = context
         self._required = frozenset(metrics) - {"accuracy"}

@@ -1,4 +1,4 @@
-"""From networks to measurements on a device here, whatever their weights; every outcome is stored as it ends."""
+"""From networks to measurements on a device, whatever their weights; every outcome is stored as it ends."""
 
 import contextlib
 import shutil
@@ -11,8 +11,9 @@ from hw_profiles.compiling import CompileOutcome
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
+from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import DeviceContext
-from nas.measuring.local_bench import LocalBench
+from nas.measuring.device_bench import device_bench
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.random_weights import RandomWeightSource
@@ -35,7 +36,7 @@ class NetworkMeasurer:
     The bench opens with the first network that is timed; its anchor is the space's largest network in fp32.
     """
 
-    def __init__(self, context: DeviceContext, pool: PreparationPool, bench: LocalBench) -> None:
+    def __init__(self, context: DeviceContext, pool: PreparationPool, bench: AnchoredBench) -> None:
         self._context = context
         self._pool = pool
         self._bench = bench
@@ -155,27 +156,12 @@ def prepare_anchor(context: DeviceContext, pool: PreparationPool) -> NetworkFile
     return prepared.network_files
 
 
-def local_bench(context: DeviceContext, weights: str) -> LocalBench:
-    """This machine's bench for a profile; a context manager.
-
-    Networks with the weights of each source, named by its key, are compiled in a folder of their own.
-    """
-    task = f"compiling for {context.profile.id}"
-    return LocalBench(
-        context.profile,
-        context.workspace.compiled_folder(weights, context.profile),
-        context.store.anchor_references,
-        lambda done, total: context.progress.update(task, done, total),
-        lambda name, message: context.progress.say(f"candidate {name[:12]}: {message}"),
-    )
-
-
 @contextlib.contextmanager
 def random_weight_measurer(context: DeviceContext) -> Iterator[NetworkMeasurer]:
     """Measures networks with random weights; its processes end with the context."""
     context.store.devices.put(context.profile)
     source = RandomWeightSource.from_space(context.space, context.workspace.home.cache / "random")
-    with PreparationPool(source) as pool, local_bench(context, source.key) as bench:
+    with PreparationPool(source) as pool, device_bench(context, source.key) as bench:
         yield NetworkMeasurer(context, pool, bench)
 
 

@@ -85,3 +85,43 @@ class LeaseLostError(StoreError):
         self.job_id = job_id
         self.fence = fence
         super().__init__(f"job {job_id} is no longer held under fence {fence}; its results here are dropped.")
+
+
+class UnknownAgentError(StoreError):
+    """No agent has this authentication key."""
+
+    code: ClassVar[str] = "unknown-agent"
+
+    def __init__(self) -> None:
+        super().__init__("no agent has this token, or it was revoked; make one with `hwnas agents create NAME`.")
+
+
+class AgentBusyError(StoreConflictError):
+    """Another installation serves under the agent's name at the moment."""
+
+    code: ClassVar[str] = "agent-busy"
+
+    def __init__(self, name: str, seen_s: float) -> None:
+        self.name = name
+        super().__init__(
+            f"another agent {name!r} is connected from elsewhere (last seen {seen_s:.0f} s ago); stop that one, or"
+            " give each machine a name and token of its own with `hwnas agents create NAME`."
+        )
+
+
+class AgentSupersededError(StoreConflictError):
+    """A newer process of the agent has registered since."""
+
+    code: ClassVar[str] = "agent-superseded"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a newer process of agent {name!r} has registered; this one must register again or end.")
+
+
+class TaskLostError(StoreError):
+    """The task went back to the queue, ended or is no longer wanted: a report on it no longer counts."""
+
+    code: ClassVar[str] = "task-lost"
+
+    def __init__(self, number: int, fence: int) -> None:
+        super().__init__(f"task {number} is no longer held under fence {fence}; its result is dropped.")

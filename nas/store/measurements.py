@@ -83,6 +83,12 @@ class Measurements:
         with self._database.read() as session:
             return tuple(_stored(row) for row in session.scalars(query))
 
+    def last_fingerprint(self, profile_id: str) -> str | None:
+        """What a device was when it was last measured; None if it never was."""
+        query = select(MeasurementRow.fingerprint).where(MeasurementRow.profile_id == profile_id)
+        with self._database.read() as session:
+            return session.scalar(query.order_by(MeasurementRow.number.desc()).limit(1))
+
     def last_number(self) -> int:
         """The number of the newest outcome; 0 if there is none."""
         with self._database.read() as session:

@@ -4,6 +4,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nas.store.agent_tasks import AgentTasks
+from nas.store.agents import Agents
 from nas.store.anchor_references import AnchorReferences
 from nas.store.api_keys import ApiKeys
 from nas.store.artifacts import Artifacts
@@ -42,6 +44,8 @@ class Store:
         self.predictors = Predictors(database, clock)
         self.searches = Searches(database, clock)
         self.fronts = Fronts(database, clock)
+        self.agents = Agents(database, clock)
+        self.agent_tasks = AgentTasks(database, clock)
 
     def schema_revision(self) -> str | None:
         """The database's schema revision, read from it now; None before the first migration."""

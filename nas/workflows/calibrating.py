@@ -1,4 +1,4 @@
-"""Calibrates a device of this machine: measures the most informative networks, fits, reports the expected error."""
+"""Calibrates a device: measures the most informative networks, fits, reports the expected error."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -117,7 +117,7 @@ def calibrate_device(
     measurements disagree with fresh ones, all earlier ones are discarded.
 
     Raises:
-        UsageError: if the device cannot be measured here, or the request contradicts itself.
+        UsageError: if the device cannot be measured from here, or the request contradicts itself.
         UnfitDataError: if too few measurements succeed, or nothing can be learned from them.
         NasError: if measuring is impossible.
     """
@@ -173,20 +173,19 @@ def calibrate_device(
 
 
 def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
-    """The profile of a device that this machine can measure.
+    """The profile of a device that can be measured: this machine's, or an agent's.
 
     Raises:
         UsageError: for any other device; the message lists those that can be measured.
     """
-    here = workspace.local_profiles()
+    here = workspace.measurable_profiles()
     if device not in here:
         raise UsageError(
-            f"device {device!r} cannot be measured here, and a calibration measures; devices here:"
+            f"device {device!r} cannot be measured from here, and a calibration measures; devices that can:"
             f" {', '.join(sorted(here))}. Devices of recorded tables are sources, and targets of"
             " `hwnas bench calibration`."
         )
-    workspace.store.devices.put(here[device])
-    return here[device]
+    return workspace.profile(device)
 
 
 def check_budget(budget: int, available: int) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from nas.measuring.context import SearchContext
+from nas.measuring.device_bench import device_bench
 from nas.measuring.evaluator import RealEvaluator
-from nas.measuring.network_measurer import local_bench
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
 from nas.search.design import designed_candidates
@@ -57,7 +57,7 @@ def evaluator(context: SearchContext, metrics: Collection[str] = ()) -> Iterator
     ``metrics`` names those that each outcome must have, such as a search's objectives and limits.
     """
     context.store.devices.put(context.profile)
-    with local_bench(context.device, context.pool.source.key) as bench:
+    with device_bench(context.device, context.pool.source.key) as bench:
         yield RealEvaluator(context, bench, metrics)
 
 

@@ -22,10 +22,11 @@ from nas.data.dataset import LabelArray
 from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.home import sha256_of
+from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import SearchContext
+from nas.measuring.device_bench import device_bench
 from nas.measuring.device_measurements import DeviceMeasurements
-from nas.measuring.local_bench import LocalBench
-from nas.measuring.network_measurer import local_bench, prepare_anchor
+from nas.measuring.network_measurer import prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.shipping_check import shipping_files, shipping_images
@@ -125,7 +126,7 @@ def _timed(
     dataset = load_dataset(context.workspace.data_spec(context.supernet))
     record = read_record(context.workspace.supernet_folder(context.supernet))
     images, labels = NormalizedImages(images=dataset.x_test, normalization=record.normalization), dataset.y_test
-    with local_bench(context.device, weights) as bench:
+    with device_bench(context.device, weights) as bench:
         shipped = _artifacts(context, ready, bench, weights)
         bench.open(prepare_anchor(context.device, context.pool))
         for number, one in enumerate(ready, start=1):
@@ -145,7 +146,7 @@ def _timed(
 
 
 def _tested(
-    bench: LocalBench,
+    bench: AnchoredBench,
     files: NetworkFiles,
     measurement: Measurement,
     images: NormalizedImages,
@@ -159,7 +160,7 @@ def _tested(
 
 
 def _artifacts(
-    context: SearchContext, ready: Sequence[Prepared], bench: LocalBench, weights: str
+    context: SearchContext, ready: Sequence[Prepared], bench: AnchoredBench, weights: str
 ) -> dict[str, CompileOutcome]:
     """The artifact of each candidate that ships to the device; compiled again if the cache lost it."""
     if get_runtime(context.profile.runtime).artifact_kind == "onnx":

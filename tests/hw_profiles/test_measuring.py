@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import os
 import signal
@@ -9,19 +10,29 @@ import pytest
 from hw_profiles.agreement import read_reference
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import MeasuringError
+from hw_profiles.local_bench import LocalBench
 from hw_profiles.measurement import Measurement, MeasurementFailure
-from hw_profiles.measuring import MeasuringSession, MeasuringSettings
+from hw_profiles.measuring import MeasuringSession
+from hw_profiles.measuring_settings import MeasuringSettings
 from hw_profiles.onnx_graph import graph_outputs
 
 PROFILE = resolve_profile("local-cpu/onnxruntime")
 QUICK = MeasuringSettings(rounds=3, round_ms=2.0, warmup_ms=1.0, recheck_every=0)
 
 
+@contextlib.contextmanager
+def measuring(anchor, folder, settings=QUICK, *, reference_ms=None, profile=PROFILE):
+    """A started session and its bench."""
+    with LocalBench(profile, folder, settings) as bench:
+        session = MeasuringSession(bench, anchor, anchor_reference_ms=reference_ms)
+        session.start()
+        yield session, bench
+
+
 @pytest.fixture(scope="module")
 def session(anchor, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("session")
-    with MeasuringSession(profile=PROFILE, anchor=anchor, folder=folder, settings=QUICK) as entered:
-        yield entered
+    with measuring(anchor, tmp_path_factory.mktemp("session")) as (started, _):
+        yield started
 
 
 def test_a_measurement_says_all_about_itself(session, network):
@@ -63,9 +74,7 @@ def test_quantized_networks_are_measured(session, quantized_network):
 
 def test_a_later_session_can_keep_the_reference(session, anchor, network, tmp_path):
     reference_ms = session.anchor_reference_ms
-    with MeasuringSession(
-        profile=PROFILE, anchor=anchor, folder=tmp_path, settings=QUICK, anchor_reference_ms=2 * reference_ms
-    ) as later:
+    with measuring(anchor, tmp_path, reference_ms=2 * reference_ms) as (later, _):
         assert later.anchor_reference_ms == 2 * reference_ms
         measured = later.measure(network)
     # Readings are scaled to the reference, whatever the anchor takes today.
@@ -123,37 +132,33 @@ def test_too_little_top1_agreement_fails_the_check(session, network, tmp_path):
 
 def test_a_worker_killed_at_work_fails_one_candidate(anchor, network, tmp_path):
     long = dataclasses.replace(QUICK, round_ms=60_000.0, max_calls=10**8)
-    with MeasuringSession(
-        profile=PROFILE, anchor=anchor, folder=tmp_path, settings=long, anchor_reference_ms=1.0
-    ) as slow:
-        threading.Timer(0.3, os.kill, (slow.worker_pid, signal.SIGKILL)).start()
+    with measuring(anchor, tmp_path, long, reference_ms=1.0) as (slow, bench):
+        threading.Timer(0.3, os.kill, (bench.worker_pid, signal.SIGKILL)).start()
         _failure(slow, network, "crash", "SIGKILL")
-        slow.settings = QUICK
+        bench.settings = QUICK
         assert isinstance(slow.measure(network), Measurement)
 
 
 def test_a_candidate_that_takes_too_long_fails(anchor, network, tmp_path):
     long = dataclasses.replace(QUICK, round_ms=60_000.0, max_calls=10**8, time_deadline_s=0.3)
-    with MeasuringSession(
-        profile=PROFILE, anchor=anchor, folder=tmp_path, settings=long, anchor_reference_ms=1.0
-    ) as slow:
+    with measuring(anchor, tmp_path, long, reference_ms=1.0) as (slow, _):
         _failure(slow, network, "timeout", "time gave no result in 0.3 s")
 
 
 def test_rechecks_in_a_fresh_worker_give_the_repeatability(anchor, network, tmp_path):
     settings = dataclasses.replace(QUICK, recheck_every=1)
-    with MeasuringSession(profile=PROFILE, anchor=anchor, folder=tmp_path, settings=settings) as rechecking:
-        prior, worker = rechecking.repeatability, rechecking.worker_pid
+    with measuring(anchor, tmp_path, settings) as (rechecking, bench):
+        prior, worker = rechecking.repeatability, bench.worker_pid
         assert prior == pytest.approx(settings.prior_repeatability)
         rechecking.measure(network)
         measured = rechecking.measure(network)
-        assert rechecking.worker_pid != worker
+        assert bench.worker_pid != worker
         assert measured.repeatability != prior
 
 
 def test_a_reading_that_never_passes_is_noisy(anchor, network, tmp_path):
     strict = dataclasses.replace(QUICK, max_spread=0.0, max_attempts=2)
-    with MeasuringSession(profile=PROFILE, anchor=anchor, folder=tmp_path, settings=strict) as hopeless:
+    with measuring(anchor, tmp_path, strict) as (hopeless, _):
         measured = hopeless.measure(network)
     assert (measured.quality, measured.attempts) == ("noisy", 2)
 
@@ -162,14 +167,14 @@ def test_an_anchor_that_fails_stops_the_session(anchor, tmp_path):
     broken = dataclasses.replace(anchor, onnx=tmp_path / "none.onnx")
     with (
         pytest.raises(MeasuringError, match=r"anchor network anchor fails on local-cpu/onnxruntime \(compile\)"),
-        MeasuringSession(profile=PROFILE, anchor=broken, folder=tmp_path),
+        measuring(broken, tmp_path),
     ):
         pass
 
 
 def test_tvm_measures_float_and_quantized_networks(anchor, network, quantized_network, tmp_path):
     profile = resolve_profile("local-cpu/tvm")
-    with MeasuringSession(profile=profile, anchor=anchor, folder=tmp_path, settings=QUICK) as tvm:
+    with measuring(anchor, tmp_path, profile=profile) as (tvm, _):
         for files in (network, quantized_network):
             measured = tvm.measure(files)
             assert isinstance(measured, Measurement)

@@ -21,6 +21,13 @@ def installed_plugin(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def installed_hostile_runtime(folder: Path) -> Iterator[Path]:
+    """A ``site-packages`` with the runtime whose artifacts do harm."""
+    with _installed(folder, ("hwnas_hostile",), RUNTIMES, "hostile = hwnas_hostile:HostileRuntime"):
+        yield folder
+
+
+@contextmanager
 def installed_toy_family(folder: Path) -> Iterator[Path]:
     """A ``site-packages`` with the toy family."""
     with _installed(folder, ("hwnas_toy", "hwnas_toy_networks"), FAMILIES, "toy = hwnas_toy:ToyFamily"):

@@ -218,8 +218,8 @@ def test_the_budget_names_the_check_for_drift(hwnas):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"device": "phone"}, "cannot be measured here"),
-        ({"device": "a"}, "cannot be measured here"),
+        ({"device": "phone"}, "cannot be measured from here"),
+        ({"device": "a"}, "cannot be measured from here"),
         ({"space": "nasbench201", "budget": 5425}, "larger than the 5424 networks"),
         ({"space": "resnet"}, "unknown search space"),
         ({"budget": 4}, "a budget of 4 measurements is too small"),

@@ -7,8 +7,8 @@ import pytest
 
 from nas.home import Home
 from nas.measuring.context import SearchContext
+from nas.measuring.device_bench import device_bench
 from nas.measuring.evaluator import RealEvaluator
-from nas.measuring.network_measurer import local_bench
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
 from nas.progress import SilentProgress
@@ -44,7 +44,7 @@ def context(tmp_path):
 
 def evaluate(context, ids, metrics=()):
     rows = np.array([context.store.candidates.get(one).genotype for one in ids])
-    with local_bench(context.device, SUPERNET_ID) as bench:
+    with device_bench(context.device, SUPERNET_ID) as bench:
         return RealEvaluator(context, bench, metrics).evaluate(rows)
 
 

@@ -1,4 +1,4 @@
-"""This machine as a test bench for one device profile."""
+"""A bench with its anchor: what every command measures with, whichever bench it is."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -9,65 +9,59 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.compiling import CompileOutcome, CompilePool
+from hw_profiles.bench import Bench
+from hw_profiles.compiling import CompileOutcome
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.measuring import MeasuringSession
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import FloatArray
-from hw_profiles.profile import DeviceProfile
 from nas.store.anchor_references import AnchorReferences
 
 
-class LocalBench:
-    """Compiles in several workers, times in one. A context manager; workers start when needed.
+class AnchoredBench:
+    """Compiles batches, then times networks beside an anchor. A context manager; it closes its bench.
 
     The anchor's reference latency is kept in the store, so that all sessions of a device use the same clock.
     """
 
     def __init__(
         self,
-        profile: DeviceProfile,
-        folder: Path,
+        bench: Bench,
         references: AnchorReferences,
         on_compiled: Callable[[int, int], None] = lambda _done, _total: None,
-        on_warning: Callable[[str, str], None] = lambda _name, _message: None,
     ) -> None:
-        self._profile = profile
-        self._folder = folder
+        self._bench = bench
         self._references = references
         self._on_compiled = on_compiled
-        self._on_warning = on_warning
         self._open = ExitStack()
-        self._compilers: CompilePool | None = None
         self._session: MeasuringSession | None = None
 
     def __enter__(self) -> Self:
+        self._open.enter_context(self._bench)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._session = None
         self._open.close()
-        self._compilers = self._session = None
 
     def compile(self, batch: Sequence[NetworkFiles]) -> list[CompileOutcome]:
         """The artifact of each candidate, or why there is none; ``on_compiled`` is called with (done, total)."""
-        if self._compilers is None:
-            pool = CompilePool(self._profile, self._folder, on_warning=self._on_warning)
-            self._compilers = self._open.enter_context(pool)
-        return self._compilers.compile(batch, lambda done: self._on_compiled(done, len(batch)))
+        return self._bench.compile(batch, lambda done: self._on_compiled(done, len(batch)))
 
     def open(self, anchor: NetworkFiles) -> None:
         """Starts the measuring session beside this anchor, which must be a stored candidate; twice is harmless.
 
         Raises:
-            MeasuringError: if the worker does not start or the anchor fails.
+            MeasuringError: if the bench does not work or the anchor fails.
         """
         if self._session is not None:
             return
-        session = self._started(anchor, self._references.find(self._profile, anchor.name))
-        kept_ms = self._references.keep(self._profile, anchor.name, session.anchor_reference_ms)
+        profile = self._bench.profile
+        session = self._started(anchor, self._references.find(profile, anchor.name))
+        kept_ms = self._references.keep(profile, anchor.name, session.anchor_reference_ms)
         if kept_ms != session.anchor_reference_ms:  # another process measured the anchor at the same time
             session = self._started(anchor, kept_ms)
         self._session = session
@@ -79,16 +73,14 @@ class LocalBench:
 
     def reopen(self, anchor: NetworkFiles) -> None:
         """Starts another session, beside an anchor that is compiled anew; errors as :meth:`open`."""
-        if self._session is not None:
-            self._session.__exit__(None, None, None)
-            self._session = None
+        self._session = None
         self.open(anchor)
 
     def measure(self, files: NetworkFiles, artifact: Path) -> Measurement | MeasurementFailure:
         """Checks and times one artifact; :meth:`open` comes first.
 
         Raises:
-            MeasuringError: if no worker starts any more, or :meth:`open` was not called.
+            MeasuringError: if the bench does not work any more, or :meth:`open` was not called.
         """
         return self._opened().measure(files, artifact)
 
@@ -98,7 +90,7 @@ class LocalBench:
         """See :meth:`MeasuringSession.classify`; :meth:`open` comes first.
 
         Raises:
-            MeasuringError: if no worker starts any more, or :meth:`open` was not called.
+            MeasuringError: if the bench does not work any more, or :meth:`open` was not called.
         """
         return self._opened().classify(files, artifact, batches)
 
@@ -108,8 +100,6 @@ class LocalBench:
         return self._session
 
     def _started(self, anchor: NetworkFiles, reference_ms: float | None) -> MeasuringSession:
-        return self._open.enter_context(
-            MeasuringSession(
-                profile=self._profile, anchor=anchor, folder=self._folder, anchor_reference_ms=reference_ms
-            )
-        )
+        session = MeasuringSession(self._bench, anchor, anchor_reference_ms=reference_ms)
+        session.start()
+        return session

@@ -1,0 +1,75 @@
+"""``hwnas agent``: a process that measures on its own machine for a service elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def agent(
+    server: Annotated[
+        str, typer.Option("--server", envvar="HWNAS_SERVER", help="Address of the service, such as https://HOST:8000.")
+    ],
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="HWNAS_AGENT_TOKEN",
+            help="Token that `hwnas agents create` printed. Other users of this machine can read it on a command line;"
+            " the variable or --token-file keeps it from them.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="File that holds the token.", exists=True, dir_okay=False)
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Refuse to start unless the token is of the agent of this name.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--threads", min=1, help="Offer each runtime with so many threads; repeat for several. Default: 1."
+        ),
+    ] = None,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--memory-mb",
+            min=256,
+            help="Memory of the process that runs networks, in MB. Default: 3/4 of the machine's.",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where downloaded files are kept. Default: the user's cache folder.")
+    ] = None,
+) -> None:
+    """Measure on this machine what a service asks for, until Ctrl-C.
+
+    Connects to the service, so that nothing listens here. Takes one network at a time, checks its hash and the
+    service's signature, runs it in a process with limits (and without network, where bubblewrap is installed),
+    and reports the raw times. Needs a runtime (pip install 'hwnas[agent]'), neither torch nor XGBoost. The devices
+    are then called NAME/RUNTIME on the service: `hwnas calibrate NAME/onnxruntime --space SPACE`.
+    """
+    # What follows takes no part in other commands.
+    import platformdirs  # noqa: PLC0415
+
+    from hw_profiles.agent.agent import AgentSettings, run_agent  # noqa: PLC0415
+    from hw_profiles.agent.service import Service  # noqa: PLC0415
+    from hw_profiles.agent.tokens import AgentToken, key_sha256  # noqa: PLC0415
+    from hw_profiles.confinement import Limits  # noqa: PLC0415
+    from search_spaces.errors import UsageError  # noqa: PLC0415
+
+    if token_file is not None:
+        token = token_file.read_text("utf-8")
+    if token is None:
+        raise UsageError("an agent needs its token: give --token-file, HWNAS_AGENT_TOKEN or --token.")
+    parsed = AgentToken.parse(token)
+    # A folder for each token: several agents may run on one machine.
+    own = platformdirs.user_cache_path("hwnas") / "agents" / key_sha256(parsed.authentication_key)[:12]
+    settings = AgentSettings(
+        folder=folder or own,
+        name=name,
+        threads=tuple(dict.fromkeys(threads or [1])),
+        limits=None if memory_mb is None else Limits(memory_bytes=memory_mb << 20),
+    )
+    run_agent(Service(server, parsed), settings, lambda message: typer.echo(message, err=True))
