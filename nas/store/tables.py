@@ -503,7 +503,7 @@ class AgentTaskRow(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("kind IN ('compile', 'check', 'time')", name="kind"),
+        CheckConstraint("kind IN ('compile', 'check', 'time', 'classify')", name="kind"),
         CheckConstraint("state IN ('queued', 'running', 'ended')", name="state"),
         CheckConstraint(
             "(state = 'running') = (lease_until IS NOT NULL) AND (state = 'running') = (ends_by IS NOT NULL)",

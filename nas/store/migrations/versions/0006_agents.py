@@ -52,7 +52,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("kind IN ('compile', 'check', 'time')", name=op.f("ck_agent_tasks_kind")),
+        sa.CheckConstraint("kind IN ('compile', 'check', 'time', 'classify')", name=op.f("ck_agent_tasks_kind")),
         sa.CheckConstraint("state IN ('queued', 'running', 'ended')", name=op.f("ck_agent_tasks_state")),
         sa.CheckConstraint(
             "(state = 'running') = (lease_until IS NOT NULL) AND (state = 'running') = (ends_by IS NOT NULL)",
