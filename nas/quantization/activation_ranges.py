@@ -184,7 +184,8 @@ def _statistics(
         count += 1
         for name, values in tensors.items():
             batched = values if values.ndim > 1 and len(values) == 1 else values[None]
-            each = batched.mean(axis=(0, *range(2, batched.ndim)), dtype=np.float64)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused by its range
+                each = batched.mean(axis=(0, *range(2, batched.ndim)), dtype=np.float64)
             sums[name] = sums.get(name, np.zeros_like(each)) + each
             # NaN must stay: Python's min and max would lose it.
             lowest[name] = float(np.minimum(lowest[name], values.min()))

@@ -31,16 +31,19 @@ def correct_biases(model: onnx.ModelProto, specs: Mapping[str, QuantSpec], range
     tensors = {tensor.name: tensor for tensor in corrected.graph.initializer}
     for node in corrected.graph.node:
         spec = specs.get(unit_of(node.name))
-        if spec is None or not spec.quantized or node.op_type not in ("Conv", "Gemm") or len(node.input) < 3:
+        if spec is None or not spec.quantized or node.op_type not in ("Conv", "Gemm"):
             continue
-        weights, bias, means = tensors.get(node.input[1]), tensors.get(node.input[2]), ranges.means.get(node.input[0])
-        axis = channel_axis(node)
-        if weights is None or bias is None or means is None or axis is None:
+        weights, means, axis = tensors.get(node.input[1]), ranges.means.get(node.input[0]), channel_axis(node)
+        if weights is None or means is None or axis is None:
             continue
         values = np.moveaxis(onnx.numpy_helper.to_array(weights).astype(np.float64), axis, 0)
         shift = expected_shift(values, spec, means)
-        changed = onnx.numpy_helper.to_array(bias) + shift.astype(np.float32)
-        bias.CopyFrom(onnx.numpy_helper.from_array(changed.astype(np.float32), bias.name))
+        if len(node.input) < 3:  # the exporter leaves out biases of zeros
+            node.input.append(f"{node.input[1]}_bias")
+            corrected.graph.initializer.append(onnx.numpy_helper.from_array(shift.astype(np.float32), node.input[2]))
+        elif (bias := tensors.get(node.input[2])) is not None:
+            changed = onnx.numpy_helper.to_array(bias) + shift.astype(np.float32)
+            bias.CopyFrom(onnx.numpy_helper.from_array(changed, bias.name))
     return corrected
 
 
