@@ -22,11 +22,9 @@ from nas.jobs.calibration_statuses import CalibrationStatuses
 from nas.jobs.deletion import Deletions
 from nas.jobs.queue import JobQueue
 from nas.jobs.search_statuses import SearchStatuses
-from nas.jobs.submission import Submissions
 from nas.store import Store
 from nas.store.api_keys import Scope
 from nas.store.tenancy import Viewer
-from nas.workflows.job_requests import JobRequests
 
 
 async def _store(request: Request) -> Store:
@@ -71,14 +69,6 @@ async def _batches(request: Request) -> Batches:
 
 async def _deletions(request: Request) -> Deletions:
     return Deletions(request.app.state.store, request.app.state.home)
-
-
-async def _submissions(request: Request) -> Submissions:
-    return cast("Submissions", request.app.state.submissions)
-
-
-async def _job_requests(request: Request) -> JobRequests:
-    return JobRequests(request.app.state.store, request.app.state.home)
 
 
 async def _watches(request: Request) -> Watches:
@@ -143,8 +133,6 @@ QueueDep = Annotated[JobQueue, Depends(_queue)]
 CalibrationsDep = Annotated[CalibrationStatuses, Depends(_calibrations)]
 BatchesDep = Annotated[Batches, Depends(_batches)]
 DeletionsDep = Annotated[Deletions, Depends(_deletions)]
-SubmissionsDep = Annotated[Submissions, Depends(_submissions)]
-JobRequestsDep = Annotated[JobRequests, Depends(_job_requests)]
 WatchesDep = Annotated[Watches, Depends(_watches)]
 CallerDep = Annotated[Caller, Depends(_caller)]
 ViewerDep = Annotated[Viewer, Depends(_viewer)]

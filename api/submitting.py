@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.callers import Caller, caller_of
 from api.problems import ProblemError, invalid_field
 from nas.jobs.submission import NewBatch, NewJob, Origin, Submissions, request_fingerprint
-from nas.workflows.job_requests import RequestFieldError
+from nas.workflows.job_requests import JobRequests, RequestFieldError
 
 IdempotencyKey = Annotated[
     str | None,
@@ -31,6 +31,8 @@ class Submitting:
 
     caller: Caller
     submissions: Submissions
+    requests: JobRequests
+    """Checks what is asked for."""
     path: str
     key: str | None
 
@@ -80,8 +82,9 @@ class Submitting:
 
 
 async def _submitting(request: Request, key: IdempotencyKey = None) -> Submitting:
-    submissions: Submissions = request.app.state.submissions
-    return Submitting(caller_of(request.scope), submissions, request.url.path, key)
+    state = request.app.state
+    requests = JobRequests(state.store, state.home)
+    return Submitting(caller_of(request.scope), state.submissions, requests, request.url.path, key)
 
 
 SubmittingDep = Annotated[Submitting, Depends(_submitting)]

@@ -9,7 +9,6 @@ from api.dependencies import (
     BatchesDep,
     CallerDep,
     DeletionsDep,
-    JobRequestsDep,
     ViewerDep,
     WatchesDep,
     refuse_parameters,
@@ -42,7 +41,6 @@ _ACTIVE = ("queued", "running")
 def start_batch(
     asked: BatchRequest,
     response: Response,
-    requests: JobRequestsDep,
     batches: BatchesDep,
     submitting: SubmittingDep,
 ) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
@@ -54,7 +52,7 @@ def start_batch(
     _require_scopes(submitting.caller, searches=bool(asked.searches), calibrations=bool(asked.calibrations))
     return submitting.accept(
         asked,
-        lambda: requests.batch(asked),
+        lambda: submitting.requests.batch(asked),
         lambda batch_id: batch_out(_find(batches, batch_id, submitting.caller.viewer)),
         response,
         batch=NewBatch(name=asked.name),

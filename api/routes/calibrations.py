@@ -9,7 +9,6 @@ from api.dependencies import (
     CalibrationsDep,
     CallerDep,
     DeletionsDep,
-    JobRequestsDep,
     QueueDep,
     StoreDep,
     ViewerDep,
@@ -45,7 +44,6 @@ def start_calibration(
     asked: CalibrationRequest,
     response: Response,
     store: StoreDep,
-    requests: JobRequestsDep,
     calibrations: CalibrationsDep,
     submitting: SubmittingDep,
 ) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
@@ -58,7 +56,7 @@ def start_calibration(
     device = device_of_path(store, device_id).profile.id
     return submitting.accept(
         asked,
-        lambda: [requests.calibration(device, asked)],
+        lambda: [submitting.requests.calibration(device, asked)],
         lambda job_id: calibration_out(_find(calibrations, job_id, submitting.caller.viewer)),
         response,
     )

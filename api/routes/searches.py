@@ -8,7 +8,6 @@ from api.callers import Caller
 from api.dependencies import (
     CallerDep,
     DeletionsDep,
-    JobRequestsDep,
     StatusesDep,
     StoreDep,
     ViewerDep,
@@ -44,7 +43,6 @@ _ACTIVE = ("queued", "running")
 def start_search(
     asked: SearchRequest,
     response: Response,
-    requests: JobRequestsDep,
     statuses: StatusesDep,
     submitting: SubmittingDep,
 ) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
@@ -54,7 +52,7 @@ def start_search(
     """
     return submitting.accept(
         asked,
-        lambda: [requests.search(asked)],
+        lambda: [submitting.requests.search(asked)],
         lambda search_id: search_out(_find(statuses, search_id, submitting.caller.viewer)),
         response,
     )
