@@ -48,3 +48,9 @@ class MeasuringError(NasError):
     """Measuring as such is impossible: the anchor fails or no worker starts."""
 
     code: ClassVar[str] = "measuring-failed"
+
+
+class DeviceChangedError(MeasuringError):
+    """The device is not what it was when the work began: its measurements are not to be mixed."""
+
+    code: ClassVar[str] = "device-changed"

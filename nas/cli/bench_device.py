@@ -1,4 +1,4 @@
-"""``hwnas bench device``: a calibration of a device of this machine against held-out measurements."""
+"""``hwnas bench device``: a calibration of a device against held-out measurements."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ _COLUMNS = ("spearman", "mape_pct", "within_10_pct", "coverage_90_pct", "interva
 
 
 def device(
-    name: Annotated[str, typer.Option("--device", "-d", help="A device that can be measured here.")],
+    name: Annotated[str, typer.Option("--device", "-d", help="A device of this machine or of an agent.")],
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[int, typer.Option(help="Measurements to calibrate with.")] = 20,
     held_out: Annotated[int, typer.Option("--held-out", help="Networks measured to compare with.")] = 100,
@@ -28,7 +28,7 @@ def device(
     out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row per variant to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:
-    """Measure random held-out networks on a device here, calibrate on others, and compare.
+    """Measure random held-out networks on a device, calibrate on others, and compare.
 
     To use a device here as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`;
     recorded devices are imported by `hwnas measurements import`. One row is the calibration, the other is

@@ -20,7 +20,7 @@ _STOPPED = {
 
 
 def calibrate(
-    device: Annotated[str, typer.Argument(help="A device that can be measured here; `hwnas devices` lists them.")],
+    device: Annotated[str, typer.Argument(help="A device of this machine or of an agent; `hwnas devices` lists them.")],
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[
         int,

@@ -25,7 +25,7 @@ from hw_profiles.agent.tasks import (
 from hw_profiles.agreement import Agreement
 from hw_profiles.bench import BenchFailure, Classes, CompiledNetwork, Timing
 from hw_profiles.compiling import CompileOutcome, CompilePool
-from hw_profiles.errors import MeasuringError
+from hw_profiles.errors import DeviceChangedError, MeasuringError
 from hw_profiles.measurement import MeasurementFailure, Stage
 from hw_profiles.measuring_settings import MeasuringSettings
 from hw_profiles.network_files import NetworkFiles
@@ -40,12 +40,6 @@ _SHORT_POLL_S: Final = 0.02
 _LONG_POLL_S: Final = 0.1
 _SHORT_POLLS: Final = 100
 _LOOK_FOR_AGENT_S: Final = 2.0
-
-
-class DeviceChangedError(MeasuringError):
-    """The device is not what it was when the work began: what was measured is not to be mixed."""
-
-    code: ClassVar[str] = "device-changed"
 
 
 class AgentGoneError(MeasuringError):

@@ -89,6 +89,16 @@ class Measurements:
         with self._database.read() as session:
             return session.scalar(query.order_by(MeasurementRow.number.desc()).limit(1))
 
+    def was_another_device(self, profile_id: str, fingerprint: str, since: datetime) -> bool:
+        """Whether a device was measured under another fingerprint at or after a time."""
+        query = select(MeasurementRow.number).where(
+            MeasurementRow.profile_id == profile_id,
+            MeasurementRow.fingerprint != fingerprint,
+            MeasurementRow.measured_at >= since.replace(microsecond=0),
+        )
+        with self._database.read() as session:
+            return session.scalars(query.limit(1)).first() is not None
+
     def last_number(self) -> int:
         """The number of the newest outcome; 0 if there is none."""
         with self._database.read() as session:

@@ -1,4 +1,4 @@
-"""How well a calibration predicts a device of this machine: against held-out measurements."""
+"""How well a calibration predicts a device: against held-out measurements."""
 
 import time
 from dataclasses import dataclass

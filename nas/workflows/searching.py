@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
+from hw_profiles.errors import DeviceChangedError
 from hw_profiles.profile import DeviceProfile
 from nas.measuring.context import SearchContext
 from nas.metrics import Constraints, Objectives
@@ -18,7 +19,7 @@ from nas.search.proposal import PredictorFits, Screening
 from nas.search.restriction import Restriction, native_restriction
 from nas.search.staged import STAGED_METHODS, float_only
 from nas.search.store_journal import StoreJournal
-from nas.store.searches import SearchSpec
+from nas.store.searches import SearchSpec, StoredSearch
 from nas.store.supernets import StoredSupernet
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
@@ -170,13 +171,14 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
 
     Raises:
         UsageError: for settings that cannot be, or that differ from the stored search's.
+        DeviceChangedError: if the device is not what it was when the search's job began.
         NasError: where nothing could be evaluated.
     """
     space, store = context.space, context.store
     restriction = request.restriction(space, context.profile)
     settings = replace(request.settings(), restriction=restriction)
     store.devices.put(context.profile)
-    store.searches.open(
+    stored = store.searches.open(
         SearchSpec(
             id=search_id,
             profile_id=context.profile.id,
@@ -188,7 +190,9 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         ),
         lease=context.lease,
     )
-    fitter = latency_fitter(context.device, before=store.searches.get(search_id).created_at)
+    if job_id is not None:
+        _require_same_device(context, stored)
+    fitter = latency_fitter(context.device, before=stored.created_at)
     screening = _screening(context, request, search_id)
     judged: dict[bytes, IntArray] = {}
 
@@ -225,6 +229,20 @@ def search_design(space: SearchSpace, request: SearchRequest, restriction: Restr
     if request.method in STAGED_METHODS:
         return designed_candidates(space, max(request.design // 2, 1), DESIGN_SEED, float_only(space))
     return designed_candidates(space, request.design, DESIGN_SEED, restriction)
+
+
+def _require_same_device(context: SearchContext, stored: StoredSearch) -> None:
+    """Searches of the command line have ids of their own for each state of a device; a job has one id.
+
+    Raises:
+        DeviceChangedError: if an earlier part of the job was measured on another processor, runtime or version.
+    """
+    profile = context.profile
+    if context.store.measurements.was_another_device(profile.id, profile.fingerprint, stored.created_at):
+        raise DeviceChangedError(
+            f"{profile.id} has another processor, runtime or version than when search {stored.id} began; start a new"
+            " search, which begins a new set of measurements."
+        )
 
 
 def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:

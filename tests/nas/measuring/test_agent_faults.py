@@ -19,10 +19,10 @@ from hw_profiles.agent.tokens import AgentToken
 from hw_profiles.agreement import Agreement
 from hw_profiles.bench import BenchFailure, CompiledNetwork, Timing
 from hw_profiles.confinement import working_bubblewrap
-from hw_profiles.errors import MeasuringError
+from hw_profiles.errors import DeviceChangedError, MeasuringError
 from hw_profiles.measuring_settings import MeasuringSettings
 from nas.home import Home
-from nas.measuring.agent_bench import AgentBench, AgentBenchSettings, AgentGoneError, DeviceChangedError
+from nas.measuring.agent_bench import AgentBench, AgentBenchSettings, AgentGoneError
 from nas.store import Store, open_store
 from nas.store.agent_tasks import LEASE_S
 from nas.workspace import Workspace

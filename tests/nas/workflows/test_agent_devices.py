@@ -54,7 +54,7 @@ class MortalAgent:
                 for _ in range(2):
                     self._agent.wait_for(": time")
                 if self.kills == KILLS:
-                    self._agent.end()
+                    self._agent.process.wait()  # lives until the test ends
                     return
                 self.kills += 1
 
