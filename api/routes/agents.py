@@ -113,7 +113,7 @@ def report_task(agent: AgentDep, number: TaskNumber, asked: TaskReport, store: S
 
 @router.get(
     "/v1/agents/files/{sha256}", dependencies=[Depends(refuse_parameters)], response_class=FileResponse,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )  # fmt: skip
 def get_file(agent: AgentDep, sha256: str, store: StoreDep, files: FilesDep) -> FileResponse:
     """A file of the agent's task at hand, by its hash."""
