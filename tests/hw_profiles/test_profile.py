@@ -27,6 +27,12 @@ def test_json_round_trip():
     assert DeviceProfile.from_json(PROFILE.as_json()) == PROFILE
 
 
+def test_devices_of_a_host_are_named_after_it_and_measure_alike():
+    phone = PROFILE.on_host("phone")
+    assert (phone.id, phone.device, phone.fingerprint) == ("phone/tvm", "phone", PROFILE.fingerprint)
+    assert dataclasses.replace(PROFILE, threads=2).on_host("phone").id == "phone/tvm@2,1"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,6 +1,7 @@
 """Scheduled kernels compute what the plain loops compute, for the shapes that spaces hold."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch.nn import functional
 from hw_profiles.agreement import check_agreement
 from hw_profiles.compiling import CompilePool
 from hw_profiles.detect import Processor, detect_profiles, resolve_profile
-from hw_profiles.errors import CompileWarning
+from hw_profiles.errors import CompileError, CompileWarning
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.runtimes.tvm_runtime import TvmRuntime, target_of
 
@@ -113,3 +114,17 @@ def test_another_architecture_has_its_target():
     arm = Processor(name="Cortex", architecture="aarch64", isa=("asimd", "asimddp"), cores=4)
     (profile,) = [profile for profile in detect_profiles(arm) if profile.runtime == "tvm"]
     assert "aarch64" in str(target_of(profile))
+
+
+def test_a_network_is_compiled_here_for_another_architecture(tmp_path, monkeypatch):
+    arm = Processor(name="Cortex", architecture="aarch64", isa=("asimd",), cores=4)
+    (profile,) = [profile for profile in detect_profiles(arm) if profile.runtime == "tvm"]
+    files = _kernel_files(tmp_path, 8, 3, 1, 8)
+    if shutil.which("aarch64-linux-gnu-gcc") is None:
+        pytest.skip("no linker for aarch64 is installed (Debian: gcc-aarch64-linux-gnu)")
+    library = TvmRuntime().compile(files, profile, tmp_path).read_bytes()
+    assert library[:4] == b"\x7fELF"
+    assert int.from_bytes(library[18:20], "little") == 183, "EM_AARCH64"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CompileError, match="install gcc-aarch64-linux-gnu"):
+        TvmRuntime().compile(files, profile, tmp_path)
