@@ -50,7 +50,7 @@ async function showDevice() {
     return;
   }
   const { profile } = device;
-  at("device-facts").textContent = `${profile.processor}, ${profile.runtime} ${profile.runtime_version}, ${profile.threads} thread(s), batch ${profile.batch}`;
+  at("device-facts").textContent = `${profile.processor}, ${profile.runtime} ${profile.runtime_version}, ${profile.threads} ${profile.threads === 1 ? "thread" : "threads"}, batch ${profile.batch}`;
   options(at("space"), device.spaces_with_front, device.spaces_with_front[0]);
   at("space").disabled = !device.spaces_with_front.length;
   await showFront(device.id, device.spaces_with_front[0] ?? null);
