@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from hw_profiles.agent.tasks import AgentTask, Fault, Outcome, outcome_as_json, outcome_from_json
 from hw_profiles.bench import BenchFailure
+from nas.store.agent_tables import AgentTaskRow
 from nas.store.agents import StoredAgent, held_agent
 from nas.store.database import Clock, Database
 from nas.store.errors import NotStoredError, TaskLostError
-from nas.store.tables import AgentTaskRow
 
 LEASE_S: Final = 30.0
 """An agent that is silent for so long has lost its task."""

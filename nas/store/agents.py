@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from hw_profiles.agent.tasks import AgentDescription
 from hw_profiles.agent.tokens import AgentToken, key_sha256
 from hw_profiles.detect import LOCAL_DEVICE
+from nas.store.agent_tables import AgentRow, AgentTaskRow
 from nas.store.database import Clock, Database
 from nas.store.errors import (
     AgentBusyError,
@@ -21,7 +22,7 @@ from nas.store.errors import (
     StoreConflictError,
     UnknownAgentError,
 )
-from nas.store.tables import AgentRow, AgentTaskRow, DeviceProfileRow
+from nas.store.tables import DeviceProfileRow
 from search_spaces.errors import UsageError
 
 ALIVE_S: Final = 30.0
