@@ -332,3 +332,4 @@ def _relay(target: str, meddle, port: int = 0):
         server.shutdown()
         thread.join()
         server.server_close()
+        client.close()
