@@ -8,7 +8,7 @@ deploying a front that was searched for another device (as in FBNet, CVPR 2019, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
 from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
+
+_BEYOND: Final = 0.1
+_LEAST_BEYOND: Final = 1e-3
+"""In log latency and error: where all members are alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,7 +44,7 @@ class DeviceMatrix:
     @property
     def relative(self) -> FloatArray:
         """Each column divided by the hypervolume of the device's own front, same shape."""
-        return np.asarray(self.hypervolumes / np.maximum(np.diag(self.hypervolumes), 1e-12)[None, :])
+        return np.asarray(self.hypervolumes / np.diag(self.hypervolumes)[None, :])
 
     def as_json(self) -> dict[str, Any]:
         """One JSON object."""
@@ -80,14 +84,18 @@ def search_devices(context: SearchContext, profiles: Sequence[DeviceProfile], re
 
 
 def hypervolume_matrix(losses: Sequence[Sequence[FloatArray]]) -> FloatArray:
-    """Hypervolumes of fronts on devices, shape ``(fronts, devices)``.
+    """Hypervolumes of fronts on devices, shape ``(fronts, devices)``; all are positive.
+
+    A device's reference is a tenth of the range beyond the worst of all members, so that a front of one network counts.
 
     Args:
         losses: by front, then by device; arrays of shape ``(members, objectives)``, minimized.
     """
     columns = []
     for device in range(len(losses[0])):
-        reference = np.concatenate([rows[device] for rows in losses]).max(axis=0)
+        everyone = np.concatenate([rows[device] for rows in losses])
+        worst, best = everyone.max(axis=0), everyone.min(axis=0)
+        reference = worst + np.maximum(_BEYOND * (worst - best), _LEAST_BEYOND)
         columns.append([hypervolume(rows[device], reference) for rows in losses])
     return np.array(columns, dtype=np.float64).T
 

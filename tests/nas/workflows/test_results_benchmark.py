@@ -82,7 +82,15 @@ def test_hypervolume_matrix_has_a_reference_per_device():
     own = [np.array([[0.0, 0.1]]), np.array([[1.0, 0.1]])]
     other = [np.array([[0.5, 0.1], [0.2, 0.3]]), np.array([[0.5, 0.1], [1.5, 0.3]])]
     matrix = hypervolume_matrix([own, other])
-    np.testing.assert_allclose(matrix, [[0.5 * 0.2, 0.5 * 0.2], [0.0, 1.0 * 0.2]])
+    # A tenth of the range beyond the worst: (0.55, 0.32) on the first device, (1.6, 0.32) on the second.
+    both = 0.05 * 0.22 + 0.35 * 0.02 - 0.05 * 0.02
+    np.testing.assert_allclose(matrix, [[0.55 * 0.22, 0.6 * 0.22], [both, 1.1 * 0.22]])
+
+
+def test_fronts_of_one_and_the_same_network_are_worth_the_same():
+    alike = [np.array([[0.3, 0.1]])]
+    matrix = hypervolume_matrix([alike, alike])
+    assert matrix[0, 0] == matrix[1, 0] > 0
 
 
 @pytest.mark.slow
