@@ -19,7 +19,7 @@ _OPEN_FOLDERS: Final = ("/docs/", "/page/", "/v1/agents/")
 """Files of the documentation and of the web page hold no data of anybody; agents have keys of their own."""
 _KEPT: Final = 1024
 _KNOWN_S: Final = 5.0
-"""Where the database has no stamp, a revoked key works for so long."""
+"""Where the database is a server's, whose commits cannot be seen from here, a revoked key works for so long."""
 _LONGEST: Final = 200
 
 
@@ -54,21 +54,27 @@ class Authentication:
     async def _caller(self, key: str | None) -> Caller | None:
         if key is None:
             return None
-        stamp = self._store.database.stamp()
-        until = self._clock() // _KNOWN_S if stamp is None else stamp
+        until = self._until()
         known = self._known.get(key)
-        if known is not None and known[1] == until:
+        if known is not None and known[1] == until and until is not None:
             return known[0]
         found = await run_in_threadpool(self._store.api_keys.find_active, key)
         if found is None:
             self._known.pop(key, None)
             return None
         caller = caller_of_key(found)
+        if until is None:
+            return caller
         self._known[key] = (caller, until)
         self._known.move_to_end(key)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return caller
+
+    def _until(self) -> object | None:
+        """What changes when a known key has to be looked up again; None: it has to be now."""
+        database = self._store.database
+        return self._clock() // _KNOWN_S if database.is_shared else database.stamp()
 
 
 def _is_open(path: str) -> bool:

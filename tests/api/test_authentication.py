@@ -121,6 +121,16 @@ def test_a_key_is_stored_as_its_hash_and_can_be_revoked(guarded: Guarded) -> Non
     assert guarded.store.api_keys.find_active(text) is None
 
 
+def test_a_key_that_is_revoked_right_after_its_first_use_is_refused(guarded: Guarded) -> None:
+    """SQLite's files change all the time here, so that nothing tells one commit from the next."""
+    for number in range(10):
+        key, text = guarded.key(f"k{number}", "read")
+        with guarded.client_of(text) as client:
+            assert client.get("/v1/devices").status_code == 200
+            guarded.store.api_keys.revoke(key.id)
+            problem_of(client.get("/v1/devices"), 401, "unauthorized")
+
+
 def test_each_scope_allows_what_it_names(guarded: Guarded) -> None:
     asked = {
         "read": lambda client: client.get("/v1/searches"),
