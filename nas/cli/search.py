@@ -18,7 +18,8 @@ from nas.cli.limit_options import (
 )
 from nas.cli.measure import MAX_SEED, Json, Supernet
 from nas.output_paths import check_output_file
-from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
+from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_EVALUATIONS
+from nas.search.methods import Method
 
 if TYPE_CHECKING:
     from nas.jobs.search_statuses import SearchStatus
@@ -31,7 +32,6 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
-Method = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
 State = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
 SearchId = Annotated[str, typer.Argument(help="First digits of a search's id; `hwnas search list` shows them.")]
 _LISTED = 50
@@ -63,7 +63,10 @@ def search(
     ] = 0,
     method: Annotated[
         Method,
-        typer.Option(help="Search method; all but hwnas are baselines: the LINAS loop, Optuna's NSGA-II, TPE, random."),
+        typer.Option(
+            help="Search method; all but hwnas are baselines: the LINAS loop, Optuna's NSGA-II, TPE, random, and two"
+            " that choose float architectures with half of the budget and their precisions with the other half."
+        ),
     ] = "hwnas",
     objective: Objective = None,
     max_latency_p50_ms: MaxLatencyP50 = None,
@@ -72,14 +75,21 @@ def search(
     max_peak_memory_bytes: MaxPeakMemory = None,
     max_load_time_ms: MaxLoadTime = None,
     min_accuracy: MinAccuracy = None,
+    precisions: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated precisions that blocks may have, such as int8 alone; `hwnas devices` lists them."
+            " Default: those that the device's runtime executes natively."
+        ),
+    ] = None,
     survey: Annotated[
         int,
         typer.Option(help="Networks evaluated in fp32 with inherited weights beforehand, on no device.", min=0),
-    ] = 60,
+    ] = DEFAULT_SURVEY,
     screen: Annotated[
         int,
         typer.Option(help="Architectures evaluated in fp32 with inherited weights before each batch.", min=0),
-    ] = 32,
+    ] = DEFAULT_SCREEN,
     finish_epochs: Annotated[
         float,
         typer.Option(
@@ -123,6 +133,7 @@ def search(
             "method": method,
             "objectives": objective,
             "limits": Constraints.from_limits(limits).as_limits(),
+            "precisions": None if precisions is None else [name.strip() for name in precisions.split(",")],
             "survey": survey,
             "screen": screen,
             "finish_epochs": finish_epochs,

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
-from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
+from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_EVALUATIONS
+from nas.search.methods import Method
 
 MAX_INTEGER = 2**63 - 1
 """The largest integer that every database holds."""
@@ -23,7 +24,7 @@ BytesLimit = Annotated[int, Field(gt=0, le=MAX_INTEGER)]
 SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
 MetricName = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
 DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
-SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+PrecisionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -86,12 +87,34 @@ class SearchRequest(ClientRequest):
         default_factory=lambda: list(DEFAULT_OBJECTIVES),
         description="Two to four different metrics to optimize. Default: latency_p50_ms and accuracy.",
     )
-    method: SearchMethod = Field(
+    method: Method = Field(
         "hwnas",
-        description="Search method; the others are baselines: the LINAS loop, Optuna's NSGA-II and TPE, random search.",
+        description="Search method; the others are baselines: the LINAS loop, Optuna's NSGA-II and TPE, random search,"
+        " and two that choose float architectures with half of the budget and their precisions with the other half.",
     )
     evaluations: int = Field(
         DEFAULT_EVALUATIONS, ge=MIN_EVALUATIONS, le=100_000, description="Budget of real evaluations."
+    )
+    batch_size: int = Field(8, ge=1, le=1000, description="Candidates evaluated between two fits of the predictors.")
+    precisions: Annotated[list[PrecisionName], Field(min_length=1, max_length=20)] | None = Field(
+        None,
+        description="Precisions that blocks may have, for example only int8. Default: those that the device's runtime"
+        " executes natively.",
+    )
+    survey: int = Field(
+        DEFAULT_SURVEY,
+        ge=0,
+        le=100_000,
+        description="Networks whose accuracy in fp32 with inherited weights is looked up before the search.",
+    )
+    screen: int = Field(
+        DEFAULT_SCREEN,
+        ge=0,
+        le=100_000,
+        description="Architectures whose accuracy in fp32 with inherited weights is looked up before each batch.",
+    )
+    random_baseline: bool = Field(
+        False, description="Whether the same budget is spent again on random candidates, for comparison."
     )
     finish_epochs: float = Field(
         1.0,

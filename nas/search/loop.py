@@ -11,7 +11,7 @@ had proposed; what the evaluator had finished of that generation is not evaluate
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import optuna
@@ -21,13 +21,12 @@ from optuna.trial import TrialState
 from nas.metrics import Constraints, Objectives
 from nas.search.evolution import EvolutionSettings
 from nas.search.generation import Generation, Journal
+from nas.search.methods import GUIDED_METHODS, INTEGER_PROGRAMMING, METHODS, STAGED_METHODS, Method
 from nas.search.outcome import Evaluator, Outcome
 from nas.search.proposal import PredictorFits
 from nas.search.restriction import Restriction
 from nas.search.samplers import GuidedSampler, LinasSampler, SamplerSettings, SpaceExhaustedError, SpreadSampler
 from nas.search.staged import (
-    INTEGER_PROGRAMMING,
-    STAGED_METHODS,
     FirstStage,
     UnitLosses,
     first_stage_evaluations,
@@ -39,10 +38,6 @@ from predictors.known_accuracy import KnownAccuracies
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray, SearchSpace
 
-Method = Literal["hwnas", "linas", "nsga2", "tpe", "random", "architecture_then_policy", "integer_programming"]
-METHODS: Final[tuple[Method, ...]] = get_args(Method)
-GUIDED_METHODS: Final = ("hwnas", *STAGED_METHODS)
-"""Methods that begin with the design and look accuracies up."""
 _MAX_REDRAWS: Final = 20
 
 

@@ -90,6 +90,22 @@ def native_restriction(space: SearchSpace, profile: DeviceProfile) -> Restrictio
     return Restriction(precisions=tuple(dict.fromkeys([space.precisions[0], *natives])))
 
 
+def requested_restriction(space: SearchSpace, profile: DeviceProfile, precisions: Sequence[str] | None) -> Restriction:
+    """The part of a space that is searched for a device: the precisions asked for, or :func:`native_restriction`.
+
+    Raises:
+        UsageError: for a precision that the space does not have or the device does not run.
+    """
+    if precisions is None:
+        return native_restriction(space, profile)
+    restriction = Restriction(precisions=tuple(precisions))
+    restriction.check(space)
+    unable = [name for name in precisions if profile.executes(name) is None]
+    if unable:
+        raise UsageError(f"{profile.id} does not execute {unable[0]}; it executes {', '.join(profile.precisions)}.")
+    return restriction
+
+
 def distinct_rows(genotypes: IntArray | Sequence[IntArray]) -> IntArray:
     """Distinct rows in the order of their first appearance."""
     rows = np.asarray(genotypes, dtype=np.int64)

@@ -8,7 +8,6 @@ spent on policies of the architectures on that half's front: by the guided searc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Literal
 
 import numpy as np
 
@@ -28,10 +27,6 @@ from predictors.known_accuracy import KnownAccuracies
 from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
-
-ARCHITECTURE_THEN_POLICY: Final[Literal["architecture_then_policy"]] = "architecture_then_policy"
-INTEGER_PROGRAMMING: Final[Literal["integer_programming"]] = "integer_programming"
-STAGED_METHODS: Final = (ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING)
 
 UnitLosses = Callable[[IntArray], FloatArray]
 """Architectures, shape ``(k, genes)``, to the sensitivity of every unit of the space in each precision, shape ``(k,

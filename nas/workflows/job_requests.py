@@ -5,7 +5,11 @@ from nas.jobs.requests import MAX_MEMBERS, BatchRequest, CalibrationRequest, Sea
 from nas.jobs.submission import NewJob
 from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
+from nas.search.budget import MIN_STAGED_EVALUATIONS
+from nas.search.methods import STAGED_METHODS
+from nas.search.restriction import requested_restriction
 from nas.store import Store
+from nas.store.devices import StoredDevice
 from nas.store.supernets import StoredSupernet
 from nas.workflows.population import population
 from search_spaces.errors import UnknownNameError, UsageError
@@ -32,11 +36,16 @@ class JobRequests:
 
     def search(self, asked: SearchRequest, *, within: str = "") -> NewJob:
         """A search; ``within`` is the prefix of its fields' names."""
-        self._require_device(asked.device, within)
+        device = self._require_device(asked.device, within)
         space = _space(asked.space, within)
         supernet = self._supernet(space, asked.supernet, within)
         if supernet is None:
             raise RequestFieldError(f"{within}space", f"{space} has no trained supernet yet; run hwnas train first")
+        self._check_method(asked, within)
+        try:
+            requested_restriction(get_space(space, supernet.task), device.profile, asked.precisions)
+        except UsageError as error:
+            raise RequestFieldError(f"{within}precisions", str(error).rstrip(".")) from error
         request = asked.model_dump(mode="json") | {
             "space": space,
             "supernet": supernet.id,
@@ -72,10 +81,17 @@ class JobRequests:
             jobs.append(self.calibration(one.device, one, within=within))
         return jobs
 
-    def _require_device(self, device: str, within: str) -> None:
-        if self._store.devices.find(device) is None:
+    def _check_method(self, asked: SearchRequest, within: str) -> None:
+        if asked.method in STAGED_METHODS and asked.evaluations < MIN_STAGED_EVALUATIONS:
+            reason = f"{asked.method} spends them on two searches; give at least {MIN_STAGED_EVALUATIONS}"
+            raise RequestFieldError(f"{within}evaluations", reason)
+
+    def _require_device(self, device: str, within: str) -> StoredDevice:
+        found = self._store.devices.find(device)
+        if found is None:
             reason = f"no device {device!r} is known; `hwnas devices` and GET /v1/devices list those that are"
             raise RequestFieldError(f"{within}device", reason)
+        return found
 
     def _supernet(self, space: str, supernet_id: str | None, within: str) -> StoredSupernet | None:
         """The supernet that is asked for, or the newest of the space, if there is one."""

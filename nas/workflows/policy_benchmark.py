@@ -17,8 +17,8 @@ import numpy as np
 from nas.home import write_bytes
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
-from nas.search.loop import Method
-from nas.search.staged import ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING
+from nas.search.budget import MIN_STAGED_EVALUATIONS
+from nas.search.methods import ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING, Method
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import preparation_pool
@@ -46,7 +46,6 @@ _SEARCHES: Final[dict[str, Method]] = {
 _UNIFORM: Final = {"uniform_w8a8": ("int8",), "uniform_fp32": ("fp32",)}
 POLICY_METHODS: Final = tuple(_SEARCHES)
 _FINISHED: Final = "policy_benchmark.json"
-_MIN_EVALUATIONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +68,9 @@ class PolicyPlan:
             raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(POLICY_METHODS)}.")
         if not self.seeds:
             raise UsageError("a benchmark needs at least one seed.")
-        if self.evaluations < _MIN_EVALUATIONS:
+        if self.evaluations < MIN_STAGED_EVALUATIONS:
             raise UsageError(
-                f"--evaluations is {self.evaluations}; a search in two halves needs at least {_MIN_EVALUATIONS}."
+                f"--evaluations is {self.evaluations}; a search in two halves needs at least {MIN_STAGED_EVALUATIONS}."
             )
 
     def home(self, scratch: Path, method: str, seed: int) -> Path:

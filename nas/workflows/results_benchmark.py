@@ -18,8 +18,7 @@ import numpy as np
 from nas.fronts.front import Member
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
-from nas.search.loop import METHODS, Method
-from nas.search.staged import STAGED_METHODS
+from nas.search.methods import METHODS, STAGED_METHODS, Method
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.judged_fronts import (

@@ -17,7 +17,8 @@ from hw_profiles.measurement_table import MeasurementTable
 from nas.metrics import Objectives
 from nas.search.design import promising_candidates
 from nas.search.generation import Generation
-from nas.search.loop import METHODS, Method, SearchProblem, SearchSettings, run_search
+from nas.search.loop import SearchProblem, SearchSettings, run_search
+from nas.search.methods import METHODS, Method
 from nas.search.outcome import Outcome
 from nas.search.pareto import hypervolume, non_dominated
 from nas.search.samplers import default_fits

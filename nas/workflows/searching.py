@@ -11,20 +11,21 @@ from hw_profiles.errors import DeviceChangedError
 from hw_profiles.profile import DeviceProfile
 from nas.measuring.context import SearchContext
 from nas.metrics import Constraints, Objectives
-from nas.search.budget import DEFAULT_EVALUATIONS
+from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_STAGED_EVALUATIONS
 from nas.search.design import designed_candidates
 from nas.search.generation import Generation
-from nas.search.loop import GUIDED_METHODS, Method, SearchProblem, SearchResult, SearchSettings, run_search
+from nas.search.loop import SearchProblem, SearchResult, SearchSettings, run_search
+from nas.search.methods import GUIDED_METHODS, STAGED_METHODS, Method
 from nas.search.proposal import PredictorFits, Screening
-from nas.search.restriction import Restriction, native_restriction
-from nas.search.staged import STAGED_METHODS, float_only
+from nas.search.restriction import Restriction, requested_restriction
+from nas.search.staged import float_only
 from nas.search.store_journal import StoreJournal
 from nas.store.searches import SearchSpec, StoredSearch
 from nas.store.supernets import StoredSupernet
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
-from nas.workflows.survey import DEFAULT_SURVEY, evaluated_accuracies, float_accuracies, survey
+from nas.workflows.survey import evaluated_accuracies, float_accuracies, survey
 from nas.workflows.unit_sensitivity import unit_evaluations, unit_losses
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
@@ -53,7 +54,7 @@ class SearchRequest:
     constraints: Constraints = field(default_factory=Constraints)
     survey: int = DEFAULT_SURVEY
     """Networks whose accuracy in fp32 ``hwnas`` looks up beforehand; no device is asked for them."""
-    screen: int = 32
+    screen: int = DEFAULT_SCREEN
     """Architectures whose accuracy in fp32 ``hwnas`` looks up before each batch; 0 for predictions alone."""
     finish_epochs: float = 1.0
     """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none."""
@@ -114,21 +115,19 @@ class SearchRequest:
         Raises:
             UsageError: for a precision that the space does not have or the device does not run.
         """
-        if self.precisions is None:
-            return native_restriction(space, profile)
-        restriction = Restriction(precisions=self.precisions)
-        restriction.check(space)
-        unable = [name for name in restriction.precisions or () if profile.executes(name) is None]
-        if unable:
-            raise UsageError(f"{profile.id} does not execute {unable[0]}; it executes {', '.join(profile.precisions)}.")
-        return restriction
+        return requested_restriction(space, profile, self.precisions)
 
     def settings(self) -> SearchSettings:
         """The loop's settings, for the whole space.
 
         Raises:
-            UsageError: for a budget or batch below 1, or an unknown method.
+            UsageError: for a budget or batch that is too small, or an unknown method.
         """
+        if self.method in STAGED_METHODS and self.evaluations < MIN_STAGED_EVALUATIONS:
+            raise UsageError(
+                f"{self.method} spends half of its evaluations on each of two searches: give at least"
+                f" {MIN_STAGED_EVALUATIONS} instead of {self.evaluations}."
+            )
         return SearchSettings(
             evaluations=self.evaluations,
             batch_size=self.batch_size,

@@ -19,7 +19,6 @@ from predictors.known_accuracy import KnownAccuracies
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
-DEFAULT_SURVEY: Final = 60
 SURVEY_SEED: Final = 1
 _SPREAD: Final = 2000
 """Drawn at once, so that a smaller survey is the beginning of a larger one."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from nas.search.design import designed_candidates
-from nas.search.loop import METHODS, SearchProblem, SearchSettings, run_search
+from nas.search.loop import SearchProblem, SearchSettings, run_search
+from nas.search.methods import METHODS
 from nas.search.restriction import Restriction, distinct_rows
 from search_spaces.errors import UsageError
 from tests.nas.search.test_loop import DESIGN, FITS, QUICK, SPACE, Landscape, Rows, Screened

@@ -17,7 +17,7 @@ from tests.nas.store.rows import PROFILE, SPACE, measurement, put_candidates, pu
 
 
 def test_a_job_is_not_resumed_on_another_device(tmp_path):
-    request = SearchRequest(evaluations=4)
+    request = SearchRequest(evaluations=5)
     with open_workspace(Home(tmp_path)) as workspace:
         store = workspace.store
         put_device(store)

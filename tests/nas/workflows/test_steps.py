@@ -87,7 +87,7 @@ def test_a_deleted_cache_and_a_moved_home_cost_time_alone(hwnas, searched, monke
     moved = tmp_path / "moved"
     shutil.copytree(hwnas.home, moved, ignore=shutil.ignore_patterns("cache"))
     monkeypatch.setenv("HWNAS_HOME", str(moved))
-    front = hwnas.json("search", "--evaluations", 4, "--survey", 0, "--screen", 0, "--finish-epochs", 0)
+    front = hwnas.json("search", "--evaluations", 5, "--survey", 0, "--screen", 0, "--finish-epochs", 0)
     found = {member["candidate"] for member in front["members"]}
     assert found
     with open_workspace(Home(moved)) as workspace:
