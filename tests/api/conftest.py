@@ -47,7 +47,7 @@ class Service:
     artifact: str
 
 
-def _fill(store: Store, home: Home) -> tuple[FrontInfo, bytes, tuple[str, ...], str]:
+def fill(store: Store, home: Home) -> tuple[FrontInfo, bytes, tuple[str, ...], str]:
     open_search(store)
     put_device(store, "local-cpu/onnxruntime")
     ids = put_candidates(store, len(FIGURES))
@@ -79,6 +79,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Tests share it: they add jobs and change nothing else."""
     home = Home(Path(tmp_path_factory.mktemp("home")))
     with open_store(home.root / "hwnas.db") as store:
-        front, body, ids, artifact = _fill(store, home)
+        front, body, ids, artifact = fill(store, home)
         with running(store, home) as url, httpx.Client(base_url=url) as client:
             yield Service(client, store, JobQueue(store), home, url, front, body, ids, artifact)

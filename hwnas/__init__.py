@@ -1,0 +1,1 @@
+"""Clients of the hwnas service, for other programs."""

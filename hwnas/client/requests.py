@@ -1,0 +1,86 @@
+"""What the service is asked for. A field that is None is left out, so that the service's default counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+Metric = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
+SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits that every returned network meets."""
+
+    max_latency_p50_ms: float | None = None
+    """Maximum median latency, in milliseconds."""
+    max_latency_p95_ms: float | None = None
+    """Maximum p95 latency, in milliseconds."""
+    max_size_bytes: int | None = None
+    """Maximum size of the deployed file."""
+    max_peak_memory_bytes: int | None = None
+    """Maximum memory that loading and running the network adds to a process."""
+    max_load_time_ms: float | None = None
+    """Maximum time from the file to a network that is ready to run, in milliseconds."""
+    min_accuracy: float | None = None
+    """Minimum expected accuracy on new images, a fraction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """A search to run."""
+
+    device: str
+    space: str
+    supernet: str | None = None
+    """Default: the newest supernet of the space."""
+    limits: Limits | None = None
+    objectives: Sequence[Metric] | None = None
+    """Two to four different metrics. Default: ``latency_p50_ms`` and ``accuracy``."""
+    method: SearchMethod | None = None
+    """Default: ``hwnas``; the others are baselines."""
+    evaluations: int | None = None
+    """Budget of real evaluations. Default: 38."""
+    finish_epochs: float | None = None
+    """Epochs that the front's networks are fine-tuned for before they are verified. Default: 1."""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationRequest:
+    """A calibration of a device's latency predictor."""
+
+    device: str
+    space: str
+    budget: int | None = None
+    """Maximum number of measurements. Default: 20."""
+    target_mape_pct: float | None = None
+    """Stop early at this expected error, in percent."""
+    sources: Sequence[str] | None = None
+    """Known devices to learn from. Default: all that are known in the space; empty: none."""
+    precisions: Literal["all", "fp32"] | None = None
+    """Default: ``all``."""
+    seed: int | None = None
+    supernet: str | None = None
+    """If given, an accuracy predictor is fitted for this supernet as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """Up to 100 searches and calibrations, accepted together or not at all."""
+
+    name: str | None = None
+    """A name to recognize the batch by."""
+    searches: Sequence[SearchRequest] = ()
+    calibrations: Sequence[CalibrationRequest] = ()
+    """Run after the searches."""
+
+
+def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
+    """A request as JSON, without its fields that are None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        given = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: as_json(entry) for name, entry in given.items() if entry is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [as_json(entry) for entry in value]
+    return value
