@@ -16,6 +16,14 @@ def serve(
     require_keys: Annotated[
         bool, typer.Option("--require-keys", help="Require API keys of programs on this machine, too.")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Answer requests for this host name without an API key, too, such as that of a proxy on this machine;"
+            " repeat it for several. Default: only localhost and loopback addresses.",
+            show_default=False,
+        ),
+    ] = None,
     max_queued: Annotated[
         int, typer.Option(help="Jobs that may wait; further ones are refused with status 429.", min=1)
     ] = _DEFAULT_MAX_QUEUED,
@@ -40,6 +48,7 @@ def serve(
         port=port,
         with_worker=worker,
         require_keys=require_keys,
+        allowed_hosts=tuple(allow_host or ()),
         max_queued=max_queued,
         access_log=access_log,
         metrics_port=metrics_port,

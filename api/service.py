@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
+from api.loopback import is_loopback
 from api.metrics import ServiceMetrics
 from api.server import LOOPBACK, serve
 from api.server_errors import KeysRequiredError
-from api.settings import ServiceSettings, is_loopback
+from api.settings import ServiceSettings
 from hw_profiles.detect import detect_profiles
 from nas.home import Home
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
@@ -35,6 +36,8 @@ class ServeOptions:
     """Whether a worker process runs queued jobs."""
     require_keys: bool = False
     """Whether requests over loopback need an API key; others always do."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that requests without keys may be for, besides ``localhost`` and the like."""
     max_queued: int = DEFAULT_MAX_QUEUED
     access_log: str | None = None
     """File to append to; ``-`` is standard error."""
@@ -81,6 +84,7 @@ def _settings(options: ServeOptions, store: Store, stack: ExitStack) -> ServiceS
     return ServiceSettings(
         max_queued=options.max_queued,
         require_keys=require_keys,
+        allowed_hosts=options.allowed_hosts,
         access_log=None if options.access_log is None else stack.enter_context(_log_stream(options.access_log)),
         metrics=None if options.metrics_port is None else ServiceMetrics(store),
     )

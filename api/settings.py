@@ -1,6 +1,5 @@
 """How the service is run."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -9,6 +8,7 @@ from starlette.types import ASGIApp
 from api.access_log import AccessLog
 from api.authentication import Authentication
 from api.connections import ConnectionLimits
+from api.known_hosts import KnownHosts
 from api.metrics import CountedRequests, ServiceMetrics
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
 from nas.store import Store
@@ -24,23 +24,16 @@ class ServiceSettings:
     """Jobs that may wait."""
     require_keys: bool = False
     """Whether requests need an API key."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that requests may be for where they need no key, besides those of the loopback address."""
     access_log: TextIO | None = None
     """Gets a line of JSON for each request."""
     metrics: ServiceMetrics | None = None
     """Counts requests."""
 
     def around(self, app: ASGIApp, store: Store) -> ASGIApp:
-        """The application behind what these settings ask for; nothing is in the way of what is not asked for."""
-        if self.require_keys:
-            app = Authentication(app, store)
+        """The application behind what these settings ask for."""
+        app = Authentication(app, store) if self.require_keys else KnownHosts(app, self.allowed_hosts)
         if self.metrics is not None:
             app = CountedRequests(app, self.metrics)
         return app if self.access_log is None else AccessLog(app, self.access_log)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from api.app import create_app
+from api.loopback import is_loopback
 from api.metrics import ServiceMetrics
 from api.server import running
-from api.settings import ServiceSettings, is_loopback
+from api.settings import ServiceSettings
 from nas.home import Home
 from nas.jobs import JobQueue
 from nas.store import Store, open_store

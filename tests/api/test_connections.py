@@ -20,7 +20,7 @@ from nas.store import open_store
 from tests.api.test_server import SERVE
 
 _BODY_TO_COME = (
-    b"POST /v1/searches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    b"POST /v1/searches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
 )
 
 
@@ -88,7 +88,7 @@ def test_a_request_that_does_not_come_in_time_is_ended(tmp_path: Path, sent: byt
         assert b"the " + part in answer
 
 
-@pytest.mark.parametrize("start", [b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", b"GET /"])
+@pytest.mark.parametrize("start", [b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: ", b"GET /"])
 def test_headers_without_end_are_refused(tmp_path: Path, start: bytes) -> None:
     with _served(tmp_path, ConnectionLimits()) as url, _connect(url) as connection:
         connection.sendall(start)

@@ -107,7 +107,8 @@ def test_a_blocked_writer_holds_up_nobody_who_reads(tmp_path: Path) -> None:
         put_device(store)
         put_supernet(store)
     body = json.dumps({"device": PROFILE.id, "space": SPACE.name}).encode()
-    request = b"POST /v1/searches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    head = b"POST /v1/searches HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = head + b"Content-Length: %d\r\n\r\n%s"
     with (
         ExitStack() as stack,
         open_store(path) as store,
