@@ -20,6 +20,7 @@ from nas.cli import (
     bench,
     calibrate,
     data,
+    database,
     devices,
     doctor,
     front,
@@ -89,6 +90,7 @@ def register_commands() -> typer.Typer:
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
         app.command(point.name)(point.load())
     app.add_typer(keys.app, name="keys")
+    app.add_typer(database.app, name="db")
     app.command("worker")(worker.worker)
     app.command("doctor")(doctor.doctor)
     app.add_typer(agents.app, name="agents")
