@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 Metric = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
-SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random"]
+SearchMethod = Literal["hwnas", "linas", "nsga2", "tpe", "random", "architecture_then_policy", "integer_programming"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,18 @@ class SearchRequest:
     """Two to four different metrics. Default: ``latency_p50_ms`` and ``accuracy``."""
     method: SearchMethod | None = None
     """Default: ``hwnas``; the others are baselines."""
+    precisions: Sequence[str] | None = None
+    """Precisions that blocks may have. Default: those that the device's runtime executes natively."""
     evaluations: int | None = None
     """Budget of real evaluations. Default: 38."""
+    batch_size: int | None = None
+    """Candidates evaluated between two fits of the predictors. Default: 8."""
+    survey: int | None = None
+    """Networks whose accuracy in fp32 with inherited weights is looked up before the search. Default: 60."""
+    screen: int | None = None
+    """Architectures whose accuracy in fp32 with inherited weights is looked up before each batch. Default: 32."""
+    random_baseline: bool | None = None
+    """Whether the same budget is spent again on random candidates, for comparison. Default: no."""
     finish_epochs: float | None = None
     """Epochs that the front's networks are fine-tuned for before they are verified. Default: 1."""
     seed: int | None = None
