@@ -9,6 +9,7 @@ from typing import TextIO
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import caller_of
+from api.trace_context import trace_of
 
 
 class AccessLog:
@@ -49,6 +50,7 @@ class AccessLog:
                 "key": caller_of(scope).key_id,
                 "method": scope["method"],
                 "path": scope["path"],
+                "trace": trace_of(scope),
                 "status": status,
                 "bytes": sent_bytes,
                 "ms": round(1000 * (self._clock() - start_s), 3),

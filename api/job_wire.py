@@ -43,6 +43,7 @@ class JobOut(BaseModel):
     device: str | None
     request: dict[str, Any]
     batch: str | None = Field(description="Address of the batch that it is a member of.")
+    trace_id: str | None = Field(description="Trace (W3C Trace Context) of the request that started it.")
     queue_position: int | None = Field(description="1 for the job that runs next; null unless it is queued.")
     worker: str | None = Field(description="Worker that runs it now, as host:pid.")
     heartbeat_at: datetime | None = Field(description="When a worker last gave a sign of life.")

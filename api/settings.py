@@ -6,10 +6,12 @@ from typing import TextIO
 from starlette.types import ASGIApp
 
 from api.access_log import AccessLog
+from api.audit_trail import AuditTrail
 from api.authentication import Authentication
 from api.connections import ConnectionLimits
 from api.known_hosts import KnownHosts
 from api.metrics import CountedRequests, ServiceMetrics
+from api.trace_context import TraceContext
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
 from nas.store import Store
 
@@ -33,7 +35,8 @@ class ServiceSettings:
 
     def around(self, app: ASGIApp, store: Store) -> ASGIApp:
         """The application behind what these settings ask for."""
+        app = AuditTrail(app, store)
         app = Authentication(app, store) if self.require_keys else KnownHosts(app, self.allowed_hosts)
         if self.metrics is not None:
             app = CountedRequests(app, self.metrics)
-        return app if self.access_log is None else AccessLog(app, self.access_log)
+        return TraceContext(app if self.access_log is None else AccessLog(app, self.access_log))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.callers import Caller, caller_of
 from api.problems import ProblemError, invalid_field
+from api.trace_context import trace_of
 from nas.jobs.submission import NewBatch, NewJob, Origin, Submissions, request_fingerprint
 from nas.workflows.job_requests import JobRequests, RequestFieldError
 
@@ -34,6 +35,7 @@ class Submitting:
     requests: JobRequests
     """Checks what is asked for."""
     path: str
+    trace_id: str | None
     key: str | None
 
     def accept(
@@ -59,7 +61,12 @@ class Submitting:
             NasError: where the queue is full or the key was used for another request.
         """
         fingerprint = request_fingerprint(self.path, asked.model_dump(mode="json"))
-        origin = Origin(tenant=self.caller.viewer.tenant, idempotency_key=self.key, fingerprint=fingerprint)
+        origin = Origin(
+            tenant=self.caller.viewer.tenant,
+            idempotency_key=self.key,
+            fingerprint=fingerprint,
+            trace_id=self.trace_id,
+        )
         try:
             accepted = self.submissions.submit(jobs(), origin, batch=batch)
         except RequestFieldError as error:
@@ -84,7 +91,9 @@ class Submitting:
 async def _submitting(request: Request, key: IdempotencyKey = None) -> Submitting:
     state = request.app.state
     requests = JobRequests(state.store, state.home)
-    return Submitting(caller_of(request.scope), state.submissions, requests, request.url.path, key)
+    return Submitting(
+        caller_of(request.scope), state.submissions, requests, request.url.path, trace_of(request.scope), key
+    )
 
 
 SubmittingDep = Annotated[Submitting, Depends(_submitting)]

@@ -76,6 +76,8 @@ class Job:
     request: Mapping[str, Any]
     batch: str | None
     """Address of the batch that it is a member of."""
+    trace_id: str | None
+    """Trace (W3C Trace Context) of the request that started it."""
     queue_position: int | None
     """1 for the job that runs next; None unless it is queued."""
     worker: str | None

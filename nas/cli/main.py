@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from nas.cli import (
     agent,
     agents,
+    audit,
     batch,
     bench,
     calibrate,
@@ -90,6 +91,7 @@ def register_commands() -> typer.Typer:
     for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
         app.command(point.name)(point.load())
     app.add_typer(keys.app, name="keys")
+    app.command("audit")(audit.audit)
     app.add_typer(database.app, name="db")
     app.command("worker")(worker.worker)
     app.command("doctor")(doctor.doctor)

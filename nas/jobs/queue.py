@@ -37,6 +37,8 @@ class Job:
     tenant: str | None
     """Whose API key submitted it; None for a job that everyone may see."""
     batch_id: str | None
+    trace_id: str | None
+    """Of the trace (W3C Trace Context) that the request belongs to, if a request submitted it."""
     state: JobState
     fence: int
     """Grows with every claim."""
@@ -286,6 +288,7 @@ def job_of_row(row: JobRow) -> Job:
         request=row.request,
         tenant=row.tenant,
         batch_id=row.batch_id,
+        trace_id=row.trace_id,
         state=cast("JobState", row.state),
         fence=row.fence,
         worker=row.worker,

@@ -72,6 +72,8 @@ class Origin:
     idempotency_key: str | None = None
     fingerprint: str = ""
     """SHA-256 of what was asked; required with a key."""
+    trace_id: str | None = None
+    """Of the trace that the request belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,7 @@ class Submissions:
                     request=dict(job.request),
                     tenant=origin.tenant,
                     batch_id=None if batch is None else resource_id,
+                    trace_id=origin.trace_id,
                     state="queued",
                     fence=0,
                     attempts=0,

@@ -1,11 +1,11 @@
-"""Tables of the service alone: batches, events of jobs, idempotency keys, API keys."""
+"""Tables of the service alone: batches, events of jobs, idempotency keys, API keys, the audit trail."""
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nas.store.tables import Base, Json, Name, Sha256
+from nas.store.tables import Base, Json, Name, Number, Prose, Sha256
 
 
 class BatchRow(Base):
@@ -68,3 +68,19 @@ class ApiKeyRow(Base):
         CheckConstraint("length(secret_sha256) = 64", name="secret_sha256"),
         CheckConstraint("length(tenant) > 0", name="tenant"),
     )
+
+
+class AuditEntryRow(Base):
+    """One change and who made it; never changed."""
+
+    __tablename__ = "audit_entries"
+
+    number: Mapped[Number]
+    made_at: Mapped[datetime]
+    actor: Mapped[Name]
+    tenant: Mapped[Name | None]
+    action: Mapped[Name]
+    subject: Mapped[Prose]
+    trace_id: Mapped[str | None] = mapped_column(String(32))
+
+    __table_args__ = (Index(None, "made_at"), {"sqlite_autoincrement": True})

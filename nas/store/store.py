@@ -9,6 +9,7 @@ from nas.store.agents import Agents
 from nas.store.anchor_references import AnchorReferences
 from nas.store.api_keys import ApiKeys
 from nas.store.artifacts import Artifacts
+from nas.store.audit import Audit
 from nas.store.candidates import Candidates
 from nas.store.database import Clock, Database, PoolSettings, utc_now
 from nas.store.devices import Devices
@@ -40,6 +41,7 @@ class Store:
         self.anchor_references = AnchorReferences(database, clock)
         self.drifts = Drifts(database, clock)
         self.api_keys = ApiKeys(database, clock)
+        self.audit = Audit(database, clock)
         self.artifacts = Artifacts(database, clock)
         self.predictors = Predictors(database, clock)
         self.searches = Searches(database, clock)

@@ -310,6 +310,7 @@ class JobRow(Base):
     request: Mapped[Json]
     tenant: Mapped[Name | None]
     batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
+    trace_id: Mapped[str | None] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(16))
     lease_until: Mapped[datetime | None]
     fence: Mapped[Big]

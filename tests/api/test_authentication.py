@@ -252,7 +252,12 @@ def test_addresses_that_only_this_machine_reaches(host: str, *, expected: bool) 
     assert is_loopback(host) is expected
 
 
-def test_without_keys_nothing_is_in_the_way(tmp_path: Path) -> None:
+def test_what_is_not_asked_for_is_not_in_the_way(tmp_path: Path) -> None:
     with open_store(tmp_path / "hwnas.db") as store:
         app = create_app(store=store, home=Home(tmp_path))
-        assert ServiceSettings().around(app, store) is app
+        layers = []
+        around = ServiceSettings().around(app, store)
+        while around is not app:
+            layers.append(type(around).__name__)
+            around = around._app
+        assert layers == ["TraceContext", "KnownHosts", "AuditTrail"]
