@@ -117,8 +117,13 @@ def test_a_search_is_queued_and_followed(service: Service) -> None:
         "limits": {"max_latency_p95_ms": 2.5},
         "objectives": ["latency_p50_ms", "accuracy"],
         "method": "hwnas",
+        "precisions": None,
         "evaluations": 12,
+        "batch_size": 8,
+        "survey": 60,
+        "screen": 32,
         "finish_epochs": 1.0,
+        "random_baseline": False,
         "seed": 3,
     }
     assert answer["state"] == "queued"
