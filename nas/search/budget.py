@@ -4,7 +4,7 @@ from typing import Final
 
 MIN_EVALUATIONS: Final = 5
 """Predictors cannot be fitted to fewer samples."""
-MIN_STAGED_EVALUATIONS: Final = 8
+MIN_STAGED_EVALUATIONS: Final = 2 * MIN_EVALUATIONS
 """A search that chooses the architecture first and its policy afterwards has half of them for each."""
 DEFAULT_EVALUATIONS: Final = 38
 DEFAULT_SURVEY: Final = 60

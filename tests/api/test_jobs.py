@@ -314,7 +314,7 @@ def test_a_batch_is_one_resource(jobs: Jobs) -> None:
         ({"searches": [SEARCH, SEARCH | {"evaluations": 1}]}, "searches.1.evaluations"),
         ({"searches": [SEARCH | {"precisions": ["int4"]}]}, "searches.0.precisions"),
         ({"searches": [SEARCH | {"precisions": []}]}, "searches.0.precisions"),
-        ({"searches": [SEARCH | {"method": "integer_programming", "evaluations": 7}]}, "searches.0.evaluations"),
+        ({"searches": [SEARCH | {"method": "integer_programming", "evaluations": 9}]}, "searches.0.evaluations"),
         ({"searches": [SEARCH], "calibrations": [{"device": "x", "space": SPACE.name}]}, "calibrations.0.device"),
         ({"calibrations": [{"device": PROFILE.id, "space": "resnet"}]}, "calibrations.0.space"),
         ({"calibrations": [{"space": SPACE.name}]}, "calibrations.0.device"),

@@ -149,7 +149,7 @@ def test_the_options_of_a_search_are_checked_first(hwnas):
         (("--objective", "accuracy", "--objective", "speed"), "speed"),
         (("--max-latency-p95-ms", -1), "max_latency_p95_ms"),
         (("--method", "grid"), "grid"),
-        (("--method", "integer_programming", "--evaluations", 7), "at least 8"),
+        (("--method", "integer_programming", "--evaluations", 7), "at least 10"),
     ):
         assert words in hwnas.refused("search", *arguments)
     code, out, _ = hwnas("search", "--help")

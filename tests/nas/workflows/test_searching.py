@@ -32,5 +32,5 @@ def test_a_client_can_ask_for_whatever_the_command_line_can():
 
 
 def test_a_search_in_two_halves_needs_a_budget_for_both():
-    with pytest.raises(UsageError, match="at least 8 instead of 7"):
-        SearchRequest(method="integer_programming", evaluations=7).settings()
+    with pytest.raises(UsageError, match="at least 10 instead of 9"):
+        SearchRequest(method="integer_programming", evaluations=9).settings()
