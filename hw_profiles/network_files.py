@@ -3,12 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hw_profiles.errors import CompileError
-
-InputFile = Literal["onnx", "exported_program"]
-"""Files of a network that a runtime may compile from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +22,6 @@ class NetworkFiles:
     """The candidate's id."""
     onnx: Path
     """Float graph, or the QDQ graph where ``quantized``; input (1, C, H, W), output (1, classes)."""
-    exported_program: Path | None = None
-    """The float network written by ``torch.export.save``; None where ``quantized``."""
     quantized: bool = False
     reference: Path
     """An npz with ``input`` float32 (k, C, H, W) and ``output`` float32 (k, classes): from PyTorch, or from the ONNX
@@ -40,20 +35,15 @@ class NetworkFiles:
     min_top1_agreement: float = 0.0
     """Fraction of reference images on which the largest output must be the reference's; 0 asks nothing."""
 
-    def require(self, inputs: tuple[InputFile, ...]) -> None:
-        """Checks that the files which a runtime compiles from are there.
+    def require_graph(self) -> None:
+        """Checks that there is something to compile.
 
         Raises:
-            CompileError: if one is not; the message names it.
+            CompileError: if the ONNX graph is not there.
         """
-        for name in inputs:
-            path: Path | None = getattr(self, name)
-            if path is None or not path.is_file():
-                form = "quantized" if self.quantized else "float"
-                where = "" if path is None else f" ({path.name} is gone)"
-                raise CompileError(
-                    f"network {self.name} ({form}) has no {name}{where}, which the runtime compiles from."
-                )
+        if not self.onnx.is_file():
+            form = "quantized" if self.quantized else "float"
+            raise CompileError(f"network {self.name} ({form}) has no graph to compile: {self.onnx.name} is gone.")
 
     def as_json(self) -> dict[str, Any]:
         """Every field as a JSON object, paths as strings."""
@@ -62,6 +52,4 @@ class NetworkFiles:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "NetworkFiles":
         """Inverse of :meth:`as_json`."""
-        paths = {name: Path(row[name]) for name in ("onnx", "reference")}
-        program = Path(row["exported_program"]) if row["exported_program"] else None
-        return cls(**(dict(row) | paths | {"exported_program": program}))
+        return cls(**(dict(row) | {name: Path(row[name]) for name in ("onnx", "reference")}))

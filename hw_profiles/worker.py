@@ -84,7 +84,7 @@ class Worker:
         files = NetworkFiles.from_json(request["files"])
         if files.quantized and self._profile.executes("int8") is None:
             raise CompileError(f"{self._profile.id} does not execute int8, and {files.name} is quantized.")
-        files.require(self._runtime.inputs(quantized=files.quantized))
+        files.require_graph()
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")

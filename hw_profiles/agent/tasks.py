@@ -18,11 +18,11 @@ from hw_profiles.measuring_settings import MeasuringSettings
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raised whenever an agent of another version could misunderstand a task or report."""
 
 TaskKind = Literal["compile", "check", "time", "classify"]
-Role = Literal["onnx", "exported_program", "reference", "artifact", "images"]
+Role = Literal["onnx", "reference", "artifact", "images"]
 FaultCode = Literal["bench", "device-changed", "file-refused", "agent-lost"]
 """``bench``: no worker starts, or the disk fails. ``file-refused``: gone, truncated, or not what was signed."""
 
@@ -96,7 +96,6 @@ class TaskNetwork:
         return NetworkFiles(
             name=self.name,
             onnx=paths.get("onnx", nowhere),
-            exported_program=paths.get("exported_program"),
             quantized=self.quantized,
             reference=paths.get("reference", nowhere),
             **cast("dict[str, Any]", dict(self.tolerances)),

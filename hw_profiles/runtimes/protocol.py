@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_profiles.agreement import Agreement, check_agreement
-from hw_profiles.network_files import InputFile, NetworkFiles
+from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution
 from search_spaces.precision import SPECS, Precision
 
@@ -78,10 +78,6 @@ class Runtime(Protocol):
     def cross_compiles(self) -> bool:
         """Whether it compiles on one machine for another, from the profile alone; devices then need no compiler."""
         return False
-
-    def inputs(self, *, quantized: bool) -> tuple[InputFile, ...]:  # noqa: ARG002 - the default is the same for both
-        """The files of a network that :meth:`compile` reads: the ONNX graph unless said otherwise."""
-        return ("onnx",)
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
         """How its kernels execute each precision on a processor with these instruction sets."""

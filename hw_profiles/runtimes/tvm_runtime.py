@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
-from hw_profiles.network_files import InputFile, NetworkFiles
+from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
 from search_spaces.precision import SPECS, Precision
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import Registers
 
-RECIPE: Final = 7
+RECIPE: Final = 8
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -51,7 +51,7 @@ _LLVM_FEATURES: Final = {
 _TRIPLES: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 _MODELS: Final = {"x86_64": "x86-64", "aarch64": "generic"}
 _COMPILERS: Final = ("g++", "gcc", "clang++", "clang")
-_ONLY_TO_COMPILE: Final = ("torch", "onnx")
+_ONLY_TO_COMPILE: Final = ("onnx",)
 
 
 class TvmExecutable:
@@ -80,7 +80,7 @@ class TvmExecutable:
 
 
 class TvmRuntime(Runtime):
-    """Compiles float networks from ``torch.export`` and quantized ones from QDQ ONNX."""
+    """Compiles ONNX graphs: float ones, and quantized ones in QDQ form, which become integer arithmetic."""
 
     name = "tvm"
     artifact_kind = "tvm"
@@ -97,10 +97,6 @@ class TvmRuntime(Runtime):
         from hw_profiles.runtimes.tvm_integer.probe import local_int8_execution
 
         return {"fp32": "native", "int8": local_int8_execution(isa, self.version)}
-
-    def inputs(self, *, quantized: bool) -> tuple[InputFile, ...]:
-        """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
-        return ("onnx",) if quantized else ("exported_program",)
 
     def weight_bits(self, precision: Precision) -> WeightBits:
         """Integer kernels hold packed 8-bit weights."""
@@ -121,9 +117,7 @@ class TvmRuntime(Runtime):
         try:
             for name in (
                 "onnx",
-                "torch",
                 "tvm.relax.frontend.onnx",
-                "tvm.relax.frontend.torch",
                 "hw_profiles.runtimes.tvm_constants",
                 "hw_profiles.runtimes.tvm_integer.module",
                 "hw_profiles.runtimes.tvm_schedules",
@@ -139,7 +133,7 @@ class TvmRuntime(Runtime):
         artifact = folder / f"{files.name}.{self.name}{self.artifact_suffix}"
         # The linker goes by the ending; a killed worker must not leave half a library under the real name.
         unfinished = artifact.with_name(f"{files.name}.{self.name}.part{self.artifact_suffix}")
-        files.require(self.inputs(quantized=files.quantized))
+        files.require_graph()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             executable = _build(_import(files, profile), profile)
@@ -185,20 +179,17 @@ def _linker(profile: DeviceProfile) -> str:
 
 
 def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
+    import onnx
+    from tvm.relax.frontend.onnx import from_onnx
+
+    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
+    from hw_profiles.runtimes.tvm_integer.module import integer_module
+
+    model = onnx.load(files.onnx)
+    module = None
     if files.quantized:
-        import onnx
-        from tvm.relax.frontend.onnx import from_onnx
-
-        from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
-        from hw_profiles.runtimes.tvm_integer.module import integer_module
-
-        model = onnx.load(files.onnx)
         module = integer_module(model, instructions_of(profile), threads=profile.threads)
-        return from_onnx(model, keep_params_in_input=False) if module is None else module
-    import torch
-    from tvm.relax.frontend.torch import from_exported_program
-
-    return from_exported_program(torch.export.load(str(files.exported_program)), keep_params_as_input=False)
+    return from_onnx(model, keep_params_in_input=False) if module is None else module
 
 
 def target_of(profile: DeviceProfile) -> "tvm.target.Target":

@@ -158,10 +158,7 @@ class AgentBench:
         return self._pool.compile(batch, on_done)
 
     def _compile_there(self, files: NetworkFiles) -> CompileOutcome:
-        roles: dict[Role, Path | None] = {
-            role: getattr(files, role) for role in self._runtime.inputs(quantized=files.quantized)
-        }
-        asked = self._network(files, roles)
+        asked = self._network(files, {"onnx": files.onnx})
         if isinstance(asked, BenchFailure):
             return self._failure(files, asked)
         number, fence, outcome = self._done(self._add("compile", asked))
@@ -172,12 +169,12 @@ class AgentBench:
         for warning in outcome.warnings:
             self._say(f"candidate {files.name[:12]}: {warning}")
         target = self._folder / f"{files.name}.{self._runtime.name}{self._runtime.artifact_suffix}"
-        sources = [path for role, path in roles.items() if path and asked.files[role].sha256 == outcome.sha256]
         uploaded = upload_path(self._home, (number, fence))
+        is_the_graph = asked.files["onnx"].sha256 == outcome.sha256  # ONNX Runtime's artifacts: not sent back
         unfinished = target.with_name(f"{target.name}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(sources[0] if sources else uploaded, unfinished)
+            shutil.copyfile(files.onnx if is_the_graph else uploaded, unfinished)
             if sha256_of(unfinished) != outcome.sha256:
                 raise MeasuringError(f"an artifact that {self._profile.id} compiled did not arrive whole; try again.")
             unfinished.replace(target)

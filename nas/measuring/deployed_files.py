@@ -10,8 +10,6 @@ from hw_profiles.network_files import NetworkFiles
 from nas.home import write_atomically
 
 if TYPE_CHECKING:
-    from torch.export import ExportedProgram
-
     from nas.networks.network import UnitNetwork
 
 FloatImages = NDArray[np.float32]
@@ -22,7 +20,6 @@ def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> Netwo
     return NetworkFiles(
         name=candidate_id,
         onnx=folder / ("quantized.onnx" if quantized else "float.onnx"),
-        exported_program=None if quantized else folder / "network.pt2",
         quantized=quantized,
         reference=folder / "reference.npz",
     )
@@ -31,7 +28,7 @@ def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> Netwo
 def write_deployed_files(
     deployed: "UnitNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
 ) -> None:
-    """Writes a network's graph, program and reference outputs, each file completely or not at all.
+    """Writes a network's graph and reference outputs, each file completely or not at all.
 
     Args:
         deployed: folded and in evaluation mode.
@@ -58,8 +55,6 @@ def write_deployed_files(
     export_onnx(program, tuple(precisions), float_path)
     if files.quantized:
         quantize_onnx(float_path, precisions, calibration, files.onnx)
-    if files.exported_program is not None:
-        write_atomically(files.exported_program, lambda path: _write_program(program, path))
 
 
 def _write_reference(path: Path, images: FloatImages, outputs: FloatImages) -> None:
@@ -68,10 +63,3 @@ def _write_reference(path: Path, images: FloatImages, outputs: FloatImages) -> N
             np.savez(file, input=images, output=outputs)
 
     write_atomically(path, fill)
-
-
-def _write_program(program: "ExportedProgram", path: Path) -> None:
-    from torch.export import save  # noqa: PLC0415
-
-    with path.open("wb") as file:
-        save(program, file)

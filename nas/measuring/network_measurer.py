@@ -94,9 +94,7 @@ class NetworkMeasurer:
 
     def _is_whole(self, prepared: Prepared) -> bool:
         files = prepared.network_files
-        paths = (files.reference, files.exported_program)
-        loaded = Prepared.load(prepared.folder, self._pool.source)
-        return loaded is not None and all(path is None or path.is_file() for path in paths)
+        return Prepared.load(prepared.folder, self._pool.source) is not None and files.reference.is_file()
 
     def _again(self, prepared: Prepared) -> LatencyOutcome:
         """The network, made and compiled anew: its files, or the anchor's, may have been deleted or damaged meanwhile.

@@ -43,12 +43,10 @@ class _Images(CalibrationDataReader):
 
 
 def export(folder: Path, name: str, *, width: int, resolution: int = 16) -> NetworkFiles:
-    """Writes the network's exported program, ONNX file and reference."""
+    """Writes the network's ONNX file and reference."""
     torch.manual_seed(0)
     network = TinyNetwork(width, resolution).eval()
     images = torch.randn(4, 1, 20, 20)
-    program = torch.export.export(network, (images[:1],))
-    torch.export.save(program, folder / f"{name}.pt2")
     torch.onnx.export(network, (images[:1],), folder / f"{name}.onnx", dynamo=True, external_data=False, verbose=False)
     with torch.no_grad():
         outputs = torch.cat([network(images[index : index + 1]) for index in range(len(images))])
@@ -56,7 +54,6 @@ def export(folder: Path, name: str, *, width: int, resolution: int = 16) -> Netw
     return NetworkFiles(
         name=name,
         onnx=folder / f"{name}.onnx",
-        exported_program=folder / f"{name}.pt2",
         reference=folder / f"{name}.npz",
     )
 

@@ -17,10 +17,9 @@ def profile(request):
 
 @pytest.fixture
 def corrupt(network, tmp_path):
-    onnx, program = tmp_path / "corrupt.onnx", tmp_path / "corrupt.pt2"
-    for path in (onnx, program):
-        path.write_bytes(b"not a network")
-    return dataclasses.replace(network, name="corrupt", onnx=onnx, exported_program=program)
+    onnx = tmp_path / "corrupt.onnx"
+    onnx.write_bytes(b"not a network")
+    return dataclasses.replace(network, name="corrupt", onnx=onnx)
 
 
 def test_artifacts_come_in_the_batchs_order(profile, anchor, network, quantized_network, tmp_path):

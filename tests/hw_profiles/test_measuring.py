@@ -179,5 +179,5 @@ def test_tvm_measures_float_and_quantized_networks(anchor, network, quantized_ne
             measured = tvm.measure(files)
             assert isinstance(measured, Measurement)
             assert measured.artifact.suffix == ".so"
-        failed = tvm.measure(dataclasses.replace(network, exported_program=None))
-        assert (failed.stage, "no exported_program" in failed.message) == ("compile", True)
+        failed = tvm.measure(dataclasses.replace(network, onnx=tmp_path / "gone.onnx"))
+        assert (failed.stage, "gone.onnx is gone" in failed.message) == ("compile", True)

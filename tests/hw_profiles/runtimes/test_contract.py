@@ -49,12 +49,10 @@ def test_is_found_by_the_kind_of_its_artifacts(runtime):
     assert runtime.artifact_file.endswith(runtime.artifact_suffix)
 
 
-def test_says_what_it_compiles_from(runtime, network, quantized_network):
-    for files in (network, quantized_network):
-        files.require(runtime.inputs(quantized=files.quantized))
-    none = dataclasses.replace(network, onnx=network.onnx.with_name("gone"), exported_program=None)
-    with pytest.raises(CompileError, match="which the runtime compiles from"):
-        none.require(runtime.inputs(quantized=False))
+def test_a_network_without_a_graph_is_a_compile_error(runtime, profile, network, tmp_path):
+    none = dataclasses.replace(network, onnx=network.onnx.with_name("gone"))
+    with pytest.raises(CompileError, match="gone"):
+        runtime.compile(none, profile, tmp_path)
 
 
 def test_profile_says_how_weights_are_stored(runtime, profile):
@@ -123,8 +121,7 @@ def test_corrupt_network_is_a_compile_error_and_leaves_no_artifact(
 ):
     (tmp_path / "bad").write_bytes(b"not a network")
     for files in (network, quantized_network):
-        program = None if files.quantized else tmp_path / "bad"
-        corrupt = dataclasses.replace(files, onnx=tmp_path / "bad", exported_program=program)
+        corrupt = dataclasses.replace(files, onnx=tmp_path / "bad")
         with pytest.raises(CompileError, match=r"cannot (take|compile)"):
             runtime.compile(corrupt, profile, tmp_path / "artifacts")
     assert not (tmp_path / "artifacts").exists() or not list((tmp_path / "artifacts").iterdir())
