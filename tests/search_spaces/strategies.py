@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from search_spaces import resnet_config
 from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.mobilenet_v3_config import IMAGENET, TINY
+from search_spaces.mobilenet_v3_config import IMAGENET, IMAGENET_FUSED, TINY, TINY_FUSED
 from search_spaces.resnet import ResNetSpace
 from search_spaces.task import ImageTask
 from search_spaces.vit import ViTSpace
@@ -19,6 +19,8 @@ TASKS = (
 SPACES = (
     *(MobileNetV3Space(TINY, task) for task in TASKS),
     MobileNetV3Space(IMAGENET),
+    MobileNetV3Space(TINY_FUSED),
+    MobileNetV3Space(IMAGENET_FUSED),
     *(ResNetSpace(resnet_config.TINY, task) for task in TASKS),
     ResNetSpace(resnet_config.IMAGENET),
     *(ViTSpace(VIT_TINY, task) for task in TASKS),
