@@ -40,7 +40,7 @@ from search_spaces.operators import Activation, Operator
 from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.space import BoolArray, Gene, IntArray, SpaceFactory
 from search_spaces.stages import BlockPosition, StageChoices, StagedSpace, side_text
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 
@@ -88,7 +88,7 @@ class NetworkShape(NamedTuple):
 class MobileNetV3Space(StagedSpace):
     """One MobileNetV3 space bound to a task."""
 
-    def __init__(self, config: MobileNetV3Config, task: ImageTask | None = None) -> None:
+    def __init__(self, config: MobileNetV3Config, task: TaskSpec | None = None) -> None:
         """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
         stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
         super().__init__(config, stages, task or config.default_task)
@@ -207,12 +207,12 @@ class MobileNetV3Space(StagedSpace):
         )
 
     def _stem_operators(self, size: tuple[int, int], bits: int) -> Iterator[Operator]:
-        task = self.task
-        if size != (task.height, task.width):
-            yield resize(task.channels, (task.height, task.width), size)
-        yield from conversion(32, bits, task.channels, size)
+        image = self.image
+        if size != (image.height, image.width):
+            yield resize(image.channels, (image.height, image.width), size)
+        yield from conversion(32, bits, image.channels, size)
         yield convolution(
-            ConvolutionShape(task.channels, self.config.stem_width, kernel=3, stride=2),
+            ConvolutionShape(image.channels, self.config.stem_width, kernel=3, stride=2),
             size,
             bits=bits,
             activation="hard_swish",

@@ -12,7 +12,7 @@ from typing import Final
 
 from search_spaces.operators import Activation
 from search_spaces.stages import StagedConfig
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 
@@ -50,7 +50,7 @@ class MobileNetV3Config(StagedConfig):
     expand_ratios: tuple[int, ...]
     final_width: int
     feature_width: int
-    default_task: ImageTask
+    default_task: TaskSpec
 
 
 TINY: Final = MobileNetV3Config(
@@ -87,7 +87,7 @@ TINY: Final = MobileNetV3Config(
     expand_ratios=(2, 3, 4),
     final_width=160,
     feature_width=192,
-    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
+    default_task=TaskSpec.image_classification(channels=1, height=28, width=28, classes=10),
 )
 """Trains in minutes on two cores; has every kind of gene of the ImageNet space."""
 
@@ -120,7 +120,7 @@ IMAGENET: Final = MobileNetV3Config(
     expand_ratios=(3, 4, 6),
     final_width=960,
     feature_width=1280,
-    default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
+    default_task=TaskSpec.image_classification(channels=3, height=224, width=224, classes=1000),
 )
 """The original Once-for-All space at width 1.0."""
 

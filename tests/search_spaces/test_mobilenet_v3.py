@@ -9,7 +9,7 @@ from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY, round_width
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.search_spaces.strategies import mobilenets_with_genotypes
 
 
@@ -18,7 +18,7 @@ def test_operators_chain_from_the_image_to_the_classes(drawn):
     space, raw = drawn
     operators = space.operators(space.canonical_row(raw))
     first, last = operators[0], operators[-1]
-    assert (first.in_channels, first.in_height, first.in_width) == space.task.shape
+    assert (first.in_channels, first.in_height, first.in_width) == space.task.input.shape
     assert (last.out_channels, last.out_height, last.out_width) == (space.task.classes, 1, 1)
     head_pool = max(number for number, operator in enumerate(operators) if operator.kind == "pool")
     main = [o for o in operators[:head_pool] if o.kind not in ("pool", "linear")]
@@ -122,12 +122,12 @@ def test_a_wrong_string_names_what_is_wrong(text, word):
 
 def test_images_below_the_smallest_side_are_refused_by_size():
     with pytest.raises(UnsupportedTaskError, match="16x16"):
-        MobileNetV3Space(TINY, ImageTask(channels=1, height=16, width=16, classes=10))
+        MobileNetV3Space(TINY, TaskSpec.image_classification(channels=1, height=16, width=16, classes=10))
 
 
 def test_every_size_that_is_promised_fits():
     for side in (28, 32, 64, 96):
-        space = MobileNetV3Space(TINY, ImageTask(channels=3, height=side, width=side, classes=100))
+        space = MobileNetV3Space(TINY, TaskSpec.image_classification(channels=3, height=side, width=side, classes=100))
         assert len(space.resolutions) == 3
         assert space.resolutions[-1] == (side, side)
 

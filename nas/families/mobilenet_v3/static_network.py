@@ -96,8 +96,8 @@ class MobileNetV3Network(UnitNetwork):
     def __init__(self, space: MobileNetV3Space, genotype: IntArray) -> None:
         super().__init__(space, genotype)
         shape = space.network_shape(self.genotype)
-        task = space.task
-        self.add_unit("stem", Stem(task.channels, shape.stem_width, (task.height, task.width), shape.resolution))
+        image = space.image
+        self.add_unit("stem", Stem(image.channels, shape.stem_width, (image.height, image.width), shape.resolution))
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
             self.add_unit(unit, FusedBlock(block) if block.fused else Block(block))
-        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, task.classes))
+        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, space.task.classes))

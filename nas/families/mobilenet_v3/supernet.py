@@ -98,7 +98,7 @@ class MobileNetV3Supernet(Supernet):
 
     def _build(self, space: MobileNetV3Space, largest: NetworkShape) -> None:
         config = space.config
-        self.stem = ElasticConvUnit(space.task.channels, config.stem_width, kernel=3, stride=2)
+        self.stem = ElasticConvUnit(space.image.channels, config.stem_width, kernel=3, stride=2)
         self.blocks = nn.ModuleDict()
         for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
             kernels = (shape.kernel,) if unit == "first" else config.kernels

@@ -2,7 +2,7 @@
 
 from nas.families.registry import family_names, get_family
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 SMALL_TASKS = ((1, 28, 28, 10), (3, 24, 37, 5), (4, 61, 24, 100))
 LARGE_TASKS = ((3, 64, 64, 7), (3, 64, 96, 7))
@@ -10,7 +10,7 @@ LARGE_TASKS = ((3, 64, 64, 7), (3, 64, 96, 7))
 
 
 def _tasks(name):
-    return LARGE_TASKS if min(get_space(name).task.shape[1:]) > 64 else SMALL_TASKS
+    return LARGE_TASKS if min(get_space(name).task.input.shape[1:]) > 64 else SMALL_TASKS
 
 
 REGISTERED = [(name, task) for family in family_names() for name in get_family(family).spaces for task in _tasks(name)]
@@ -28,7 +28,8 @@ ONE_PER_FAMILY = [
 def bound(case):
     """The space of a case."""
     name, (channels, height, width, classes) = case
-    return get_space(name, ImageTask(channels=channels, height=height, width=width, classes=classes))
+    task = TaskSpec.image_classification(channels=channels, height=height, width=width, classes=classes)
+    return get_space(name, task)
 
 
 def label(case):
