@@ -16,7 +16,7 @@ from search_spaces.fused_layers import ConvolutionShape, Size, convolution, glob
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 BLOCKS: Final = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
 """Index order of the recorded tables."""
@@ -50,23 +50,24 @@ class FbnetSpace(SearchSpace):
 
     name = "fbnet"
 
-    def __init__(self, task: ImageTask | None = None) -> None:
+    def __init__(self, task: TaskSpec | None = None) -> None:
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: if a side of the images is shorter than 16 pixels.
+            UnsupportedTaskError: if the task has no images, or a side of them is shorter than 16 pixels.
         """
-        self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
-        if min(self.task.height, self.task.width) < 16:
+        self.task = task or TaskSpec.image_classification(channels=3, height=224, width=224, classes=1000)
+        self.image = self.task.image_for(self.name)
+        if min(self.image.height, self.image.width) < 16:
             raise UnsupportedTaskError(
-                f"fbnet needs images of at least 16 pixels per side; these are {self.task.height}x{self.task.width}."
+                f"fbnet needs images of at least 16 pixels per side; these are {self.image.height}x{self.image.width}."
             )
-        small = min(self.task.height, self.task.width) < _SMALL_SIDE_PX
+        small = min(self.image.height, self.image.width) < _SMALL_SIDE_PX
         self.stem_stride = 1 if small else 2
         self.head_width = _SMALL_HEAD_WIDTH if small else _HEAD_WIDTH
         strides = (1, 1, *_STRIDES[2:]) if small else _STRIDES
         layers: list[Layer] = []
-        size = halved((self.task.height, self.task.width), self.stem_stride)
+        size = halved((self.image.height, self.image.width), self.stem_stride)
         channels = STEM_WIDTH
         for depth, width, stride in zip(_DEPTHS, _WIDTHS, strides, strict=True):
             for position in range(depth):
@@ -91,9 +92,9 @@ class FbnetSpace(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """The fused operators of one layer."""
         if self.units[unit] == "stem":
-            size = (self.task.height, self.task.width)
+            size = (self.image.height, self.image.width)
             return (
-                convolution(ConvolutionShape(self.task.channels, STEM_WIDTH, kernel=3, stride=self.stem_stride), size),
+                convolution(ConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=self.stem_stride), size),
             )
         if self.units[unit] == "head":
             return (

@@ -16,7 +16,7 @@ from search_spaces.fused_layers import ConvolutionShape, Size, convolution, glob
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 _WIDTHS: Final = (16, 24, 40, 80, 112, 192, 320)
 _STRIDES: Final = (1, 2, 2, 2, 1, 2, 1)
@@ -47,20 +47,21 @@ class MnasnetSpace(SearchSpace):
 
     name = "mnasnet"
 
-    def __init__(self, task: ImageTask | None = None) -> None:
+    def __init__(self, task: TaskSpec | None = None) -> None:
         """Binds the space to images and classes (published with ImageNet's).
 
         Raises:
-            UnsupportedTaskError: if a side of the images is shorter than 32 pixels.
+            UnsupportedTaskError: if the task has no images, or a side of them is shorter than 32 pixels.
         """
-        self.task = task or ImageTask(channels=3, height=224, width=224, classes=1000)
-        if min(self.task.height, self.task.width) < _MIN_SIDE_PX:
+        self.task = task or TaskSpec.image_classification(channels=3, height=224, width=224, classes=1000)
+        self.image = self.task.image_for(self.name)
+        if min(self.image.height, self.image.width) < _MIN_SIDE_PX:
             raise UnsupportedTaskError(
                 f"mnasnet needs images of at least {_MIN_SIDE_PX} pixels per side;"
-                f" these are {self.task.height}x{self.task.width}."
+                f" these are {self.image.height}x{self.image.width}."
             )
         stages: list[_Stage] = []
-        channels, size = STEM_WIDTH, halved((self.task.height, self.task.width), 2)
+        channels, size = STEM_WIDTH, halved((self.image.height, self.image.width), 2)
         for width, stride in zip(_WIDTHS, _STRIDES, strict=True):
             stages.append(_Stage(channels, width, stride, size))
             channels, size = width, halved(size, stride)
@@ -86,8 +87,8 @@ class MnasnetSpace(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """The fused operators of one stage."""
         if self.units[unit] == "stem":
-            size = (self.task.height, self.task.width)
-            return (convolution(ConvolutionShape(self.task.channels, STEM_WIDTH, kernel=3, stride=2), size),)
+            size = (self.image.height, self.image.width)
+            return (convolution(ConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=2), size),)
         if self.units[unit] == "head":
             return (
                 convolution(ConvolutionShape(_WIDTHS[-1], HEAD_WIDTH), self._final_size),

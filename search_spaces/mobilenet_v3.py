@@ -6,10 +6,15 @@ expansion, pooling, a feature layer and a classifier. Width, squeeze-excite and 
 activation are genes of a stage where its configuration offers more than one choice.
 The network takes images in their own size and scales them itself (the resolution
 gene), so that an exported file needs no preparation beyond normalization.
+
+Where a configuration offers it, a gene of a stage makes its blocks *fused*: one dense 3x3
+convolution takes the place of the expansion and the depthwise convolution. It has more
+multiplications, but in one kernel that many processors run near their peak. The kernel
+genes of a fused stage are inactive.
 """
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, NamedTuple
 
 from search_spaces.fused_layers import (
@@ -22,17 +27,28 @@ from search_spaces.fused_layers import (
     linear,
     resize,
 )
-from search_spaces.mobilenet_v3_config import IMAGENET, TINY, MobileNetV3Config, squeeze_width
+from search_spaces.mobilenet_v3_config import (
+    FUSED_KERNEL,
+    IMAGENET,
+    IMAGENET_FUSED,
+    TINY,
+    TINY_FUSED,
+    MobileNetV3Config,
+    squeeze_width,
+)
 from search_spaces.operators import Activation, Operator
 from search_spaces.precision import BITS, PRECISIONS
-from search_spaces.space import Gene, IntArray, SpaceFactory
+from search_spaces.space import BoolArray, Gene, IntArray, SpaceFactory
 from search_spaces.stages import BlockPosition, StageChoices, StagedSpace, side_text
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 
 class BlockShape(NamedTuple):
-    """The shape of one inverted bottleneck; sizes in channels and pixels."""
+    """The shape of one inverted bottleneck; sizes in channels and pixels.
+
+    If ``fused``, the expansion has the kernel and the stride, and there is no depthwise convolution.
+    """
 
     in_width: int
     hidden_width: int
@@ -43,6 +59,16 @@ class BlockShape(NamedTuple):
     activation: Activation
     skip: bool
     expands: bool
+    fused: bool = False
+
+    @property
+    def inner_convolutions(self) -> tuple[ConvolutionShape, ...]:
+        """All before squeeze-excite and projection, in order; only the last has a stride."""
+        hidden = self.hidden_width
+        if self.fused:
+            return (ConvolutionShape(self.in_width, hidden, kernel=self.kernel, stride=self.stride),)
+        depthwise = ConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden)
+        return (*((ConvolutionShape(self.in_width, hidden),) if self.expands else ()), depthwise)
 
 
 class NetworkShape(NamedTuple):
@@ -62,7 +88,7 @@ class NetworkShape(NamedTuple):
 class MobileNetV3Space(StagedSpace):
     """One MobileNetV3 space bound to a task."""
 
-    def __init__(self, config: MobileNetV3Config, task: ImageTask | None = None) -> None:
+    def __init__(self, config: MobileNetV3Config, task: TaskSpec | None = None) -> None:
         """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
         stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
         super().__init__(config, stages, task or config.default_task)
@@ -79,6 +105,8 @@ class MobileNetV3Space(StagedSpace):
             yield Gene(name=f"stage{number}.width", choices=stage.widths)
             yield Gene(name=f"stage{number}.squeeze_excite", choices=stage.squeeze_excite)
             yield Gene(name=f"stage{number}.activation", choices=stage.activations)
+            if len(stage.fused) > 1:
+                yield Gene(name=f"stage{number}.fused", choices=stage.fused)
         for block in self.blocks:
             yield Gene(name=f"{block.unit}.kernel", choices=self.config.kernels)
             yield Gene(name=f"{block.unit}.expand", choices=self.config.expand_ratios)
@@ -88,6 +116,24 @@ class MobileNetV3Space(StagedSpace):
     def block_genes(self) -> tuple[str, ...]:
         """See :class:`search_spaces.stages.StagedSpace`."""
         return ("kernel", "expand")
+
+    @cached_property
+    def _fused_genes(self) -> dict[int, str]:
+        """The gene of each stage (counted from 0) that can be fused."""
+        return {
+            number: f"stage{number + 1}.fused"
+            for number, stage in enumerate(self.config.stages)
+            if len(stage.fused) > 1
+        }
+
+    def active(self, genotypes: IntArray) -> BoolArray:
+        """See :class:`search_spaces.stages.StagedSpace`; kernels of fused stages are inactive."""
+        mask = super().active(genotypes)
+        for block in self.blocks:
+            if gene := self._fused_genes.get(block.stage):
+                split = self.choices(genotypes, gene) == self.config.stages[block.stage].fused.index(False)
+                mask[:, self.gene_index[f"{block.unit}.kernel"]] &= split
+        return mask
 
     def key_genes(self, unit: str) -> tuple[str, ...]:
         """See :class:`search_spaces.stages.StagedSpace`."""
@@ -99,7 +145,8 @@ class MobileNetV3Space(StagedSpace):
         stage = f"stage{block.stage + 1}"
         before = (f"stage{block.stage}.width",) if block.position == 0 and block.stage else ()
         own = tuple(f"{unit}.{gene}" for gene in self.block_genes)
-        return (*before, f"{stage}.width", *own, f"{stage}.squeeze_excite", f"{stage}.activation")
+        fused = (self._fused_genes[block.stage],) if block.stage in self._fused_genes else ()
+        return (*before, f"{stage}.width", *own, f"{stage}.squeeze_excite", f"{stage}.activation", *fused)
 
     def unit_stride(self, unit: str) -> int:
         """See :class:`search_spaces.stages.StagedSpace`."""
@@ -145,25 +192,27 @@ class MobileNetV3Space(StagedSpace):
             in_width = self.config.stages[block.stage - 1].widths[parts[f"stage{block.stage}.width"]]
         else:
             in_width = self.config.first_width
+        fused = stage.fused[parts.get(f"stage{number}.fused", 0)]
         return BlockShape(
             in_width=in_width,
             hidden_width=round_width(in_width * self.config.expand_ratios[parts[f"{block.unit}.expand"]]),
             out_width=out_width,
-            kernel=self.config.kernels[parts[f"{block.unit}.kernel"]],
+            kernel=FUSED_KERNEL if fused else self.config.kernels[parts[f"{block.unit}.kernel"]],
             stride=self.block_stride(block.unit),
             squeeze_excite=stage.squeeze_excite[parts[f"stage{number}.squeeze_excite"]],
             activation=stage.activations[parts[f"stage{number}.activation"]],
             skip=block.position > 0,
             expands=True,
+            fused=fused,
         )
 
     def _stem_operators(self, size: tuple[int, int], bits: int) -> Iterator[Operator]:
-        task = self.task
-        if size != (task.height, task.width):
-            yield resize(task.channels, (task.height, task.width), size)
-        yield from conversion(32, bits, task.channels, size)
+        image = self.image
+        if size != (image.height, image.width):
+            yield resize(image.channels, (image.height, image.width), size)
+        yield from conversion(32, bits, image.channels, size)
         yield convolution(
-            ConvolutionShape(task.channels, self.config.stem_width, kernel=3, stride=2),
+            ConvolutionShape(image.channels, self.config.stem_width, kernel=3, stride=2),
             size,
             bits=bits,
             activation="hard_swish",
@@ -172,14 +221,8 @@ class MobileNetV3Space(StagedSpace):
     def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
         hidden, out_size = shape.hidden_width, halved(size, shape.stride)
         yield from conversion(before, bits, shape.in_width, size)
-        if shape.expands:
-            yield convolution(ConvolutionShape(shape.in_width, hidden), size, bits=bits, activation=shape.activation)
-        yield convolution(
-            ConvolutionShape(hidden, hidden, kernel=shape.kernel, stride=shape.stride, groups=hidden),
-            size,
-            bits=bits,
-            activation=shape.activation,
-        )
+        for inner in shape.inner_convolutions:
+            yield convolution(inner, size, bits=bits, activation=shape.activation)
         if shape.squeeze_excite:
             yield global_pool(hidden, out_size, bits=bits)
             yield linear(hidden, squeeze_width(hidden), "relu", bits=bits)
@@ -213,6 +256,13 @@ class MobileNetV3Space(StagedSpace):
             feature_width=self.config.feature_width,
         )
 
+    def largest_shape(self, *, fused: bool) -> NetworkShape:
+        """The largest network with fused blocks in every stage that offers them, or in none."""
+        genotype = self.cardinalities - 1
+        for stage, gene in self._fused_genes.items():
+            genotype[self.gene_index[gene]] = self.config.stages[stage].fused.index(fused)
+        return self.network_shape(genotype)
+
     # --- texts ---------------------------------------------------------------------
 
     def fields(self) -> dict[str, tuple[str, ...]]:
@@ -226,6 +276,7 @@ class MobileNetV3Space(StagedSpace):
             "w": tuple(f"{stage}.width" for stage in stages),
             "se": tuple(f"{stage}.squeeze_excite" for stage in stages),
             "a": tuple(f"{stage}.activation" for stage in stages),
+            **({"f": tuple(self._fused_genes.values())} if self._fused_genes else {}),
             "r": ("resolution",),
             "q": tuple(f"{unit}.precision" for unit in self.units),
         }
@@ -243,9 +294,12 @@ class MobileNetV3Space(StagedSpace):
             marks = (" se" if blocks[0].squeeze_excite else "") + (
                 " hs" if blocks[0].activation == "hard_swish" else ""
             )
-            stages.append(f"{blocks[0].out_width}ch k{kernels} e{ratios}{marks}")
+            kind = "fused " if blocks[0].fused else ""
+            stages.append(f"{blocks[0].out_width}ch {kind}k{kernels} e{ratios}{marks}")
         return f"{side_text(shape.resolution)}, {len(shape.blocks) - 1} blocks: " + " | ".join(stages)
 
 
-SPACES: Final[dict[str, SpaceFactory]] = {config.name: partial(MobileNetV3Space, config) for config in (TINY, IMAGENET)}
+SPACES: Final[dict[str, SpaceFactory]] = {
+    config.name: partial(MobileNetV3Space, config) for config in (TINY, IMAGENET, TINY_FUSED, IMAGENET_FUSED)
+}
 """By name."""

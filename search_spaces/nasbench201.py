@@ -21,7 +21,7 @@ from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quo
 from search_spaces.fused_layers import ConvolutionShape, convolution, elementwise, global_pool, linear, pool
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 OPERATIONS: Final = ("none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
 EDGES: Final = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -77,16 +77,17 @@ class NasBench201Space(SearchSpace):
 
     name = "nasbench201"
 
-    def __init__(self, task: ImageTask | None = None) -> None:
+    def __init__(self, task: TaskSpec | None = None) -> None:
         """Binds the space to images and classes (published with CIFAR-10's).
 
         Raises:
-            UnsupportedTaskError: if a side of the images is shorter than 4 pixels.
+            UnsupportedTaskError: if the task has no images, or a side of them is shorter than 4 pixels.
         """
-        self.task = task or ImageTask(channels=3, height=32, width=32, classes=10)
-        if min(self.task.height, self.task.width) < 4:
+        self.task = task or TaskSpec.image_classification(channels=3, height=32, width=32, classes=10)
+        self.image = self.task.image_for(self.name)
+        if min(self.image.height, self.image.width) < 4:
             raise UnsupportedTaskError(
-                f"nasbench201 halves images twice; {self.task.height}x{self.task.width} is below 4 pixels per side."
+                f"nasbench201 halves images twice; {self.image.height}x{self.image.width} is below 4 pixels per side."
             )
         self.genes = tuple(Gene(name=f"edge{s}{t}", choices=OPERATIONS) for s, t in EDGES)
         self.units = ("stem", *(gene.name for gene in self.genes), "head")
@@ -140,7 +141,7 @@ class NasBench201Space(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
         if self.units[unit] == "stem":
-            return (convolution(ConvolutionShape(self.task.channels, STAGE_WIDTHS[0], kernel=3), self._size(0)),)
+            return (convolution(ConvolutionShape(self.image.channels, STAGE_WIDTHS[0], kernel=3), self._size(0)),)
         if self.units[unit] == "head":
             return (*self._between_stages(), *self._classifier())
         operation, added = divmod(key, 2)
@@ -148,7 +149,7 @@ class NasBench201Space(SearchSpace):
         return tuple(operator for operators in per_stage for operator in operators * CELLS_PER_STAGE)
 
     def _size(self, stage: int) -> tuple[int, int]:
-        return -(-self.task.height // 2**stage), -(-self.task.width // 2**stage)
+        return -(-self.image.height // 2**stage), -(-self.image.width // 2**stage)
 
     def _edge(self, operation: int, added: bool, stage: int) -> tuple[Operator, ...]:
         width, size = STAGE_WIDTHS[stage], self._size(stage)

@@ -9,7 +9,7 @@ from search_spaces.fbnet import FbnetSpace
 from search_spaces.mnasnet import MnasnetSpace
 from search_spaces.nasbench201 import NasBench201Space
 from search_spaces.space import SearchSpace, SpaceFactory
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 _BUILT_IN: Final[dict[str, SpaceFactory]] = {
     "fbnet": FbnetSpace,
@@ -47,7 +47,7 @@ def canonical_name(name: str) -> str:
     return resolved
 
 
-def get_space(name: str, task: ImageTask | None = None) -> SearchSpace:
+def get_space(name: str, task: TaskSpec | None = None) -> SearchSpace:
     """A space bound to a task (default: the one that the space was published with).
 
     Raises:

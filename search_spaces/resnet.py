@@ -26,7 +26,7 @@ from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.resnet_config import IMAGENET, TINY, BlockKind, ResNetConfig
 from search_spaces.space import Gene, IntArray, SpaceFactory
 from search_spaces.stages import BlockPosition, StageChoices, StagedSpace, side_text
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 
@@ -92,7 +92,7 @@ class NetworkShape(NamedTuple):
 class ResNetSpace(StagedSpace):
     """One ResNet space bound to a task."""
 
-    def __init__(self, config: ResNetConfig, task: ImageTask | None = None) -> None:
+    def __init__(self, config: ResNetConfig, task: TaskSpec | None = None) -> None:
         """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
         stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
         super().__init__(config, stages, task or config.default_task)
@@ -183,15 +183,15 @@ class ResNetSpace(StagedSpace):
         )
 
     def _stem_operators(self, size: Size, shape: StemShape, bits: int) -> Iterator[Operator]:
-        task = self.task
-        if size != (task.height, task.width):
-            yield resize(task.channels, (task.height, task.width), size)
-        yield from conversion(32, bits, task.channels, size)
+        image = self.image
+        if size != (image.height, image.width):
+            yield resize(image.channels, (image.height, image.width), size)
+        yield from conversion(32, bits, image.channels, size)
         if not shape.mid_width:
-            yield convolution(ConvolutionShape(task.channels, shape.width, kernel=3, stride=2), size, bits=bits)
+            yield convolution(ConvolutionShape(image.channels, shape.width, kernel=3, stride=2), size, bits=bits)
             return
         mid, inner = shape.mid_width, halved(size, 2)
-        yield convolution(ConvolutionShape(task.channels, mid, kernel=3, stride=2), size, bits=bits)
+        yield convolution(ConvolutionShape(image.channels, mid, kernel=3, stride=2), size, bits=bits)
         if shape.residual:
             yield convolution(ConvolutionShape(mid, mid, kernel=3), inner, bits=bits, residual=True)
         yield convolution(ConvolutionShape(mid, shape.width, kernel=3), inner, bits=bits)

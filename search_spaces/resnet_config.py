@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from search_spaces.stages import StagedConfig
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 BlockKind = Literal["basic", "bottleneck"]
@@ -43,7 +43,7 @@ class ResNetConfig(StagedConfig):
     pooled_shortcuts: bool
     """Whether a shortcut of stride 2 averages pixels before its convolution (ResNet-D), or the convolution strides."""
     stages: tuple[ResNetStageConfig, ...]
-    default_task: ImageTask
+    default_task: TaskSpec
 
 
 TINY: Final = ResNetConfig(
@@ -61,7 +61,7 @@ TINY: Final = ResNetConfig(
         ResNetStageConfig(widths=(32, 48, 64), depths=(1, 2, 3), stride=2),
         ResNetStageConfig(widths=(64, 96, 128), depths=(1, 2, 3), stride=2),
     ),
-    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
+    default_task=TaskSpec.image_classification(channels=1, height=28, width=28, classes=10),
 )
 """Trains in minutes on two cores; dense 3x3 convolutions throughout."""
 
@@ -89,6 +89,6 @@ IMAGENET: Final = ResNetConfig(
     expand_ratios=(0.2, 0.25, 0.35),
     pooled_shortcuts=True,
     stages=(_ofa_stage(256, 2, 1), _ofa_stage(512, 2, 2), _ofa_stage(1024, 4, 2), _ofa_stage(2048, 2, 2)),
-    default_task=ImageTask(channels=3, height=224, width=224, classes=1000),
+    default_task=TaskSpec.image_classification(channels=3, height=224, width=224, classes=1000),
 )
 """The published space; ResNet-50-D is a member (expand 0.25, all widths 1.0, depths 3-4-6-3)."""

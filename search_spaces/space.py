@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from search_spaces.errors import InvalidGenotypeError, quoted
 from search_spaces.operators import Operator
 from search_spaces.precision import SPECS, Precision
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -54,7 +54,8 @@ class Candidate:
     """
 
     space: str
-    task: Mapping[str, int]
+    task: Mapping[str, Any]
+    """By :meth:`search_spaces.task.TaskSpec.as_json`."""
     architecture: Mapping[str, Choice]
     policy: Mapping[str, Choice]
 
@@ -78,7 +79,7 @@ class SearchSpace(ABC):
     """A space of networks; the module docstring defines the terms."""
 
     name: str
-    task: ImageTask
+    task: TaskSpec
     genes: tuple[Gene, ...]
     units: tuple[str, ...]
 
@@ -330,7 +331,7 @@ class SearchSpace(ABC):
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.genes))
 
 
-SpaceFactory = Callable[[ImageTask | None], SearchSpace]
+SpaceFactory = Callable[[TaskSpec | None], SearchSpace]
 """Binds a space to a task; None is the task that it was published with.
 
 Raises :class:`search_spaces.errors.UnsupportedTaskError` where the space cannot take the task.

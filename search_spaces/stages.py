@@ -20,7 +20,7 @@ from search_spaces.fused_layers import Size, halved
 from search_spaces.precision import PRECISIONS
 from search_spaces.resolutions import scaled_sizes
 from search_spaces.space import BoolArray, Gene, IntArray
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +60,21 @@ class StageChoices(NamedTuple):
 class StagedSpace(FieldStringSpace):
     """A space whose blocks are present by their stage's ``depth`` gene; every unit has a ``precision`` gene."""
 
-    def __init__(self, config: StagedConfig, stages: Sequence[StageChoices], task: ImageTask) -> None:
+    def __init__(self, config: StagedConfig, stages: Sequence[StageChoices], task: TaskSpec) -> None:
         """Binds a configuration to images and classes; subclasses add units and genes.
 
         Raises:
-            UnsupportedTaskError: where the images are smaller than the space can take.
+            UnsupportedTaskError: where the task has no images, or smaller ones than the space can take.
         """
         self.task = task
         self.name = config.name
-        if min(task.height, task.width) < config.min_side_px:
+        self.image = task.image_for(config.name)
+        if min(self.image.height, self.image.width) < config.min_side_px:
             raise UnsupportedTaskError(
                 f"{config.name} needs images of at least {config.min_side_px} pixels per side;"
-                f" these are {task.height}x{task.width}. Scale them up or choose a smaller space."
+                f" these are {self.image.height}x{self.image.width}. Scale them up or choose a smaller space."
             )
-        self.resolutions = scaled_sizes(task, config.resolution_scales, config.resolution_step_px)
+        self.resolutions = scaled_sizes(self.image, config.resolution_scales, config.resolution_step_px)
         self.blocks = tuple(
             BlockPosition(stage, position)
             for stage, choices in enumerate(stages)

@@ -32,7 +32,7 @@ from search_spaces.operators import Operator
 from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.space import Gene, IntArray, SpaceFactory
 from search_spaces.stages import StageChoices, StagedSpace, side_text
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.vit_config import TINY, ViTConfig
 
 
@@ -93,7 +93,7 @@ class NetworkShape(NamedTuple):
 class ViTSpace(StagedSpace):
     """One vision transformer space bound to a task."""
 
-    def __init__(self, config: ViTConfig, task: ImageTask | None = None) -> None:
+    def __init__(self, config: ViTConfig, task: TaskSpec | None = None) -> None:
         """Binds a configuration to images and classes; errors as :class:`search_spaces.stages.StagedSpace`."""
         stages = [StageChoices(stage.depths, stage.stride) for stage in config.stages]
         super().__init__(config, stages, task or config.default_task)
@@ -175,7 +175,7 @@ class ViTSpace(StagedSpace):
                 tokens=height * width,
             )
         stage = self._embedded_stage(name)
-        before = config.stages[stage - 1].widths[parts[f"stage{stage}.width"]] if stage else self.task.channels
+        before = config.stages[stage - 1].widths[parts[f"stage{stage}.width"]] if stage else self.image.channels
         return EmbeddingShape(
             in_width=before,
             mid_width=0 if stage else config.stem_width,
@@ -184,7 +184,7 @@ class ViTSpace(StagedSpace):
         )
 
     def _embedding_operators(self, shape: EmbeddingShape, bits: int) -> Iterator[Operator]:
-        size, image = shape.size, (self.task.height, self.task.width)
+        size, image = shape.size, (self.image.height, self.image.width)
         if not shape.mid_width:
             yield transpose(shape.in_width, size)
         elif size != image:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from search_spaces.stages import StagedConfig
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class ViTConfig(StagedConfig):
     mlp_ratios: tuple[int, ...]
     """Inner width of a block's MLP over the stage's width."""
     stages: tuple[ViTStageConfig, ...]
-    default_task: ImageTask
+    default_task: TaskSpec
 
 
 TINY: Final = ViTConfig(
@@ -46,6 +46,6 @@ TINY: Final = ViTConfig(
         ViTStageConfig(widths=(48, 64, 80), depths=(1, 2, 3), heads=(2, 3, 4), stride=4),
         ViTStageConfig(widths=(96, 128, 160), depths=(1, 2, 3), heads=(4, 6, 8), stride=2),
     ),
-    default_task=ImageTask(channels=1, height=28, width=28, classes=10),
+    default_task=TaskSpec.image_classification(channels=1, height=28, width=28, classes=10),
 )
 """For small images: 49 and 16 tokens at 28 pixels. Trains in minutes on two cores."""

@@ -22,7 +22,7 @@ from hw_profiles.measurement import Measurement
 from nas.store.candidates import StoredCandidate
 from nas.store.measurements import Outcome
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 router = APIRouter(tags=["candidates"], dependencies=[require_scope("read")])
 
@@ -82,7 +82,7 @@ def get_candidate(candidate_id: str, store: StoreDep, viewer: ViewerDep) -> Cand
 
 
 def _summary(stored: StoredCandidate) -> str:
-    space = get_space(stored.candidate.space, ImageTask(**stored.candidate.task))
+    space = get_space(stored.candidate.space, TaskSpec.from_json(stored.candidate.task))
     return space.describe(np.array(stored.genotype, dtype=np.int64))
 
 

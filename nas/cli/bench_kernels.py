@@ -33,13 +33,13 @@ def kernels(
     from nas.home import Home  # noqa: PLC0415
     from nas.workflows.kernel_benchmark import benchmark_kernels  # noqa: PLC0415
     from search_spaces.registry import get_space  # noqa: PLC0415
-    from search_spaces.task import ImageTask  # noqa: PLC0415
+    from search_spaces.task import TaskSpec  # noqa: PLC0415
 
     bound = get_space(space)
     if image_size is not None:
-        classes = bound.task.classes
-        bound = get_space(space, ImageTask(channels=3, height=image_size, width=image_size, classes=classes))
-    task = "x".join(str(value) for value in (*bound.task.shape, bound.task.classes))
+        shape = {"channels": 3, "height": image_size, "width": image_size}
+        bound = get_space(space, TaskSpec.image_classification(**shape, classes=bound.task.classes))
+    task = bound.task.dimensions
     folder = Home.from_environment().cache / "kernel-benchmark" / bound.name.replace(":", "-") / task
     with TerminalProgress() as progress:
         found = benchmark_kernels(bound, folder, networks, seed, progress)

@@ -35,7 +35,7 @@ def export(
 
     dataset = load_dataset(name)
     export_npz(dataset, path)
-    task = dataset.task
+    task, image = dataset.task, dataset.task.image
     document = {
         "path": str(path),
         "train": len(dataset.x_train),
@@ -48,6 +48,6 @@ def export(
         as_json=as_json,
         lines=[
             f"wrote {path}: {len(dataset.x_train)} training and {len(dataset.x_test)} test images"
-            f" of {task.height}x{task.width}x{task.channels}, {task.classes} classes."
+            f" of {image.height}x{image.width}x{image.channels}, {task.classes} classes."
         ],
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.errors import UsageError
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 if TYPE_CHECKING:
     from nas.data.images import Images
@@ -45,7 +45,7 @@ class ImageDataset:
     fingerprint: str
 
     @property
-    def task(self) -> ImageTask:
+    def task(self) -> TaskSpec:
         """The shape of the images and the number of classes."""
         _, height, width, channels = self.x_train.shape
-        return ImageTask(channels=channels, height=height, width=width, classes=len(self.classes))
+        return TaskSpec.image_classification(channels=channels, height=height, width=width, classes=len(self.classes))

@@ -30,7 +30,11 @@ class Family(ABC):
     @property
     @abstractmethod
     def spaces(self) -> Mapping[str, SpaceFactory]:
-        """Its spaces by name: ``FAMILY`` or ``FAMILY:VARIANT``."""
+        """Its spaces by name: ``FAMILY`` or ``FAMILY:VARIANT``.
+
+        Each takes the tasks that it fits, and refuses others with an ``UnsupportedTaskError`` of one sentence
+        (:meth:`search_spaces.task.TaskSpec.image_for`).
+        """
 
     @abstractmethod
     def supernet(self, space: SearchSpace, *, seed: int = 0) -> "Supernet":

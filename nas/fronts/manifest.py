@@ -18,7 +18,7 @@ from hw_profiles.runtimes.registry import get_runtime, runtime_names, runtimes_o
 from nas.store.supernets import StoredSupernet
 from search_spaces.errors import NasError, UnknownNameError
 from search_spaces.space import IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TensorSpec
 
 SCHEMA: Final = "hwnas.manifest/1"
 _PACKAGES: Final = ("hwnas", "torch", "onnx", "onnxruntime")
@@ -72,8 +72,7 @@ def _runtime_versions(kinds: Iterable[str]) -> dict[str, str]:
 class InputFormat:
     """The model's input, and how pixels become it."""
 
-    name: str
-    task: ImageTask
+    tensor: TensorSpec
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -81,9 +80,9 @@ class InputFormat:
     def as_json(self) -> dict[str, Any]:
         """The contract's ``input`` object."""
         return {
-            "name": self.name,
-            "shape": [1, *self.task.shape],
-            "dtype": "float32",
+            "name": self.tensor.name,
+            "shape": [1, *self.tensor.shape],
+            "dtype": self.tensor.dtype,
             "layout": "NCHW",
             "scale": self.scale,
             "mean": list(self.mean),
@@ -96,17 +95,22 @@ class ModelInterface:
     """What a program feeds to a model and reads from it."""
 
     input: InputFormat
-    output_name: str
-    """Name of the logits."""
+    output: TensorSpec
+    """The logits."""
     classes: tuple[str, ...]
     """Names in the order of the logits."""
 
     def as_json(self) -> dict[str, Any]:
         """The contract's ``input``, ``output`` and ``classes``."""
-        shape = [1, len(self.classes)]
+        output = self.output
         return {
             "input": self.input.as_json(),
-            "output": {"name": self.output_name, "shape": shape, "dtype": "float32", "meaning": "logits"},
+            "output": {
+                "name": output.name,
+                "shape": [1, *output.shape],
+                "dtype": output.dtype,
+                "meaning": "logits",
+            },
             "classes": list(self.classes),
         }
 

@@ -52,7 +52,7 @@ def write_deployed_files(
     _write_reference(files.reference, reference, outputs)
     program = capture(deployed, torch.from_numpy(reference[:1]))
     float_path = files.onnx.with_name("float.onnx")
-    export_onnx(program, tuple(precisions), float_path)
+    export_onnx(program, tuple(precisions), float_path, task=deployed.space.task)
     if files.quantized:
         quantize_onnx(float_path, precisions, calibration, files.onnx)
 

@@ -16,7 +16,7 @@ from nas.measuring.weight_source import ValidationImages
 from search_spaces.errors import NasError
 from search_spaces.registry import get_space
 from search_spaces.space import IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 if TYPE_CHECKING:
     from nas.networks.network import UnitNetwork
@@ -34,13 +34,13 @@ class RandomWeightSource:
     """Random weights of every network of a space; the same ones on every run."""
 
     space_name: str
-    task: ImageTask
+    task: TaskSpec
     cache: Path
 
     @classmethod
     def from_space(cls, space: SearchSpace, folder: Path) -> "RandomWeightSource":
         """Of a space; each task of it has its own place in ``folder``."""
-        task = "x".join(str(value) for value in (*space.task.shape, space.task.classes))
+        task = space.task.dimensions
         cache = folder / space.name.replace(":", "-") / task
         return cls(space_name=space.name, task=space.task, cache=cache)
 
@@ -77,7 +77,7 @@ class RandomWeights:
         rng = np.random.default_rng(_SEED)
 
         def images(count: int) -> FloatImages:
-            return rng.standard_normal((count, *space.task.shape), dtype=np.float32)
+            return rng.standard_normal((count, *space.task.input.shape), dtype=np.float32)
 
         self._norm_images = images(_NORM_IMAGES)
         self.reference = images(_REFERENCE_IMAGES)

@@ -12,7 +12,7 @@ from nas.measuring.weight_source import ValidationImages
 from search_spaces.errors import NasError
 from search_spaces.registry import get_space
 from search_spaces.space import IntArray, SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 if TYPE_CHECKING:
     from nas.networks.network import UnitNetwork
@@ -43,7 +43,7 @@ class SupernetWeightSource:
 
     supernet_id: str
     space_name: str
-    task: ImageTask
+    task: TaskSpec
     folder: Path
     """Of the supernet."""
     data: str

@@ -11,7 +11,7 @@ class FbnetNetwork(UnitNetwork):
 
     def __init__(self, space: FbnetSpace, genotype: IntArray) -> None:
         super().__init__(space, genotype)
-        stem = ConvUnit(space.task.channels, STEM_WIDTH, activation="relu", kernel=3, stride=space.stem_stride)
+        stem = ConvUnit(space.image.channels, STEM_WIDTH, activation="relu", kernel=3, stride=space.stem_stride)
         self.add_unit("stem", stem)
         for position, (layer, choice) in enumerate(zip(space.layers, self.genotype.tolist(), strict=True)):
             block, name = space.block(position, choice), f"layer{position + 1}"

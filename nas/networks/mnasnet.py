@@ -11,7 +11,7 @@ class MnasnetNetwork(UnitNetwork):
 
     def __init__(self, space: MnasnetSpace, genotype: IntArray) -> None:
         super().__init__(space, genotype)
-        self.add_unit("stem", ConvUnit(space.task.channels, STEM_WIDTH, activation="relu", kernel=3, stride=2))
+        self.add_unit("stem", ConvUnit(space.image.channels, STEM_WIDTH, activation="relu", kernel=3, stride=2))
         channels = STEM_WIDTH
         keys = space.unit_keys(self.genotype[None])[0, 1:-1].tolist()
         for position, key in enumerate(keys):

@@ -98,7 +98,7 @@ class NasBench201Network(UnitNetwork):
         if not space.connected(self.genotype[None])[0]:
             raise InvalidGenotypeError("this cell of nasbench201 computes nothing: no edge joins input and output.")
         operations = tuple(OPERATIONS[choice] for choice in self.genotype.tolist())
-        self.add_unit("stem", ConvUnit(space.task.channels, STAGE_WIDTHS[0], activation="none", kernel=3))
+        self.add_unit("stem", ConvUnit(space.image.channels, STAGE_WIDTHS[0], activation="none", kernel=3))
         for stage, width in enumerate(STAGE_WIDTHS, start=1):
             if stage > 1:
                 self.add_unit(f"reduction{stage - 1}", Reduction(STAGE_WIDTHS[stage - 2], width))

@@ -25,7 +25,7 @@ def save_network(network: UnitNetwork, path: Path) -> None:
     metadata = {
         "format": _FORMAT,
         "space": space.name,
-        "task": "x".join(str(v) for v in (*space.task.shape, space.task.classes)),
+        "task": space.task.dimensions,
         "genes": space.to_string(network.genotype),
         "folded": str(network.folded).lower(),
     }
@@ -44,7 +44,7 @@ def load_network(space: SearchSpace, path: Path) -> UnitNetwork:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise NasError(f"{path} cannot be read as a network ({error}); export it again.") from error
-    task = "x".join(str(v) for v in (*space.task.shape, space.task.classes))
+    task = space.task.dimensions
     found = (metadata.get("format"), metadata.get("space"), metadata.get("task"))
     if found != (_FORMAT, space.name, task):
         raise NasError(f"{path} holds {found}; a network of {(_FORMAT, space.name, task)} was asked for.")

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nas.quantization.onnx_export import INPUT_NAME, ExportError, unit_of
+from nas.quantization.onnx_export import ExportError, unit_of
 from search_spaces.errors import UsageError
 
 FloatImages = NDArray[np.float32]
@@ -168,8 +168,9 @@ def _runs(
     options.log_severity_level = 3
     session = ort.InferenceSession(observed.SerializeToString(), options, providers=["CPUExecutionProvider"])
     asked = [name for name in names if name not in inputs]
+    fed = session.get_inputs()[0].name
     for image in images:
-        values = dict(zip(asked, session.run(asked, {INPUT_NAME: image[None]}), strict=True))
+        values = dict(zip(asked, session.run(asked, {fed: image[None]}), strict=True))
         yield {name: values.get(name, image) for name in names}
 
 
@@ -197,7 +198,7 @@ def _refuse_unbounded(model: onnx.ModelProto, extremes: Mapping[str, tuple[float
     made_by = {name: node.name for node in model.graph.node for name in node.output}
     for name, ends in extremes.items():
         if not np.isfinite(ends).all():
-            unit = unit_of(made_by.get(name, INPUT_NAME))
+            unit = unit_of(made_by.get(name, name))
             raise ExportError(
                 f"an activation of unit {unit} lies between {ends[0]} and {ends[1]} on the calibration images, so no"
                 " integer scale fits it; check the images and the network's weights."

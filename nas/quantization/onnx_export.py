@@ -23,9 +23,8 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from nas.home import write_atomically
 from search_spaces.errors import NasError
+from search_spaces.task import TaskSpec
 
-INPUT_NAME = "images"
-OUTPUT_NAME = "logits"
 _SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 _OUTSIDE = "network"
 
@@ -40,7 +39,8 @@ def capture(network: nn.Module, example: torch.Tensor) -> ExportedProgram:
     """The network as a program with static shapes: what TVM compiles, and what is written as ONNX.
 
     Args:
-        network: in evaluation mode; takes float32 images (1, C, H, W), returns logits (1, classes).
+        network: in evaluation mode; takes the task's input, such as float32 images (1, C, H, W), returns logits
+            (1, classes).
         example: one such input.
 
     Raises:
@@ -52,13 +52,14 @@ def capture(network: nn.Module, example: torch.Tensor) -> ExportedProgram:
         raise ExportError(f"PyTorch could not export the network: {error}") from error
 
 
-def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path) -> None:
+def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path, *, task: TaskSpec) -> None:
     """Writes an exported network as one ONNX file with static shapes.
 
     Args:
         program: by :func:`capture`.
         units: module paths of the units, for example ``stage1.block2``.
         path: the file; written whole or not at all.
+        task: names the graph's inputs and outputs.
 
     Raises:
         ExportError: where PyTorch cannot export the network.
@@ -70,8 +71,8 @@ def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path) -> N
                 dynamo=True,
                 external_data=False,
                 verbose=False,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                input_names=[tensor.name for tensor in task.inputs],
+                output_names=[tensor.name for tensor in task.outputs],
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise ExportError(f"PyTorch could not export the network to ONNX: {error}") from error

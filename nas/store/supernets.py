@@ -11,7 +11,7 @@ from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
 from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.tables import SupernetRow, table_of
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class NewSupernet:
     id: str
     """SHA-256 of the weights."""
     space: str
-    task: ImageTask
+    task: TaskSpec
     data_name: str
     data_fingerprint: str
     """SHA-256 of the data set's arrays."""
@@ -109,7 +109,7 @@ def _stored(row: SupernetRow) -> StoredSupernet:
     return StoredSupernet(
         id=row.id,
         space=row.space,
-        task=ImageTask(**row.task),
+        task=TaskSpec.from_json(row.task),
         data_name=row.data_name,
         data_fingerprint=row.data_fingerprint,
         folder=row.folder,

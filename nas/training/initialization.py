@@ -5,7 +5,6 @@ something else, and the input layer where the number of channels differs.
 """
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from nas.supernet.supernet import Supernet
 from nas.training.record import RECORD_FILE, SupernetError, SupernetRecord, load_supernet, read_record
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 def initialize_from(supernet: Supernet, root: Path, weights_sha256: str) -> frozenset[str]:
@@ -39,9 +38,12 @@ def initialize_from(supernet: Supernet, root: Path, weights_sha256: str) -> froz
     source, _ = load_supernet(folder)
     ours, theirs = supernet.state_dict(), source.state_dict()
     task = supernet.space.task
-    afresh = _changed_with(record.space, task, replace(task, classes=task.classes + 1))
-    if record.task.channels != task.channels:
-        afresh |= _changed_with(record.space, task, replace(task, channels=task.channels + 1))
+    afresh = _changed_with(record.space, task, task.with_classes(task.classes + 1))
+    if task.is_image_classification and record.task.image.channels != task.image.channels:
+        other = task.image._replace(channels=task.image.channels + 1)
+        afresh |= _changed_with(
+            record.space, task, TaskSpec.image_classification(**other._asdict(), classes=task.classes)
+        )
     for name, tensor in ours.items():
         if name in afresh:
             continue
@@ -82,7 +84,7 @@ def _find(root: Path, weights_sha256: str) -> tuple[Path, SupernetRecord]:
     raise UnknownNameError("supernet", weights_sha256, tuple(sorted(known)))
 
 
-def _changed_with(name: str, task: ImageTask, other: ImageTask) -> frozenset[str]:
+def _changed_with(name: str, task: TaskSpec, other: TaskSpec) -> frozenset[str]:
     """The tensors whose shape another task changes, found by building both."""
     first, second = (
         {key: tensor.shape for key, tensor in build_supernet(get_space(name, one)).state_dict().items()}
@@ -91,5 +93,5 @@ def _changed_with(name: str, task: ImageTask, other: ImageTask) -> frozenset[str
     return frozenset(key for key, shape in first.items() if second[key] != shape)
 
 
-def _shape(task: ImageTask) -> str:
-    return f"{task.height}x{task.width}x{task.channels}"
+def _shape(task: TaskSpec) -> str:
+    return f"{task.image.height}x{task.image.width}x{task.image.channels}"

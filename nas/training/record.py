@@ -18,7 +18,7 @@ from nas.training.settings import TrainingSettings
 from search_spaces.errors import NasError, UsageError
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 RECORD_SCHEMA = "hwnas.supernet/1"
 WEIGHTS_FILE = "weights.safetensors"
@@ -42,7 +42,7 @@ class SupernetRecord:
 
     id: str
     space: str
-    task: ImageTask
+    task: TaskSpec
     dataset: str
     data_fingerprint: str
     classes: tuple[str, ...]
@@ -87,7 +87,7 @@ class SupernetRecord:
         return cls(
             id=str(values["id"]),
             space=str(values["space"]),
-            task=ImageTask(**values["task"]),
+            task=TaskSpec.from_json(values["task"]),
             dataset=str(values["dataset"]),
             data_fingerprint=str(values["data_fingerprint"]),
             classes=tuple(values["classes"]),

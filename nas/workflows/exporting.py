@@ -24,7 +24,7 @@ from nas.workflows.front_search import ARTIFACT_PREFIX
 from nas.workspace import Workspace
 from search_spaces.errors import NasError, UnknownNameError, UsageError
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import ImageShape, TaskSpec
 
 FloatArray = NDArray[np.float32]
 
@@ -135,14 +135,11 @@ def _check_member(member: Member, device: str, folder: Path) -> int:
     for kind, digest in manifest["hashes"].items():
         if sha256_of(paths[kind]) != digest:
             raise ManifestError(f"{paths[kind]} is not the file that its manifest describes; export it again.")
-    task = ImageTask(
-        channels=manifest["input"]["shape"][1],
-        height=manifest["input"]["shape"][2],
-        width=manifest["input"]["shape"][3],
-        classes=len(manifest["classes"]),
+    task = TaskSpec.image_classification(
+        **ImageShape(*manifest["input"]["shape"][1:])._asdict(), classes=len(manifest["classes"])
     )
     pixels = np.random.default_rng(0).integers(
-        0, 256, size=(_CHECK_IMAGES, task.height, task.width, task.channels), dtype=np.uint8
+        0, 256, size=(_CHECK_IMAGES, task.image.height, task.image.width, task.image.channels), dtype=np.uint8
     )
     images = feed(manifest, pixels)
     outputs = _run_weights(paths["weights"], manifest, task, images)
@@ -184,7 +181,7 @@ def _check_artifact(files: NetworkFiles, kind: str, artifact: Path, profile: Dev
         ) from error
 
 
-def _run_weights(path: Path, manifest: Mapping[str, Any], task: ImageTask, images: FloatArray) -> FloatArray:
+def _run_weights(path: Path, manifest: Mapping[str, Any], task: TaskSpec, images: FloatArray) -> FloatArray:
     import torch  # noqa: PLC0415 - torch is slow to import and only this check needs it
 
     from nas.networks.weight_files import load_network  # noqa: PLC0415 - imports torch

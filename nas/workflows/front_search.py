@@ -15,7 +15,6 @@ from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.metrics import ACCURACY, Constraints, columns
-from nas.quantization.onnx_export import INPUT_NAME, OUTPUT_NAME
 from nas.search.judging import (
     Evaluated,
     check_metrics,
@@ -367,13 +366,12 @@ def _manifest(context: SearchContext, one: Verified) -> str:
         one.genotype,
         interface=ModelInterface(
             input=InputFormat(
-                name=INPUT_NAME,
-                task=space.task,
+                tensor=space.task.input,
                 scale=record.normalization.scale,
                 mean=record.normalization.mean,
                 std=record.normalization.std,
             ),
-            output_name=OUTPUT_NAME,
+            output=space.task.output,
             classes=record.classes,
         ),
         supernet=supernet,

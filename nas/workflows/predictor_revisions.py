@@ -18,7 +18,7 @@ from predictors.latency import LatencyPredictor
 from search_spaces.errors import NasError
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 def store_revision(
@@ -74,7 +74,7 @@ def revision_space(home: Home, stored: StoredPredictor) -> SearchSpace:
     path = home.predictors / stored.folder / "revision.json"
     try:
         document = json.loads(path.read_text("utf-8"))
-        return get_space(document["space"], ImageTask(**document["task"]))
+        return get_space(document["space"], TaskSpec.from_json(document["task"]))
     except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError, NasError) as error:
         raise RevisionError(f"predictor {stored.id[:12]} cannot be read ({error}); calibrate again.") from error
 

@@ -128,7 +128,7 @@ def _timed(
     images, labels = NormalizedImages(images=dataset.x_test, normalization=record.normalization), dataset.y_test
     with device_bench(context.device, weights) as bench:
         shipped = _artifacts(context, ready, bench, weights)
-        bench.open(prepare_anchor(context.device, context.pool))
+        bench.open(_anchor(context, ready))
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
             own = files[one.candidate_id]
@@ -143,6 +143,12 @@ def _timed(
                 timed[one.candidate_id] = tested
             context.progress.update(f"verifying on {context.profile.id}", number, len(ready))
     return timed
+
+
+def _anchor(context: SearchContext, ready: Sequence[Prepared]) -> NetworkFiles:
+    """The anchor's files: a candidate's own where it is one, since both are compiled under one name."""
+    anchor = prepare_anchor(context.device, context.pool)
+    return next((one.network_files for one in ready if one.candidate_id == anchor.name), anchor)
 
 
 def _tested(

@@ -12,9 +12,9 @@ from nas.measuring.preparation import NetworkPreparer
 from nas.measuring.random_weights import RandomWeightSource
 from search_spaces.facts import CostFacts
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
-SPACE = get_space("mobilenet_v3:tiny", ImageTask(channels=1, height=28, width=28, classes=10))
+SPACE = get_space("mobilenet_v3:tiny", TaskSpec.image_classification(channels=1, height=28, width=28, classes=10))
 TVM, ONNX = resolve_profile("local-cpu/tvm"), resolve_profile("local-cpu/onnxruntime")
 
 pytestmark = [

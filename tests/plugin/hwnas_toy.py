@@ -15,11 +15,11 @@ from search_spaces.fused_layers import ConvolutionShape, conversion, convolution
 from search_spaces.operators import Operator
 from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.space import BoolArray, Gene, IntArray
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 WIDTHS = (8, 16, 24)
 DEPTHS = (1, 2, 3)
-TASK = ImageTask(channels=1, height=28, width=28, classes=10)
+TASK = TaskSpec.image_classification(channels=1, height=28, width=28, classes=10)
 
 
 class ToySpace(FieldStringSpace):
@@ -33,9 +33,10 @@ class ToySpace(FieldStringSpace):
         *(Gene(name=f"{unit}.precision", choices=PRECISIONS, part="policy") for unit in units),
     )
 
-    def __init__(self, task: ImageTask | None = None) -> None:
+    def __init__(self, task: TaskSpec | None = None) -> None:
         self.task = task or TASK
-        if min(self.task.height, self.task.width) < 8:
+        self.image = self.task.image_for(self.name)
+        if min(self.image.height, self.image.width) < 8:
             raise UnsupportedTaskError("toy:small needs images of at least 8 pixels per side.")
 
     def _present(self, genotypes: IntArray) -> BoolArray:
@@ -66,15 +67,15 @@ class ToySpace(FieldStringSpace):
         return tuple(self._operators(self.units[unit], WIDTHS[width], *bits))
 
     def _operators(self, unit: str, width: int, bits: int, before: int) -> Iterator[Operator]:
-        image = (self.task.height, self.task.width)
+        image = (self.image.height, self.image.width)
         size = image if unit == "stem" else halved(image, 2)
-        yield from conversion(before, bits, self.task.channels if unit == "stem" else width, size)
+        yield from conversion(before, bits, self.image.channels if unit == "stem" else width, size)
         if unit == "head":
             yield global_pool(width, size, bits=bits)
             yield linear(width, self.task.classes, bits=bits)
             yield from conversion(bits, 32, self.task.classes, (1, 1))
         elif unit == "stem":
-            yield convolution(ConvolutionShape(self.task.channels, width, kernel=3, stride=2), size, bits=bits)
+            yield convolution(ConvolutionShape(self.image.channels, width, kernel=3, stride=2), size, bits=bits)
         else:
             yield convolution(ConvolutionShape(width, width, kernel=3), size, bits=bits)
 

@@ -24,11 +24,11 @@ class ToyHead(nn.Module):
 class ToyNetwork(UnitNetwork):
     def __init__(self, space, genotype):
         super().__init__(space, genotype)
-        width, task = WIDTHS[self.genotype[0]], space.task
-        self.add_unit("stem", ConvUnit(task.channels, width, activation="relu", kernel=3, stride=2))
+        width = WIDTHS[self.genotype[0]]
+        self.add_unit("stem", ConvUnit(space.image.channels, width, activation="relu", kernel=3, stride=2))
         for number in range(1, DEPTHS[self.genotype[1]] + 1):
             self.add_unit(f"layer{number}", ConvUnit(width, width, activation="relu", kernel=3))
-        self.add_unit("head", ToyHead(width, task.classes))
+        self.add_unit("head", ToyHead(width, space.task.classes))
 
 
 class ToySupernet(Supernet):
@@ -36,7 +36,7 @@ class ToySupernet(Supernet):
         super().__init__(space)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.stem = ElasticConvUnit(space.task.channels, WIDTHS[-1], kernel=3, stride=2)
+            self.stem = ElasticConvUnit(space.image.channels, WIDTHS[-1], kernel=3, stride=2)
             for number in DEPTHS:
                 self.add_module(f"layer{number}", ElasticConvUnit(WIDTHS[-1], WIDTHS[-1], kernel=3))
             self.classifier = ElasticLinear(WIDTHS[-1], space.task.classes)

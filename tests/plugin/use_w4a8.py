@@ -82,8 +82,8 @@ def sizes_and_profiles() -> None:
 def exports(folder: Path) -> None:
     torch.manual_seed(0)
     network = build_network(SPACE, SPACE.largest()).deploy()
-    images = np.random.default_rng(0).standard_normal((8, *SPACE.task.shape)).astype(np.float32)
-    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, folder / "float.onnx")
+    images = np.random.default_rng(0).standard_normal((8, *SPACE.task.input.shape)).astype(np.float32)
+    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, folder / "float.onnx", task=SPACE.task)
     policy = {unit: ("fp32", "int8", "w4a8")[number % 3] for number, unit in enumerate(network.units)}
     quantize_onnx(folder / "float.onnx", policy, images, folder / "mixed.onnx")
     graph = onnx.load(folder / "mixed.onnx").graph

@@ -9,7 +9,7 @@ from predictors.latency import LatencyPredictor
 from predictors.metrics import LatencyMetrics
 from search_spaces.errors import InvalidGenotypeError
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.predictors.synthetic import device_latency_ms
 
 SPACE = get_space("mobilenet_v3:tiny")
@@ -156,7 +156,7 @@ def test_refuses_another_space_task_or_damage(predictor, tmp_path):
     predictor.save(tmp_path / "revision")
     with pytest.raises(RevisionError, match="predicts for the space"):
         LatencyPredictor.load(tmp_path / "revision", get_space("mobilenet_v3:imagenet"))
-    other = get_space("mobilenet_v3:tiny", ImageTask(channels=3, height=32, width=32, classes=10))
+    other = get_space("mobilenet_v3:tiny", TaskSpec.image_classification(channels=3, height=32, width=32, classes=10))
     with pytest.raises(RevisionError, match="another task or feature schema"):
         LatencyPredictor.load(tmp_path / "revision", other)
     document = json.loads((tmp_path / "revision" / "revision.json").read_text())

@@ -5,20 +5,22 @@ from hypothesis import strategies as st
 
 from search_spaces import resnet_config
 from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.mobilenet_v3_config import IMAGENET, TINY
+from search_spaces.mobilenet_v3_config import IMAGENET, IMAGENET_FUSED, TINY, TINY_FUSED
 from search_spaces.resnet import ResNetSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.vit import ViTSpace
 from search_spaces.vit_config import TINY as VIT_TINY
 
 TASKS = (
-    ImageTask(channels=1, height=28, width=28, classes=10),
-    ImageTask(channels=3, height=32, width=32, classes=100),
-    ImageTask(channels=3, height=96, width=72, classes=2),
+    TaskSpec.image_classification(channels=1, height=28, width=28, classes=10),
+    TaskSpec.image_classification(channels=3, height=32, width=32, classes=100),
+    TaskSpec.image_classification(channels=3, height=96, width=72, classes=2),
 )
 SPACES = (
     *(MobileNetV3Space(TINY, task) for task in TASKS),
     MobileNetV3Space(IMAGENET),
+    MobileNetV3Space(TINY_FUSED),
+    MobileNetV3Space(IMAGENET_FUSED),
     *(ResNetSpace(resnet_config.TINY, task) for task in TASKS),
     ResNetSpace(resnet_config.IMAGENET),
     *(ViTSpace(VIT_TINY, task) for task in TASKS),

@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 
 import numpy as np
@@ -6,9 +7,9 @@ from hypothesis import given
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
-from search_spaces.mobilenet_v3_config import IMAGENET, TINY, round_width
+from search_spaces.mobilenet_v3_config import TINY, round_width
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.search_spaces.strategies import mobilenets_with_genotypes
 
 
@@ -17,7 +18,7 @@ def test_operators_chain_from_the_image_to_the_classes(drawn):
     space, raw = drawn
     operators = space.operators(space.canonical_row(raw))
     first, last = operators[0], operators[-1]
-    assert (first.in_channels, first.in_height, first.in_width) == space.task.shape
+    assert (first.in_channels, first.in_height, first.in_width) == space.task.input.shape
     assert (last.out_channels, last.out_height, last.out_width) == (space.task.classes, 1, 1)
     head_pool = max(number for number, operator in enumerate(operators) if operator.kind == "pool")
     main = [o for o in operators[:head_pool] if o.kind not in ("pool", "linear")]
@@ -51,6 +52,59 @@ def test_costs_of_mobilenet_v3_large_are_the_published_ones():
 
 
 @pytest.mark.parametrize(
+    ("name", "configuration", "largest"),
+    [
+        (
+            "mobilenet_v3:tiny",
+            "9714fff383f11281bf1fde85d9217d230c3df489b84932dccca951ac568070b3",
+            "f1d0b36ddda54c3a129870882a3ebdfc351b7cd78331367f71ac7349fad2ab5e",
+        ),
+        (
+            "mobilenet_v3:imagenet",
+            "b7552b78958e139ed426d1b6522b62f51a01b6d9503a6bcfc7116e6311264848",
+            "0a4abadda30c1e47ab995f35f55f4a883de9df69966b81dafee545ba1fa0e24d",
+        ),
+    ],
+)
+def test_ids_of_candidates_and_supernets_stay(name, configuration, largest):
+    # Both were recorded before there were fused blocks.
+    space = get_space(name)
+    assert hashlib.sha256(space.configuration.encode()).hexdigest() == configuration
+    assert space.candidate(space.largest()).id == largest
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3:tiny", "mobilenet_v3:imagenet"])
+def test_a_network_without_fused_blocks_is_the_one_of_the_plain_space(name):
+    plain, fusible = get_space(name), get_space(f"{name}-fused")
+    for genotype in plain.sample(10, np.random.default_rng(0)):
+        same = fusible.genotype(plain.values(genotype))
+        assert fusible.operators(same) == plain.operators(genotype)
+        assert fusible.describe(same) == plain.describe(genotype)
+
+
+def test_a_fused_stage_has_a_dense_convolution_per_block_and_no_kernel_gene():
+    space = get_space("mobilenet_v3:tiny-fused")
+    values = {"stage1.fused": True, "stage1.depth": 2, "stage2.depth": 3, "stage3.fused": True}
+    kernels = {f"{block.unit}.kernel": 7 for block in space.blocks}
+    genotype = space.genotype({**kernels, **values})
+    assert (genotype == space.genotype({**{k: 7 for k in kernels if "stage2" in k}, **values})).all()
+    assert space.values(genotype).keys() & kernels.keys() == {f"stage2.block{n}.kernel" for n in (1, 2, 3)}
+    assert space.from_string(space.to_string(genotype)).tolist() == genotype.tolist()
+    assert ";f=1-0-1;" in space.to_string(genotype)
+    spatial = [(o.kind, o.kernel, o.stride) for o in space.operators(genotype) if o.kernel > 1]
+    dense, depthwise = "convolution", "depthwise"
+    assert spatial == [
+        (dense, 3, 2),
+        (depthwise, 3, 1),
+        *[(dense, 3, 1)] * 2,
+        (depthwise, 7, 2),
+        *[(depthwise, 7, 1)] * 2,
+        (dense, 3, 2),
+    ]
+    assert space.describe(genotype).endswith("8ch fused k3-3 e2-2 | 24ch k7-7-7 e2-2-2 | 48ch fused k3 e2")
+
+
+@pytest.mark.parametrize(
     ("text", "word"),
     [
         ("ks=3", "values"),
@@ -68,18 +122,19 @@ def test_a_wrong_string_names_what_is_wrong(text, word):
 
 def test_images_below_the_smallest_side_are_refused_by_size():
     with pytest.raises(UnsupportedTaskError, match="16x16"):
-        MobileNetV3Space(TINY, ImageTask(channels=1, height=16, width=16, classes=10))
+        MobileNetV3Space(TINY, TaskSpec.image_classification(channels=1, height=16, width=16, classes=10))
 
 
 def test_every_size_that_is_promised_fits():
     for side in (28, 32, 64, 96):
-        space = MobileNetV3Space(TINY, ImageTask(channels=3, height=side, width=side, classes=100))
+        space = MobileNetV3Space(TINY, TaskSpec.image_classification(channels=3, height=side, width=side, classes=100))
         assert len(space.resolutions) == 3
         assert space.resolutions[-1] == (side, side)
 
 
-def test_smallest_and_largest_bound_the_cost():
-    space = MobileNetV3Space(IMAGENET)
+@pytest.mark.parametrize("name", ["mobilenet_v3:imagenet", "mobilenet_v3:tiny-fused", "mobilenet_v3:imagenet-fused"])
+def test_smallest_and_largest_bound_the_cost(name):
+    space = get_space(name)
     rng = np.random.default_rng(0)
     macs = [sum(o.macs for o in space.operators(row)) for row in space.sample(50, rng)]
     low, high = (sum(o.macs for o in space.operators(row)) for row in (space.smallest(), space.largest()))

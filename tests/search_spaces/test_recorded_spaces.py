@@ -8,7 +8,7 @@ import pytest
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
 from search_spaces.fbnet import BLOCKS
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 NAMES = ("nasbench201", "fbnet", "mnasnet")
 
@@ -49,7 +49,7 @@ def test_foreign_strings_are_refused(name, text):
 @pytest.mark.parametrize("name", NAMES)
 def test_images_too_small_are_refused(name):
     with pytest.raises(UnsupportedTaskError):
-        get_space(name, ImageTask(channels=3, height=3, width=64, classes=10))
+        get_space(name, TaskSpec.image_classification(channels=3, height=3, width=64, classes=10))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from search_spaces import resnet_config
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
 from search_spaces.registry import get_space
 from search_spaces.resnet import ResNetSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.search_spaces.strategies import resnets_with_genotypes
 
 RESNET_50_MACS = 4_089_184_256
@@ -109,7 +109,7 @@ def test_a_wrong_string_names_what_is_wrong(text, word):
 
 def test_images_below_the_smallest_side_are_refused_by_size():
     with pytest.raises(UnsupportedTaskError, match="16x16"):
-        ResNetSpace(resnet_config.TINY, ImageTask(channels=1, height=16, width=16, classes=10))
+        ResNetSpace(resnet_config.TINY, TaskSpec.image_classification(channels=1, height=16, width=16, classes=10))
 
 
 def test_a_summary_names_every_size():

@@ -6,7 +6,7 @@ from hypothesis import given
 from search_spaces.errors import UnsupportedTaskError
 from search_spaces.fused_layers import layer_norm, linear, matmul, softmax
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from search_spaces.vit import BlockShape
 from tests.search_spaces.strategies import vits_with_genotypes
 
@@ -87,7 +87,7 @@ def test_integer_units_convert_around_each_float_part():
 
 def test_images_below_the_smallest_side_are_refused_by_size():
     with pytest.raises(UnsupportedTaskError, match="16x30"):
-        get_space("vit:tiny", ImageTask(channels=1, height=16, width=30, classes=10))
+        get_space("vit:tiny", TaskSpec.image_classification(channels=1, height=16, width=30, classes=10))
 
 
 def test_a_summary_names_every_size():

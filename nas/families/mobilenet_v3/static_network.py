@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.networks.layers import BottleneckShape, ConvUnit, InvertedResidual, global_mean
+from nas.networks.layers import BottleneckShape, ConvUnit, InvertedResidual, SqueezeExcite, global_mean
 from nas.networks.network import UnitNetwork
 from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
 from search_spaces.mobilenet_v3_config import squeeze_width
@@ -28,6 +28,29 @@ class Block(InvertedResidual):
             ),
             activation=shape.activation,
         )
+
+
+class FusedBlock(nn.Module):
+    """Inverted bottleneck of one shape whose expansion is a dense convolution with the block's kernel."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        hidden = shape.hidden_width
+        self.skip = shape.skip
+        self.expand = ConvUnit(
+            shape.in_width, hidden, activation=shape.activation, kernel=shape.kernel, stride=shape.stride
+        )
+        self.squeeze_excite = SqueezeExcite(hidden, squeeze_width(hidden)) if shape.squeeze_excite else None
+        self.project = ConvUnit(hidden, shape.out_width, activation="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``(n, c, h, w)`` to ``(n, c', h', w')``."""
+        y = self.expand(x)
+        if self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        y = self.project(y)
+        total: Tensor = x + y if self.skip else y
+        return total
 
 
 class Stem(nn.Module):
@@ -73,8 +96,8 @@ class MobileNetV3Network(UnitNetwork):
     def __init__(self, space: MobileNetV3Space, genotype: IntArray) -> None:
         super().__init__(space, genotype)
         shape = space.network_shape(self.genotype)
-        task = space.task
-        self.add_unit("stem", Stem(task.channels, shape.stem_width, (task.height, task.width), shape.resolution))
+        image = space.image
+        self.add_unit("stem", Stem(image.channels, shape.stem_width, (image.height, image.width), shape.resolution))
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
-            self.add_unit(unit, Block(block))
-        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, task.classes))
+            self.add_unit(unit, FusedBlock(block) if block.fused else Block(block))
+        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, space.task.classes))

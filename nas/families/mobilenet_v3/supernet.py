@@ -41,6 +41,26 @@ class ElasticBlock(nn.Module):
         return total
 
 
+class ElasticFusedBlock(nn.Module):
+    """The same for fused blocks, whose expansion is a dense convolution with the block's kernel."""
+
+    def __init__(self, largest: BlockShape) -> None:
+        super().__init__()
+        hidden_width = largest.hidden_width
+        self.expand = ElasticConvUnit(largest.in_width, hidden_width, kernel=largest.kernel, stride=largest.stride)
+        self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if largest.squeeze_excite else None
+        self.project = ElasticConvUnit(hidden_width, largest.out_width)
+
+    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+        """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
+        y: Tensor = self.expand(x, shape.hidden_width, shape.activation)
+        if shape.squeeze_excite and self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        y = self.project(y, shape.out_width, "none")
+        total: Tensor = x + y if shape.skip else y
+        return total
+
+
 class ElasticHead(nn.Module):
     """Last expansion, pooling, feature layer, classifier."""
 
@@ -69,11 +89,16 @@ class MobileNetV3Supernet(Supernet):
         super().__init__(space)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._build(space, space.network_shape(space.largest()))
+            self._build(space, space.largest_shape(fused=False))
+            self.fused_blocks = nn.ModuleDict()
+            fused = space.largest_shape(fused=True)
+            for unit, shape in zip(fused.block_units, fused.blocks, strict=True):
+                if shape.fused:
+                    self.fused_blocks[_module_name(unit)] = ElasticFusedBlock(shape)
 
     def _build(self, space: MobileNetV3Space, largest: NetworkShape) -> None:
         config = space.config
-        self.stem = ElasticConvUnit(space.task.channels, config.stem_width, kernel=3, stride=2)
+        self.stem = ElasticConvUnit(space.image.channels, config.stem_width, kernel=3, stride=2)
         self.blocks = nn.ModuleDict()
         for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
             kernels = (shape.kernel,) if unit == "first" else config.kernels
@@ -82,12 +107,9 @@ class MobileNetV3Supernet(Supernet):
             largest.blocks[-1].out_width, config.final_width, config.feature_width, space.task.classes
         )
 
-    def block(self, unit: str) -> ElasticBlock:
-        """The elastic block of a unit such as ``stage1.block2``."""
-        block = self.blocks[_module_name(unit)]
-        if not isinstance(block, ElasticBlock):  # pragma: no cover - ModuleDict forgets its values' type
-            raise TypeError(unit)
-        return block
+    def block(self, unit: str, *, fused: bool) -> nn.Module:
+        """The elastic block of a unit such as ``stage1.block2``; fused ones have weights of their own."""
+        return (self.fused_blocks if fused else self.blocks)[_module_name(unit)]
 
     def forward_as(self, genotype: IntArray, images: Tensor, dropout: float = 0.0) -> Tensor:
         """See :class:`nas.supernet.supernet.Supernet`."""
@@ -95,7 +117,7 @@ class MobileNetV3Supernet(Supernet):
         x = scale_images(images, shape.resolution)
         x = self.stem(x, shape.stem_width, "hard_swish").contiguous(memory_format=torch.channels_last)
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
-            x = self.block(unit)(x, block)
+            x = self.block(unit, fused=block.fused)(x, block)
         logits: Tensor = self.head(x, shape, dropout)
         return logits
 
@@ -103,8 +125,9 @@ class MobileNetV3Supernet(Supernet):
         """See :class:`nas.supernet.supernet.Supernet`."""
         network = MobileNetV3Network(self.space, genotype)
         copy_weights(self.stem, network.stem.unit)
-        for unit in network.units[1:-1]:
-            copy_weights(self.block(unit), network.unit(unit))
+        shape = self.space.network_shape(network.genotype)
+        for unit, block in zip(shape.block_units, shape.blocks, strict=True):
+            copy_weights(self.block(unit, fused=block.fused), network.unit(unit))
         copy_weights(self.head, network.head)
         return network.eval()
 

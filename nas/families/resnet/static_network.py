@@ -102,7 +102,7 @@ class ResNetNetwork(UnitNetwork):
     def __init__(self, space: ResNetSpace, genotype: IntArray) -> None:
         super().__init__(space, genotype)
         shape = space.network_shape(self.genotype)
-        self.add_unit("stem", Stem(space.task.channels, shape.stem, shape.resolution))
+        self.add_unit("stem", Stem(space.image.channels, shape.stem, shape.resolution))
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
             self.add_unit(unit, Block(block))
         self.add_unit("head", Head(shape.blocks[-1].out_width, space.task.classes))

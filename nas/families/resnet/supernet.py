@@ -98,7 +98,7 @@ class ResNetSupernet(Supernet):
         largest = space.network_shape(space.largest())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.stem = ElasticStem(space.task.channels, largest.stem)
+            self.stem = ElasticStem(space.image.channels, largest.stem)
             self.blocks = nn.ModuleDict()
             for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
                 self.blocks[_module_name(unit)] = ElasticBlock(shape)

@@ -10,7 +10,7 @@ from hw_profiles.measurement_table import MeasurementTable
 from nas.home import Home
 from nas.workspace import open_workspace
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.nas.store.rows import measurement
 
 
@@ -93,7 +93,8 @@ def test_tables_of_one_space_are_joined(hwnas, tmp_path):
 
 def test_what_was_measured_here_is_exported_and_imported(hwnas, tmp_path):
     profile = next(p for p in detect_profiles() if p.runtime == "onnxruntime")
-    space, other = get_space("mobilenet_v3:tiny"), ImageTask(channels=3, height=32, width=32, classes=5)
+    space = get_space("mobilenet_v3:tiny")
+    other = TaskSpec.image_classification(channels=3, height=32, width=32, classes=5)
     rows = space.sample(6, np.random.default_rng(0))
     with open_workspace(Home(hwnas.home)) as workspace:
         store = workspace.store

@@ -9,13 +9,13 @@ import pytest
 from nas.home import Home
 from nas.workspace import open_workspace
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.nas.cli.conftest import CommandLine
 from tests.nas.predictors_at_hand import put_latency_predictor
 from tests.nas.store.rows import SPACE, put_device
 
 DEVICE = "board/tvm"
-OTHER_TASK = get_space(SPACE.name, ImageTask(channels=3, height=32, width=32, classes=5))
+OTHER_TASK = get_space(SPACE.name, TaskSpec.image_classification(channels=3, height=32, width=32, classes=5))
 ROWS = SPACE.sample(3, np.random.default_rng(5))
 TEXTS = SPACE.to_strings(ROWS)
 

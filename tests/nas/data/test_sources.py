@@ -15,7 +15,7 @@ from nas.data.dataset import DataError
 from nas.data.npz import export_npz, load_npz
 from nas.data.sources import SOURCES, absolute_spec, flips_by_default, load_dataset, skipping_damaged
 from search_spaces.errors import UnknownNameError, UsageError
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 def good_arrays(count: int = 12, shape: tuple[int, ...] = (28, 30, 3), classes: int = 3) -> dict[str, np.ndarray]:
@@ -42,7 +42,7 @@ def test_importing_data_does_not_import_torch():
 
 def test_fashion_mini_is_balanced_and_named():
     dataset = load_dataset("fashion-mini")
-    assert dataset.task == ImageTask(channels=1, height=28, width=28, classes=10)
+    assert dataset.task == TaskSpec.image_classification(channels=1, height=28, width=28, classes=10)
     assert dataset.x_train.shape == (12000, 28, 28, 1)
     assert (np.bincount(dataset.y_train) == 1200).all()
     assert (np.bincount(dataset.y_test) == 300).all()
@@ -95,7 +95,7 @@ def test_grayscale_images_need_no_channel_axis(tmp_path, dtype):
     arrays = good_arrays(shape=(29, 40))
     path = written(tmp_path / "a.npz", **arrays | {"y_train": arrays["y_train"].astype(dtype)})
     dataset = load_dataset(f"npz:{path}")
-    assert dataset.task == ImageTask(channels=1, height=29, width=40, classes=3)
+    assert dataset.task == TaskSpec.image_classification(channels=1, height=29, width=40, classes=3)
     assert dataset.y_train.dtype == np.int64
 
 
@@ -220,14 +220,14 @@ def image_tree(root: Path, test: str = "test", mode: str = "RGB", suffix: str = 
 @pytest.mark.parametrize("test", ["test", "val"])
 def test_folders_keep_the_size_of_their_images(tmp_path, mode, channels, test):
     dataset = load_dataset(f"imagefolder:{image_tree(tmp_path, test, mode)}")
-    assert dataset.task == ImageTask(channels=channels, height=30, width=26, classes=2)
+    assert dataset.task == TaskSpec.image_classification(channels=channels, height=30, width=26, classes=2)
     assert dataset.classes == ("cat", "dog")
     assert (len(dataset.x_train), len(dataset.x_test)) == (8, 4)
 
 
 def test_folders_take_a_given_size_and_keep_pixels_of_that_size(tmp_path):
     root = image_tree(tmp_path)
-    assert load_dataset(f"imagefolder:{root}@32x48").task.shape == (3, 32, 48)
+    assert load_dataset(f"imagefolder:{root}@32x48").task.input.shape == (3, 32, 48)
     dataset = load_dataset(f"imagefolder:{root}@30x26")
     original = np.asarray(Image.open(root / "train" / "cat" / "1.png"))
     assert (dataset.x_train[1] == original).all()
@@ -244,7 +244,7 @@ def test_images_of_several_sizes_need_one_to_be_scaled_to(tmp_path):
         with pytest.raises(DataError, match=rf"2 sizes \(11 of 12 are 30x26\).*imagefolder:{root}@30x26\.") as refusal:
             load_dataset(f"imagefolder:{root}?skip-damaged")
         assert str(refusal.value).count(". ") == 0
-        assert load_dataset(f"imagefolder:{root}@30x26").task.shape == (3, 30, 26)
+        assert load_dataset(f"imagefolder:{root}@30x26").task.input.shape == (3, 30, 26)
         path.write_bytes(whole)
 
 
@@ -270,7 +270,7 @@ def test_truncated_jpegs_are_named_and_skipped_only_if_asked(tmp_path):
     assert (part.x_test == whole.x_test[:3]).all()
     assert part.fingerprint != whole.fingerprint
     scaled = load_dataset(f"imagefolder:{root}@24x32?skip-damaged")
-    assert (len(scaled.x_train), scaled.task.shape) == (7, (3, 24, 32))
+    assert (len(scaled.x_train), scaled.task.input.shape) == (7, (3, 24, 32))
 
 
 @pytest.mark.parametrize(("folder", "message"), [("train/dog", "no image in .*dog can be read"), ("test", "no image")])

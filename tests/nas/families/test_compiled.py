@@ -15,7 +15,7 @@ from search_spaces.registry import get_space
 from tests.nas.families.cases import CASES, ONE_PER_FAMILY, bound, label
 
 PROFILES = {profile.runtime: profile for profile in detect_profiles()}
-LARGE = [case for case in CASES if case[0].endswith(":imagenet") and case[1] == (3, 64, 64, 7)]
+LARGE = [case for case in CASES if ":imagenet" in case[0] and case[1] == (3, 64, 64, 7)]
 CASES_COMPILED = [*ONE_PER_FAMILY, *(pytest.param(case, marks=pytest.mark.slow) for case in LARGE)]
 
 pytestmark = [
@@ -52,8 +52,9 @@ def test_both_runtimes_reproduce_the_network(case, precision, tmp_path):
         runtime.check(runtime.load(runtime.compile(files, profile, tmp_path), profile), files)
 
 
-def test_dense_convolutions_run_in_integers(tmp_path):
-    space = get_space("resnet:tiny")
+@pytest.mark.parametrize("name", ["resnet:tiny", "mobilenet_v3:tiny-fused"])
+def test_dense_convolutions_run_in_integers(name, tmp_path):
+    space = get_space(name)
     genotype = space.with_policy(space.largest(), "int8")
     files = prepared(space, genotype, tmp_path)
     graph = read_graph(onnx.load(files.onnx), instructions_of(PROFILES["tvm"]))

@@ -22,7 +22,7 @@ from nas.training.settings import TrainingSettings
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError
 from search_spaces.facts import CostFacts
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec, TensorSpec
 from tests.nas.families.cases import CASES, ONE_PER_FAMILY, bound, label
 from tests.nas.networks.executed_layers import executed, stated
 
@@ -48,7 +48,7 @@ def trained(case):
 
 
 def images_of(space, count=2):
-    return torch.randn(count, *space.task.shape, generator=torch.Generator().manual_seed(3))
+    return torch.randn(count, *space.task.input.shape, generator=torch.Generator().manual_seed(3))
 
 
 def some_genotypes(space, count):
@@ -71,10 +71,20 @@ def test_names_lead_to_the_family_and_its_task(case):
 @every_family
 def test_images_of_a_pixel_are_refused_or_taken(case):
     try:
-        space = get_space(case[0], ImageTask(channels=1, height=1, width=1, classes=2))
+        space = get_space(case[0], TaskSpec.image_classification(channels=1, height=1, width=1, classes=2))
     except UnsupportedTaskError:
         return
     build_network(space, space.largest())
+
+
+@every_case
+def test_text_is_refused_by_families_of_images(case):
+    text = TaskSpec(
+        inputs=(TensorSpec(name="tokens", shape=(128,), dtype="int64"),),
+        outputs=(TensorSpec(name="logits", shape=(2,)),),
+    )
+    with pytest.raises(UnsupportedTaskError, match=rf"^{case[0]} takes images, .* is tokens \(int64 128\); choose"):
+        get_space(case[0], text)
 
 
 @every_case
@@ -108,7 +118,7 @@ def test_operators_are_nodes_of_the_graph(case, tmp_path):
     for number, genotype in enumerate(some_genotypes(space, 1)):
         network = build_network(space, genotype).deploy()
         path = tmp_path / f"{number}.onnx"
-        export_onnx(capture(network, torch.zeros(1, *space.task.shape)), network.units, path)
+        export_onnx(capture(network, torch.zeros(1, *space.task.input.shape)), network.units, path, task=space.task)
         graph = onnx.load(path).graph
         nodes = Counter(node.op_type for node in graph.node)
         operators = space.operators(space.unquantized(genotype[None])[0])

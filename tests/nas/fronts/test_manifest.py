@@ -1,6 +1,7 @@
 """The manifest of an exported candidate."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,8 @@ def test_a_manifest_describes_the_model(store: Store, tmp_path: Path) -> None:
     put_supernet(store)
     genotype = SPACE.sample(1, np.random.default_rng(0))[0]
     interface = ModelInterface(
-        input=InputFormat(name="pixels", task=SPACE.task, scale=1 / 255, mean=(0.5,), std=(0.25,)),
-        output_name="logits",
+        input=InputFormat(tensor=replace(SPACE.task.input, name="pixels"), scale=1 / 255, mean=(0.5,), std=(0.25,)),
+        output=SPACE.task.output,
         classes=tuple("abcdefghij"),
     )
     manifest = build_manifest(
@@ -45,6 +46,15 @@ def test_a_manifest_describes_the_model(store: Store, tmp_path: Path) -> None:
     assert read["candidate"] == SPACE.candidate(genotype).id
     assert read["genes"]["canonical"] == SPACE.to_string(genotype)
     assert SPACE.describe_precision(genotype) in read["summary"]
+    assert read["input"] == {
+        "name": "pixels",
+        "shape": [1, *SPACE.task.input.shape],
+        "dtype": "float32",
+        "layout": "NCHW",
+        "scale": 1 / 255,
+        "mean": [0.5],
+        "std": [0.25],
+    }
     assert read["output"] == {"name": "logits", "shape": [1, 10], "dtype": "float32", "meaning": "logits"}
     assert read["classes"] == list("abcdefghij")
     assert (read["supernet"], read["data"]["name"]) == (SUPERNET_ID, store.supernets.get(SUPERNET_ID).data_name)

@@ -10,7 +10,7 @@ from hw_profiles.measurement import MeasurementFailure
 from nas.measuring.device_measurements import DeviceMeasurements, has_changed_since, weighted_median
 from nas.store import Store
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, measurement, put_candidates, put_device, put_supernet
 
@@ -86,7 +86,7 @@ def test_other_devices_spaces_and_tasks_do_not_count(store: Store) -> None:
     store.measurements.add(replace(measurement(second), fingerprint=changed.fingerprint), supernet_id=ONE)
     assert set(known(store).networks()) == {first}
     assert DeviceMeasurements(store, PROFILE, get_space("fbnet")).networks() == {}
-    other_task = get_space(SPACE.name, ImageTask(channels=3, height=32, width=32, classes=7))
+    other_task = get_space(SPACE.name, TaskSpec.image_classification(channels=3, height=32, width=32, classes=7))
     assert len(DeviceMeasurements(store, PROFILE, other_task).samples()) == 0
 
 

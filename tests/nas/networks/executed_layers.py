@@ -48,7 +48,7 @@ def executed(network: UnitNetwork) -> list[Row]:
 
     handles = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     with _Products(rows):
-        network(torch.zeros(1, *network.space.task.shape))
+        network(torch.zeros(1, *network.space.task.input.shape))
     for handle in handles:
         handle.remove()
     return rows

@@ -2,12 +2,12 @@
 
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
 
 def _space(name: str, *shape: int) -> SearchSpace:
     channels, height, width = shape
-    return get_space(name, ImageTask(channels=channels, height=height, width=width, classes=7))
+    return get_space(name, TaskSpec.image_classification(channels=channels, height=height, width=width, classes=7))
 
 
 SMALL_SPACES = (
@@ -26,4 +26,4 @@ PUBLISHED_SPACES = tuple(get_space(name) for name in ("nasbench201", "fbnet", "m
 
 def label(space: SearchSpace) -> str:
     """For the names of tests."""
-    return f"{space.name}-{'x'.join(str(side) for side in space.task.shape)}"
+    return f"{space.name}-{'x'.join(str(side) for side in space.task.input.shape)}"

@@ -23,7 +23,7 @@ def test_every_space_has_networks(name):
     network = build_network(space, space.smallest())
     assert set(network.precisions) == set(network.units)
     with torch.no_grad():
-        assert network(torch.zeros(2, *space.task.shape)).shape == (2, space.task.classes)
+        assert network(torch.zeros(2, *space.task.input.shape)).shape == (2, space.task.classes)
 
 
 def drawn(space):
@@ -37,7 +37,7 @@ def drawn(space):
 @torch.no_grad()
 def test_folding_keeps_what_a_network_says(space):
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(4, *space.task.shape, generator=generator, dtype=torch.float64)
+    images = torch.randn(4, *space.task.input.shape, generator=generator, dtype=torch.float64)
     for genotype in drawn(space):
         torch.manual_seed(0)
         # In double precision: statistics of a few 1x1 images make a network that magnifies rounding.

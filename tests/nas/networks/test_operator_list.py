@@ -45,7 +45,7 @@ def test_operators_without_weights_are_nodes_of_the_graph(space, tmp_path):
     for number, genotype in enumerate(genotypes(space, 1)[1:]):
         network = build_network(space, genotype).deploy()
         path = tmp_path / f"{number}.onnx"
-        export_onnx(capture(network, torch.zeros(1, *space.task.shape)), network.units, path)
+        export_onnx(capture(network, torch.zeros(1, *space.task.input.shape)), network.units, path, task=space.task)
         graph = onnx.load(path).graph
         nodes = Counter(node.op_type for node in graph.node)
         operators = space.operators(genotype)

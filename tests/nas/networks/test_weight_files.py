@@ -5,9 +5,9 @@ from nas.networks.building import build_network
 from nas.networks.weight_files import load_network, save_network
 from search_spaces.errors import NasError
 from search_spaces.registry import get_space
-from search_spaces.task import ImageTask
+from search_spaces.task import TaskSpec
 
-SPACE = get_space("mobilenet_v3:tiny", ImageTask(channels=3, height=24, width=37, classes=5))
+SPACE = get_space("mobilenet_v3:tiny", TaskSpec.image_classification(channels=3, height=24, width=37, classes=5))
 
 
 def test_bad_network_files_are_refused_in_one_sentence(tmp_path):

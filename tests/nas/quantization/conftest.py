@@ -25,5 +25,5 @@ def images():
 @pytest.fixture(scope="package")
 def float_onnx(network, images, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "float.onnx"
-    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, path)
+    export_onnx(capture(network, torch.from_numpy(images[:1])), network.units, path, task=network.space.task)
     return path

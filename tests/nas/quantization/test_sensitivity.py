@@ -20,6 +20,7 @@ from nas.quantization.sensitivity import (
     measure_sensitivity,
 )
 from nas.quantization.static_quantization import quantize_onnx
+from search_spaces.task import TaskSpec
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,8 @@ UNITS = ("stem", "dead", "head")
 
 
 def exported(network, path):
-    export_onnx(capture(network.eval(), torch.zeros(1, 1, 8, 8)), UNITS, path)
+    task = TaskSpec.image_classification(channels=1, height=8, width=8, classes=3)
+    export_onnx(capture(network.eval(), torch.zeros(1, *task.input.shape)), UNITS, path, task=task)
     return path
 
 

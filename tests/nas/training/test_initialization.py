@@ -20,6 +20,7 @@ from nas.training.trainer import train_supernet
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
+from search_spaces.task import TaskSpec
 from tests.nas.training.test_other_tasks import CIFAR
 from tests.nas.training.test_trainer import DATA, SETTINGS, SPACE, StopAt, made_data
 
@@ -37,9 +38,9 @@ def source(tmp_path_factory):
     ("task", "afresh"),
     [
         (SPACE.task, CLASSIFIER),
-        (replace(SPACE.task, classes=7), CLASSIFIER),
-        (replace(SPACE.task, height=32, width=40), CLASSIFIER),
-        (replace(SPACE.task, channels=1, classes=16), CLASSIFIER | STEM),
+        (SPACE.task.with_classes(7), CLASSIFIER),
+        (TaskSpec.image_classification(**{**SPACE.task.as_json(), "height": 32, "width": 40}), CLASSIFIER),
+        (TaskSpec.image_classification(**{**SPACE.task.as_json(), "channels": 1, "classes": 16}), CLASSIFIER | STEM),
     ],
 )
 def test_all_but_what_depends_on_the_data_is_copied(source, task, afresh):

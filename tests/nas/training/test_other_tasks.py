@@ -83,7 +83,7 @@ def test_cifar10_trains_and_learns(tmp_path):
         part = {name: arrays[name][:400] for name in arrays.files}
     np.savez(tmp_path / "cifar.npz", **part)
     dataset = load_dataset(f"npz:{tmp_path / 'cifar.npz'}")
-    assert dataset.task.shape == (3, 32, 32)
+    assert dataset.task.input.shape == (3, 32, 32)
     losses: list[float] = []
     train_supernet(
         MobileNetV3Space(TINY, dataset.task),
