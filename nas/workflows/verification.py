@@ -72,11 +72,13 @@ def verify(
 
     Args:
         context: the supernet whose weights they share, and the device that they were searched for.
-        genotypes: canonical, distinct, evaluated before.
+        genotypes: canonical and distinct, at least one.
         finished: prepares the same candidates with finished weights, which then are what ships.
         shipping: ids of the candidates that get extras, all by default; baselines do not ship.
     """
     pool = finished or context.pool
+    # Baselines may be networks that no search has met, such as the largest in int8 beside a search of float networks.
+    context.store.candidates.put(context.space, np.stack(genotypes))
     ready: list[Prepared] = []
     for outcome in pool.prepare(genotypes):
         if isinstance(outcome, PreparationFailure):

@@ -13,6 +13,7 @@ from nas.store import open_store
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.finishing import finished_pool
+from nas.workflows.verification import verify
 from nas.workspace import Workspace
 from search_spaces.errors import UsageError
 from tests.nas.workflows.conftest import SEARCH
@@ -49,6 +50,17 @@ def test_candidates_of_one_architecture_share_a_finished_network(context):
     before = load_network(space, inherited.weights)
     assert any(not np.array_equal(a, before.state_dict()[name]) for name, a in first.state_dict().items())
     assert inherited.folder != fp32.folder
+
+
+def test_the_finished_largest_network_is_verified_beside_its_inherited_twin(context):
+    """The anchor is the largest network with inherited weights: the same candidate, compiled in the same folder."""
+    context = replace(context, profile=context.workspace.profile("local-cpu/tvm"))
+    largest = context.space.largest()
+    with finished_pool(context, largest[None], FinishSettings(epochs=0.5)) as pool:
+        (one,) = verify(context, [largest], finished=pool).values()
+    (inherited,) = verify(context, [largest]).values()
+    shipped = {name: one.files[name].sha256 for name in ("onnx", "tvm")}
+    assert all(sha256 != inherited.files[name].sha256 for name, sha256 in shipped.items())
 
 
 def test_another_recipe_is_kept_apart(context):

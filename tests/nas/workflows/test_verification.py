@@ -32,7 +32,6 @@ def verified_smallest(home, device, messages):
         supernet = workspace.supernet()
         space = space_of(supernet)
         genotype = space.smallest()
-        workspace.store.candidates.put(space, genotype[None])
         profile = resolve_profile(device)
         workspace.store.devices.put(profile)
         with preparation_pool(workspace, supernet) as pool:
