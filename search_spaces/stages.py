@@ -8,7 +8,7 @@ import itertools
 import operator
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
 
@@ -35,6 +35,20 @@ class StagedConfig:
     min_side_px: int
     resolution_scales: tuple[float, ...]
     resolution_step_px: int
+
+    @property
+    def text(self) -> str:
+        """All fields. Ids of supernets depend on it, so images and classes are written as they were in the first."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        texts = {
+            name: _task_text(value) if isinstance(value, TaskSpec) else repr(value) for name, value in values.items()
+        }
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in texts.items())})"
+
+
+def _task_text(task: TaskSpec) -> str:
+    image = task.image
+    return f"ImageTask(channels={image.channels}, height={image.height}, width={image.width}, classes={task.classes})"
 
 
 class BlockPosition(NamedTuple):
@@ -81,7 +95,7 @@ class StagedSpace(FieldStringSpace):
             for position in range(max(choices.depths))
         )
         self._stages = tuple(stages)
-        self._configuration = repr(config)
+        self._configuration = config.text
 
     @property
     def configuration(self) -> str:
