@@ -86,14 +86,13 @@ class TailLatency:
         Errors of the median and of the ratio are taken to be independent. Neither p95 nor the
         ends of its interval lie below those of the median.
         """
-        log_ratio = self.log_ratio(p50.value)
-        value = np.log(p50.value) + log_ratio
+        value = p50.value * np.exp(self.log_ratio(p50.value))  # a sum of logs can round to just below p50
         below = np.hypot(np.log(p50.value / p50.low), self.low)
         above = np.hypot(np.log(p50.high / p50.value), self.high)
         return Prediction(
-            value=np.exp(value),
-            low=np.maximum(np.exp(value - below), p50.low),
-            high=np.maximum(np.exp(value + above), p50.high),
+            value=value,
+            low=np.maximum(value * np.exp(-below), p50.low),
+            high=np.maximum(value * np.exp(above), p50.high),
         )
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from predictors.errors import UnfitDataError
@@ -76,6 +76,7 @@ def test_leave_one_out_residuals_are_those_of_refits():
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.floats(1, 3)), min_size=1, max_size=30), st.integers(0, 1000))
+@example([(1.0, 1.0), (1.0, 1.0), (14.0, 2.0)], 172)
 def test_p95_is_never_below_p50_and_intervals_hold_their_value(samples, seed):
     p50_ms = np.array([p50 for p50, _ in samples])
     tail = TailLatency.fit(p50_ms, p50_ms * np.array([ratio for _, ratio in samples]))
