@@ -52,6 +52,7 @@ def test_candidates_of_one_architecture_share_a_finished_network(context):
     assert inherited.folder != fp32.folder
 
 
+@pytest.mark.slow
 def test_the_finished_largest_network_is_verified_beside_its_inherited_twin(context):
     """The anchor is the largest network with inherited weights: the same candidate, compiled in the same folder."""
     context = replace(context, profile=context.workspace.profile("local-cpu/tvm"))
@@ -98,13 +99,6 @@ def test_a_limit_on_accuracy_is_for_finished_networks(hwnas, supernet):
     front = hwnas.json(*limited, "--finish-epochs", 10)
     assert all(member["accuracy"]["expected"] > 0.25 for member in front["members"])
     assert any(member["accuracy_inherited_val"] < 0.25 for member in front["members"])
-
-
-def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, searched):
-    assert not any("accuracy_inherited_val" in member for member in searched["members"])
-    (search,) = [one for one in hwnas.json("search", "list") if one["front"] == searched["front"]]
-    assert "finish_epochs" not in search["request"]
-    assert hwnas.json("search", "resume", search["id"]) == searched
 
 
 def test_epochs_that_cannot_be_are_refused(hwnas, supernet):

@@ -96,6 +96,13 @@ def test_a_deleted_cache_and_a_moved_home_cost_time_alone(hwnas, searched, monke
     assert {f"{candidate}.tvm.so" for candidate in found} <= libraries
 
 
+def test_a_search_without_finishing_is_the_one_before_networks_were_finished(hwnas, searched):
+    assert not any("accuracy_inherited_val" in member for member in searched["members"])
+    (search,) = [one for one in hwnas.json("search", "list") if one["front"] == searched["front"]]
+    assert "finish_epochs" not in search["request"]
+    assert hwnas.json("search", "resume", search["id"]) == searched
+
+
 def test_exported_models_work_without_hwnas(hwnas, searched, small_data, tmp_path):
     report = hwnas.json("export", searched["front"][:12], "--out", tmp_path)
     front = json.loads((tmp_path / "front.json").read_text())
