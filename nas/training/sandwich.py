@@ -1,9 +1,10 @@
 """One training step by the sandwich rule with in-place distillation (BigNAS, ECCV 2020)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial, reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,34 +68,33 @@ def sandwich_gradients(
     """Sets a step's gradients on the supernet's parameters.
 
     The largest sub-network learns from the labels; the others (``students``, genotypes) learn from its
-    logits. Once
-    those are known, the sub-networks are independent: they run beside each other on
-    ``threads``, and their gradients are added in a fixed order, so that the result does
-    not depend on how many threads there are.
+    logits, which only their backward passes need. All forward passes, then all backward passes, run beside
+    each other on ``threads``, and the gradients are added in a fixed order, so that the result does not
+    depend on how many threads there are.
 
     Returns:
         The largest sub-network's loss.
     """
     supernet.train()
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.dropout_seed)
-        logits = supernet.forward_as(supernet.space.largest(), images, settings.dropout)
+    each: Callable[..., Iterator[Any]] = map if threads is None else threads.map
+
+    def largest_logits() -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.dropout_seed)
+            return supernet.forward_as(supernet.space.largest(), images, settings.dropout)
+
+    def gradients_of(loss: Tensor) -> Gradients:
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    # The largest first: what takes longest must not start last.
+    forward = [largest_logits, *(partial(supernet.forward_as, genotype, images) for genotype in students)]
+    logits, *others = each(lambda run: run(), forward)
     loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     targets = logits.detach().softmax(1)
     if settings.label_share:
         targets = torch.lerp(targets, functional.one_hot(labels, targets.shape[1]).to(targets), settings.label_share)
-
-    def teach() -> Gradients:
-        return torch.autograd.grad(loss, parameters, allow_unused=True)
-
-    def learn(genotype: IntArray) -> Gradients:
-        student = supernet.forward_as(genotype, images)
-        return torch.autograd.grad(functional.cross_entropy(student, targets), parameters, allow_unused=True)
-
-    # The largest first: what takes longest must not start last.
-    tasks: list[Callable[[], Gradients]] = [teach, *(partial(learn, genotype) for genotype in students)]
-    results = [task() for task in tasks] if threads is None else list(threads.map(lambda task: task(), tasks))
+    results = list(each(gradients_of, [loss, *(functional.cross_entropy(student, targets) for student in others)]))
     for parameter, *gradients in zip(parameters, *results, strict=True):
         present = [gradient for gradient in gradients if gradient is not None]
         parameter.grad = reduce(torch.add, present) if present else None
