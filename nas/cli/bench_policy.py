@@ -12,6 +12,7 @@ from nas.cli.bench_predictors import write_rows
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.cli.measure import Device, Json, Supernet
 from nas.output_paths import check_output_file, check_output_folder
+from nas.search.budget import DEFAULT_FINISH_EPOCHS
 
 if TYPE_CHECKING:
     from nas.workflows.policy_benchmark import PolicyRow
@@ -32,7 +33,7 @@ def policy(
     ] = "",
     finish_epochs: Annotated[
         float, typer.Option(help="Epochs that each front's networks are fine-tuned for; 0 for none.", min=0.0)
-    ] = 1.0,
+    ] = DEFAULT_FINISH_EPOCHS,
     supernet: Supernet = None,
     scratch: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.home import write_bytes
+from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.training.finish_settings import FinishSettings
 from search_spaces.errors import UsageError
 
@@ -31,7 +32,9 @@ def supernet(
             " images counts."
         ),
     ] = "0.5,1,2",
-    finish_epochs: Annotated[float, typer.Option(help="Epochs that finish each network; 0 for none.", min=0)] = 1.0,
+    finish_epochs: Annotated[
+        float, typer.Option(help="Epochs that finish each network; 0 for none.", min=0)
+    ] = DEFAULT_FINISH_EPOCHS,
     flip: Annotated[
         bool | None,
         typer.Option("--flip/--no-flip", help="Mirror training images. Default: on for fashion-mini alone."),

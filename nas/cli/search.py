@@ -18,7 +18,13 @@ from nas.cli.limit_options import (
 )
 from nas.cli.measure import MAX_SEED, Json, Supernet
 from nas.output_paths import check_output_file
-from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_EVALUATIONS
+from nas.search.budget import (
+    DEFAULT_EVALUATIONS,
+    DEFAULT_FINISH_EPOCHS,
+    DEFAULT_SCREEN,
+    DEFAULT_SURVEY,
+    MIN_EVALUATIONS,
+)
 from nas.search.methods import Method
 
 if TYPE_CHECKING:
@@ -97,7 +103,7 @@ def search(
             " verified; 0 ships inherited weights.",
             min=0.0,
         ),
-    ] = 1.0,
+    ] = DEFAULT_FINISH_EPOCHS,
     random_baseline: Annotated[
         bool, typer.Option(help="Spend the same budget again on random candidates, for comparison.")
     ] = False,

@@ -8,7 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
-from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_EVALUATIONS
+from nas.search.budget import (
+    DEFAULT_EVALUATIONS,
+    DEFAULT_FINISH_EPOCHS,
+    DEFAULT_SCREEN,
+    DEFAULT_SURVEY,
+    MIN_EVALUATIONS,
+)
 from nas.search.methods import Method
 
 MAX_INTEGER = 2**63 - 1
@@ -117,7 +123,7 @@ class SearchRequest(ClientRequest):
         False, description="Whether the same budget is spent again on random candidates, for comparison."
     )
     finish_epochs: float = Field(
-        1.0,
+        DEFAULT_FINISH_EPOCHS,
         ge=0,
         le=1000,
         allow_inf_nan=False,

@@ -17,7 +17,7 @@ import numpy as np
 from nas.home import write_bytes
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
-from nas.search.budget import MIN_STAGED_EVALUATIONS
+from nas.search.budget import DEFAULT_FINISH_EPOCHS, MIN_STAGED_EVALUATIONS
 from nas.search.methods import ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING, Method
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
@@ -60,7 +60,7 @@ class PolicyPlan:
     methods: tuple[str, ...] = POLICY_METHODS
     seeds: tuple[int, ...] = (0, 1, 2)
     evaluations: int = 30
-    finish_epochs: float = 1.0
+    finish_epochs: float = DEFAULT_FINISH_EPOCHS
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in POLICY_METHODS]

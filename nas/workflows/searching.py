@@ -11,7 +11,13 @@ from hw_profiles.errors import DeviceChangedError
 from hw_profiles.profile import DeviceProfile
 from nas.measuring.context import SearchContext
 from nas.metrics import Constraints, Objectives
-from nas.search.budget import DEFAULT_EVALUATIONS, DEFAULT_SCREEN, DEFAULT_SURVEY, MIN_STAGED_EVALUATIONS
+from nas.search.budget import (
+    DEFAULT_EVALUATIONS,
+    DEFAULT_FINISH_EPOCHS,
+    DEFAULT_SCREEN,
+    DEFAULT_SURVEY,
+    MIN_STAGED_EVALUATIONS,
+)
 from nas.search.design import designed_candidates
 from nas.search.generation import Generation
 from nas.search.loop import SearchProblem, SearchResult, SearchSettings, run_search
@@ -56,7 +62,7 @@ class SearchRequest:
     """Networks whose accuracy in fp32 ``hwnas`` looks up beforehand; no device is asked for them."""
     screen: int = DEFAULT_SCREEN
     """Architectures whose accuracy in fp32 ``hwnas`` looks up before each batch; 0 for predictions alone."""
-    finish_epochs: float = 1.0
+    finish_epochs: float = DEFAULT_FINISH_EPOCHS
     """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none."""
     random_baseline: bool = False
     """Whether random candidates are evaluated, too, with the same budgets of evaluations and look-ups."""
