@@ -54,8 +54,8 @@ def test_weights_and_the_memory_of_a_run_are_counted_at_their_peak(tmp_path, wei
     footprint, executable = measure_footprint(Ballast(), PROFILE, artifact, np.zeros((1, 1, 2, 2), np.float32))
     # While it loads: its bytes and, four times as large, the floats; while it runs: the floats and 8 MiB.
     expected = max(weights_mib * 5, weights_mib * 4 + 8) * MIB
-    # The allocator may keep the bytes when the floats are made of them.
-    assert expected - MIB / 2 <= footprint.peak_memory_bytes <= expected + (weights_mib + 1) * MIB
+    # The allocator may keep the bytes when the floats are made of them, and a process that did much before grows a bit.
+    assert expected - MIB / 2 <= footprint.peak_memory_bytes <= expected + (weights_mib + 2) * MIB
     assert footprint.load_time_ms > 0
     assert executable.weights.size == weights_mib * MIB
 
