@@ -24,16 +24,16 @@ class ProgressBar:
 
     def __init__(self) -> None:
         try:
+            from rich import progress as bars  # noqa: PLC0415 - as above
             from rich.console import Console  # noqa: PLC0415 - optional
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
         except ImportError as error:
             raise ClientError("progress bars need rich: pip install 'hwnas-client[progress]'") from error
-        self._bars = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[says]}", markup=False),
+        self._bars = bars.Progress(
+            bars.TextColumn("[bold]{task.description}"),
+            bars.BarColumn(bar_width=24),
+            bars.TaskProgressColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("{task.fields[says]}", markup=False),
             console=Console(stderr=True),
         )
         self._tasks: dict[str, TaskID] = {}

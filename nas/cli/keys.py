@@ -59,7 +59,7 @@ def create_key(
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List the API keys, revoked ones too; the keys themselves cannot be shown again."""
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:
         keys = workspace.store.api_keys.all()
@@ -78,8 +78,8 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Id of a key; `hwnas keys list` shows them.")], as_json: Json = False
 ) -> None:
     """Revoke an API key: requests with it are refused from now on (within 5 seconds on PostgreSQL)."""
-    from nas.store.audit import Change, local_actor  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
+    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:
         key = workspace.store.api_keys.revoke(key_id)

@@ -15,8 +15,9 @@ from nas.jobs.events import record_state
 from nas.jobs.queue import DEFAULT_MAX_ATTEMPTS, JobKind
 from nas.store import Store
 from nas.store.database import insert_missing
+from nas.store.schema import table_of
 from nas.store.service_tables import BatchRow, IdempotencyKeyRow
-from nas.store.tables import JobRow, table_of
+from nas.store.tables import JobRow
 from search_spaces.errors import NasError
 
 DEFAULT_MAX_QUEUED: Final = 1000

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nas.store.tables import Base, Big, Json, Name, Number, Sha256
+from nas.store.schema import Base, Big, Json, Name, Number, Sha256
 
 
 class AgentRow(Base):

@@ -4,7 +4,8 @@ from hw_profiles.profile import DeviceProfile
 from nas.store import leases
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.leases import Lease
-from nas.store.tables import AnchorReferenceRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import AnchorReferenceRow
 
 
 class AnchorReferences:

@@ -9,7 +9,8 @@ from nas.store import leases
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError, StoreConflictError
 from nas.store.leases import Lease
-from nas.store.tables import ArtifactRow, ArtifactUseRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import ArtifactRow, ArtifactUseRow
 from nas.store.tenancy import EVERYTHING, Viewer, visible_artifacts
 
 

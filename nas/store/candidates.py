@@ -10,7 +10,8 @@ from sqlalchemy import select
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
 from nas.store.pages import PageRequest, PageStart, read_page
-from nas.store.tables import CandidateRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import CandidateRow
 from nas.store.tenancy import EVERYTHING, Viewer, visible_candidates
 from search_spaces.space import Candidate, IntArray, SearchSpace
 

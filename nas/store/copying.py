@@ -8,11 +8,11 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, Table, func, insert, inspect, select
 
 from nas.progress import Progress
-from nas.store import agent_tables, service_tables  # noqa: F401 - their tables belong to the schema
+from nas.store import agent_tables, service_tables, tables  # noqa: F401 - their rows are what is copied
 from nas.store.database import Database
 from nas.store.errors import StoreError
 from nas.store.migration import HEAD_REVISION, migrate, schema_revision
-from nas.store.tables import Base
+from nas.store.schema import Base
 
 _ROWS_AT_ONCE: Final = 500
 _TASK: Final = "copy rows"
@@ -85,10 +85,10 @@ def _has_rows(connection: Connection, name: str) -> bool:
 
 
 def _copy(reading: Connection, writing: Connection, target: str, progress: Progress) -> Mapping[str, int]:
-    tables = Base.metadata.sorted_tables  # what is referred to comes first
-    counts = {table.name: _count(reading, table) for table in tables}
+    ordered = Base.metadata.sorted_tables  # what is referred to comes first
+    counts = {table.name: _count(reading, table) for table in ordered}
     total, done = sum(counts.values()), 0
-    for table in tables:
+    for table in ordered:
         rows = reading.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table).order_by(*table.primary_key))
         for part in rows.mappings().partitions():
             writing.execute(insert(table), [dict(row) for row in part])

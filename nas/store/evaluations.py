@@ -13,7 +13,8 @@ from typing import Final, Literal, cast
 from sqlalchemy import select
 
 from nas.store.database import Clock, Database, insert_missing
-from nas.store.tables import EvaluationRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import EvaluationRow
 
 Part = Literal["float", "val"]
 """Validation images on the graph that ships; ``float``: on the float network."""

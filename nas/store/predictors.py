@@ -10,7 +10,8 @@ from sqlalchemy import select
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError
 from nas.store.pages import PageRequest, PageStart, read_page
-from nas.store.tables import PredictorRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import PredictorRow
 from nas.store.tenancy import EVERYTHING, Viewer, visible_predictors
 
 PredictorKind = Literal["latency", "accuracy"]

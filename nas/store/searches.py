@@ -18,7 +18,8 @@ from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError, SearchBusyError, StoreConflictError
 from nas.store.leases import Lease
 from nas.store.owners import owner_has_ended, owner_name, process_owner
-from nas.store.tables import GenerationRow, SearchRow, TrialRow, table_of
+from nas.store.schema import table_of
+from nas.store.tables import GenerationRow, SearchRow, TrialRow
 
 SearchState = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
 """``interrupted`` is a running search of the command line whose lease or process has ended; it is not stored."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nas.store.tables import Base, Json, Name, Number, Prose, Sha256
+from nas.store.schema import Base, Json, Name, Number, Prose, Sha256
 
 
 class BatchRow(Base):

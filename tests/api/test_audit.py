@@ -37,8 +37,7 @@ def logged(tmp_path: Path) -> Iterator[Logged]:
     with open_store(tmp_path / "hwnas.db") as store, running(store, Home(tmp_path), settings=settings) as url:
         put_device(store)
         put_supernet(store)
-        scopes = frozenset({"read", "submit"})
-        key, text = store.api_keys.create(name="test", tenant="vision", scopes=scopes)  # type: ignore[arg-type]
+        key, text = store.api_keys.create(name="test", tenant="vision", scopes=frozenset(("read", "submit")))
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {text}"}) as client:
             yield Logged(client, store, log, key.id)
 

@@ -56,11 +56,18 @@ def _pods() -> Iterator[dict[str, Any]]:
             yield entry
 
 
+def _found(pattern: str, text: str) -> str:
+    """The group of the first line that matches."""
+    match = re.search(pattern, text, re.MULTILINE)
+    assert match is not None, pattern
+    return match[1]
+
+
 def _container_commands(stage: str) -> list[str]:
     """Words of CMD of a stage of the Containerfile."""
     text = (DEPLOY / "Containerfile").read_text("utf-8")
     part = text.split(f" AS {stage}\n")[1].split("\nFROM ")[0]
-    words: list[str] = json.loads(re.search(r"^CMD (.*)$", part, re.MULTILINE)[1])  # type: ignore[index]
+    words: list[str] = json.loads(_found(r"^CMD (.*)$", part))
     return words
 
 
@@ -72,7 +79,7 @@ def _commands() -> Iterator[list[str]]:
     for pod in _pods():
         yield from (one["args"] for one in pod["spec"]["template"]["spec"]["containers"] if one["image"] == "hwnas")
     for unit in UNITS:
-        yield shlex.split(re.search(r"^ExecStart=/opt/hwnas/bin/hwnas (.*)$", unit.read_text(), re.MULTILINE)[1])  # type: ignore[index]
+        yield shlex.split(_found(r"^ExecStart=/opt/hwnas/bin/hwnas (.*)$", unit.read_text()))
     for line in (ROOT / "docs" / "deploy.md").read_text("utf-8").splitlines():
         if match := re.match(r"(?:hwnas|docker compose .* service|.*-c worker -- hwnas) (?=keys|db)(.*)", line):
             yield shlex.split(match[1], comments=True)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from nas.store.tables import Base
+from nas.store.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -13,7 +13,7 @@ from nas.store import open_store
 from nas.store.copying import TargetNotEmptyError, copy_database
 from nas.store.database import Database
 from nas.store.errors import StoreError
-from nas.store.tables import Base
+from nas.store.schema import Base
 from tests.api.conftest import fill
 from tests.databases import PostgresServer
 from tests.nas.predictors_at_hand import put_latency_predictor

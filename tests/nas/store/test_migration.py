@@ -17,7 +17,8 @@ from nas.store import Store, open_store
 from nas.store.database import Database
 from nas.store.errors import StoreError, StoreUnavailableError
 from nas.store.migration import _SCRIPTS, HEAD_REVISION, schema_revision
-from nas.store.tables import Base, EvaluationRow
+from nas.store.schema import Base
+from nas.store.tables import EvaluationRow
 
 _OPEN = "import sys; from nas.store import open_store; open_store(sys.argv[1]).close()"
 
