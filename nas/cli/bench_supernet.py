@@ -44,7 +44,12 @@ def supernet(
         typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all trainings.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
+    device_train: Annotated[
+        str, typer.Option(help="Where to train: auto (a CUDA GPU if there is one), cpu or cuda.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads to train with on the processor. Default: all cores.", min=1)
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON document to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document instead of a table.")] = False,
 ) -> None:
@@ -55,6 +60,7 @@ def supernet(
     resume where it stopped.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415
+    from nas.training.compute import Compute  # noqa: PLC0415
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
     from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -69,7 +75,7 @@ def supernet(
         networks=networks,
         rate_factors=_factors(rate_factors),
         finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
-        threads=threads,
+        compute=Compute(device=device_train, threads=threads),
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
         found = benchmark_supernet(workspace, request, progress)

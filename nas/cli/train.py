@@ -53,7 +53,12 @@ def train(
         typer.Option("--skip-damaged", help="Leave out images of an imagefolder that cannot be read, and name them."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads to train with. Default: all cores.", min=1)] = None,
+    device_train: Annotated[
+        str, typer.Option(help="Where to train: auto (a CUDA GPU if there is one), cpu or cuda.")
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads to train with on the processor. Default: all cores.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
     """Train a supernet: every network of the space with one set of weights.
@@ -65,6 +70,7 @@ def train(
     share of every batch.
     """
     from nas.data.sources import flips_by_default, skipping_damaged  # noqa: PLC0415 - torch and numpy take seconds
+    from nas.training.compute import Compute  # noqa: PLC0415 - as above
     from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415 - as above
     from nas.training.processes import process_rank  # noqa: PLC0415 - as above
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415 - as above
@@ -88,8 +94,9 @@ def train(
     chosen = {name: value for name, value in given.items() if value is not None} | parse_settings(setting or [])
     settings = TrainingSettings.with_defaults(chosen)
     leads = process_rank() == 0
+    compute = Compute(device=device_train, threads=threads)
     with open_workspace() as workspace, TerminalProgress(quiet=not leads) as progress:
-        supernet = run_training(workspace, data, space, settings, progress, threads=threads)
+        supernet = run_training(workspace, data, space, settings, progress, compute=compute)
         trust = supernet_trust(workspace, supernet)
         curve = workspace.supernet_folder(supernet) / CURVE_PNG
     if not leads:

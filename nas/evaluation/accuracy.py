@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.evaluation.batch_norm import DEFAULT_BATCH, recalibrate_batch_norm
-from nas.evaluation.image_batches import EvaluationImages, batches
+from nas.evaluation.image_batches import EvaluationImages, batches, device_of
 from nas.networks.network import UnitNetwork
 from nas.supernet.supernet import Supernet
 from search_spaces.errors import UsageError
@@ -22,9 +22,10 @@ def predictions(network: nn.Module, images: EvaluationImages, *, batch_size: int
     """
     training = network.training
     network.eval()
+    device = device_of(network)
     try:
         found = [
-            network(batch.contiguous(memory_format=torch.channels_last)).argmax(1)
+            network(batch.to(device).contiguous(memory_format=torch.channels_last)).argmax(1).cpu()
             for batch in batches(images, batch_size)
         ]
     finally:
@@ -56,8 +57,8 @@ def evaluate_subnet(
     Nothing is carried over from other sub-networks, and the supernet is only read.
 
     Returns:
-        The recalibrated network in evaluation mode, and its accuracy from 0 to 1.
+        The recalibrated network in evaluation mode on the supernet's device, and its accuracy from 0 to 1.
     """
-    network = supernet.extract(genotype)
+    network = supernet.extract(genotype).to(device_of(supernet))
     recalibrate_batch_norm(network, recalibration_images)
     return network, accuracy(network.fold_batch_norm(), images, labels)

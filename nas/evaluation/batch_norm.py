@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from nas.evaluation.image_batches import EvaluationImages, even_batches
+from nas.evaluation.image_batches import EvaluationImages, device_of, even_batches
 from search_spaces.errors import UsageError
 
 DEFAULT_BATCH = 250
@@ -31,6 +31,7 @@ def recalibrate_batch_norm(network: nn.Module, images: EvaluationImages, *, batc
         raise UsageError(f"batch-norm recalibration got {len(images)} images; give at least 2, better 1,000.")
     modes = {module: module.training for module in network.modules()}
     momenta = [norm.momentum for norm in norms]
+    device = device_of(network)
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
@@ -41,7 +42,7 @@ def recalibrate_batch_norm(network: nn.Module, images: EvaluationImages, *, batc
             seen += len(batch)
             for norm in norms:
                 norm.momentum = len(batch) / seen
-            network(batch.contiguous(memory_format=torch.channels_last))
+            network(batch.to(device).contiguous(memory_format=torch.channels_last))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

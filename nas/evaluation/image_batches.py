@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.data.normalized_images import NormalizedImages
 
@@ -29,3 +29,9 @@ def even_batches(images: EvaluationImages, most: int) -> Iterator[Tensor]:
         rows = slice(start, start + size + (index < larger))
         start = rows.stop
         yield images[rows] if isinstance(images, Tensor) else torch.from_numpy(images[rows])
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters are; the processor if it has none."""
+    parameter = next(network.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -7,7 +7,6 @@ finished network is loaded, an interrupted one resumes where it stopped.
 
 import hashlib
 import json
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -29,6 +28,7 @@ from nas.networks.weight_files import load_network, save_network
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.compute import Compute, reduced_precision
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData
@@ -77,7 +77,7 @@ class NetworkTrainingContext:
         supernet: Where weights are inherited from and whose largest network teaches; None where no plan
             needs it.
         supernet_id: SHA-256 of its weights.
-        threads: Networks that train at the same time, one thread each; None takes one per core.
+        compute: On the processor, as many networks train at the same time as there are threads, one thread each.
         on_progress: Called with steps done and in total, of all networks together.
         clock: Seconds, for checkpoints.
     """
@@ -88,9 +88,14 @@ class NetworkTrainingContext:
     folder: Path
     supernet: Supernet | None = None
     supernet_id: str = ""
-    threads: int | None = None
+    compute: Compute = field(default_factory=Compute)
     on_progress: Callable[[int, int], None] = field(default=lambda _done, _total: None)
     clock: Callable[[], float] = time.monotonic
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks train."""
+        return self.compute.torch_device
 
     def plan_folder(self, plan: NetworkPlan) -> Path:
         """Named by all that determines the trained weights."""
@@ -118,7 +123,7 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
         CheckpointError: where a checkpoint is damaged.
         ValueError: where a plan needs a supernet and there is none.
     """
-    threads = context.threads or os.cpu_count() or 1
+    threads = context.compute.thread_count if context.device.type == "cpu" else 1
     folders = [context.plan_folder(plan) for plan in plans]
     waiting = [i for i, folder in enumerate(folders) if not (folder / WEIGHTS_FILE).is_file()]
     total = sum(plan.steps for plan in plans)
@@ -192,8 +197,9 @@ class _Lessons:
                 if settings not in self._batches:
                     self._batches[settings] = TrainingBatches(self._context.data, settings)
                 images, labels = self._batches[settings].batch(step)
-                images = images.contiguous(memory_format=torch.channels_last)
-                self._made[key] = (images, self._targets(plan, images, labels))
+                device = self._context.device
+                images = images.to(device).contiguous(memory_format=torch.channels_last)
+                self._made[key] = (images, self._targets(plan, images, labels.to(device)))
                 if len(self._made) > _KEPT_LESSONS:
                     self._made.popitem(last=False)
             return self._made[key]
@@ -203,8 +209,9 @@ class _Lessons:
         smoothing = plan.settings.label_smoothing
         targets = functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
         if plan.teacher_share and self._teacher is not None:
-            with torch.no_grad():
-                targets = torch.lerp(targets, self._teacher(images).softmax(1), plan.teacher_share)
+            with torch.no_grad(), reduced_precision(images.device):
+                logits = self._teacher(images).to(images.dtype)
+            targets = torch.lerp(targets, logits.softmax(1), plan.teacher_share)
         return targets
 
 
@@ -214,7 +221,7 @@ class _NetworkTraining:
     def __init__(self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext, lessons: _Lessons) -> None:
         self.plan, self.folder, self._context = plan, folder, context
         self._lessons = lessons
-        self._network = _start_network(plan, context)
+        self._network = _start_network(plan, context).to(context.device)
         self._optimizer = make_optimizer(self._network, plan.settings)
         decay = plan.settings.ema_decay
         self._average = WeightAverage(self._network, decay) if decay else None
@@ -235,7 +242,9 @@ class _NetworkTraining:
         images, targets = self._lessons.lesson(self.plan, self.step)
         self._network.train()
         self._optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(self._network(images), targets).backward()  # type: ignore[no-untyped-call]
+        with reduced_precision(images.device):
+            logits = self._network(images).to(images.dtype)
+        functional.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip_norm)
         self._optimizer.step()
         self.step += 1
@@ -260,7 +269,7 @@ class _NetworkTraining:
         network = self._network if self._average is None else self._average.network
         network.eval()
         recalibrate_batch_norm(network, self._context.data.recalibration_images)
-        save_network(network, self.folder / WEIGHTS_FILE)
+        save_network(network.cpu(), self.folder / WEIGHTS_FILE)
         self._checkpoint_path.unlink(missing_ok=True)
 
 
@@ -290,6 +299,6 @@ def _largest(context: NetworkTrainingContext) -> UnitNetwork:
     """The supernet's largest network, which teaches; only read, by all threads."""
     if context.supernet is None:
         raise ValueError("a plan asks for a teacher, and the context has no supernet")
-    network = context.supernet.extract(context.space.largest())
+    network = context.supernet.extract(context.space.largest()).to(context.device)
     recalibrate_batch_norm(network, context.data.recalibration_images)
     return network.fold_batch_norm().eval()

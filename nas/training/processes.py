@@ -7,7 +7,7 @@ and the mean of all is applied by each. Process 0 alone evaluates, reports and w
 import atexit
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, distributed, nn
@@ -22,6 +22,8 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where this process computes."""
 
     @property
     def leads(self) -> bool:
@@ -51,7 +53,9 @@ class Processes:
         if self.count == 1:
             return loss
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        values = torch.cat([*(gradient.reshape(-1) for gradient in gradients), torch.tensor([loss])])
+        values = torch.cat(
+            [*(gradient.reshape(-1) for gradient in gradients), torch.tensor([loss], device=self.device)]
+        )
         distributed.all_reduce(values)
         values /= self.count
         *parts, mean = torch.split(values, [*(gradient.numel() for gradient in gradients), 1])
@@ -63,7 +67,7 @@ class Processes:
         """Whether it is so in any process; all must ask."""
         if self.count == 1:
             return here
-        flag: Tensor = torch.tensor([float(here)])
+        flag: Tensor = torch.tensor([float(here)], device=self.device)
         distributed.all_reduce(flag, distributed.ReduceOp.MAX)
         return bool(flag.item())
 
@@ -78,15 +82,16 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def joined_processes() -> Processes:
-    """The group that ``torchrun`` started this process in, over gloo; without it, this process alone.
+def joined_processes(device: torch.device) -> Processes:
+    """The group that ``torchrun`` started this process in; without it, this process alone.
 
-    The group is joined once and left when the process ends.
+    Processes talk by NCCL if they compute on GPUs, else by gloo. The group is joined once and left when the
+    process ends.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes()
+        return Processes(device=device)
     if not distributed.is_initialized():
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
         atexit.register(distributed.destroy_process_group)
-    return Processes(rank=distributed.get_rank(), count=count)
+    return Processes(rank=distributed.get_rank(), count=count, device=device)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nas.families.registry import family_of
 from nas.supernet.supernet import Supernet
+from nas.training.compute import reduced_precision
 from nas.training.randomness import Purpose, generator
 from nas.training.settings import TrainingSettings
 from search_spaces.space import IntArray, SearchSpace
@@ -79,16 +80,20 @@ def sandwich_gradients(
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     each: Callable[..., Iterator[Any]] = map if threads is None else threads.map
 
+    def logits_of(genotype: IntArray, dropout: float = 0.0) -> Tensor:
+        with reduced_precision(images.device):
+            return supernet.forward_as(genotype, images, dropout).to(images.dtype)
+
     def largest_logits() -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.dropout_seed)
-            return supernet.forward_as(supernet.space.largest(), images, settings.dropout)
+            return logits_of(supernet.space.largest(), settings.dropout)
 
     def gradients_of(loss: Tensor) -> Gradients:
         return torch.autograd.grad(loss, parameters, allow_unused=True)
 
     # The largest first: what takes longest must not start last.
-    forward = [largest_logits, *(partial(supernet.forward_as, genotype, images) for genotype in students)]
+    forward = [largest_logits, *(partial(logits_of, genotype) for genotype in students)]
     logits, *others = each(lambda run: run(), forward)
     loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     targets = logits.detach().softmax(1)

@@ -1,6 +1,5 @@
 """Cost of a sandwich step beside the same networks as plain modules."""
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from nas.families.registry import build_supernet
 from nas.networks.building import build_network
 from nas.networks.network import UnitNetwork
 from nas.training.batches import TrainingBatches
+from nas.training.compute import Compute, reduced_precision
 from nas.training.prepared_data import PreparedData
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
@@ -49,26 +49,28 @@ def measure_step_cost(
     space: SearchSpace,
     data: PreparedData,
     settings: TrainingSettings,
+    compute: Compute,
     *,
-    threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> StepCost:
     """Times steps of a training that train every kind of sub-network."""
+    device = compute.torch_device
     settings = replace(settings, largest_first_share=0.0)
     batches = TrainingBatches(data, settings)
-    supernet = build_supernet(space, seed=settings.seed)
+    supernet = build_supernet(space, seed=settings.seed).to(device)
     sandwich_s, separate_s = [], []
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as executor:
+        with ThreadPoolExecutor(compute.thread_count if device.type == "cpu" else 1) as executor:
             for step in range(_STEPS):
-                images, labels = batches.batch(step % batches.steps_per_epoch)
+                images, labels = (part.to(device) for part in batches.batch(step % batches.steps_per_epoch))
                 students = step_subnets(space, settings, step, _STEPS)
                 started_s = clock()
                 sandwich_gradients(supernet, images, labels, students, StepLoss(), executor)
                 sandwich_s.append(clock() - started_s)
-                networks = [build_network(space, genotype).train() for genotype in (space.largest(), *students)]
+                genotypes = (space.largest(), *students)
+                networks = [build_network(space, genotype).to(device).train() for genotype in genotypes]
                 started_s = clock()
                 _separate(networks, images, labels, executor)
                 separate_s.append(clock() - started_s)
@@ -85,6 +87,10 @@ def _separate(networks: list[UnitNetwork], images: Tensor, labels: Tensor, execu
     last = images.contiguous(memory_format=torch.channels_last)
 
     def train(network: UnitNetwork) -> None:
-        functional.cross_entropy(network(last), labels).backward()  # type: ignore[no-untyped-call]
+        with reduced_precision(last.device):
+            logits = network(last).to(last.dtype)
+        functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
 
     list(executor.map(train, networks))
+    if last.device.type == "cuda":
+        torch.cuda.synchronize(last.device)

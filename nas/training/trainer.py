@@ -1,7 +1,6 @@
 """Trains a supernet; an interrupted training resumes to the same bits on the same machine."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from nas.supernet.batch_shard import on_shard
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from nas.training.compute import Compute
 from nas.training.initialization import initialize_from
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.learning_curve import LearningCurve, SubnetAccuracies
@@ -66,7 +66,7 @@ def train_supernet(
     folder: Path,
     *,
     on_progress: ProgressCallback | None = None,
-    threads: int | None = None,
+    compute: Compute | None = None,
 ) -> SupernetRecord:
     """Trains a supernet into a folder, resumes one, or returns the record of a finished one.
 
@@ -76,8 +76,9 @@ def train_supernet(
         settings: Equal settings and data give equal weights.
         folder: ``Home.supernets / supernet_id(space, dataset, settings)``; a supernet to start from lies beside it.
         on_progress: Called after each step, between steps.
-        threads: Threads while training; None takes one per core. The weights do not depend on it as long as
-            torch uses one thread per operator, which holds for up to as many threads as a step has sub-networks.
+        compute: A GPU if there is one, else one thread per core, by default. On the processor the weights do not
+            depend on the number of threads as long as torch uses one per operator, which holds for up to as many
+            threads as a step has sub-networks.
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint.
@@ -94,8 +95,9 @@ def train_supernet(
             raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another place.")
         return record
     keep_freed_memory()
-    processes = joined_processes()
-    with _threads(threads or os.cpu_count() or 1, subnets=2 + settings.random_subnets) as executor:
+    compute = compute or Compute()
+    processes = joined_processes(compute.torch_device)
+    with _threads(compute.thread_count, subnets=2 + settings.random_subnets) as executor:
         return _Training(space, dataset, settings, folder, on_progress, executor, processes).run()
 
 
@@ -130,8 +132,9 @@ class _Training:
         processes: Processes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # Threads would ask other processes for sums in any order.
-        self.threads = threads if processes.count == 1 else None
+        self.device = processes.device
+        # Threads would ask other processes for sums in any order, and a GPU takes one kernel after the other.
+        self.threads = threads if processes.count == 1 and self.device.type == "cpu" else None
         self.processes = processes
         self.space, self.dataset, self.settings, self.folder = space, dataset, settings, folder
         self.on_progress, self.clock = on_progress, clock
@@ -143,6 +146,7 @@ class _Training:
         self.supernet = build_supernet(space, seed=settings.seed)
         if settings.init and not self.checkpoint_path.is_file():
             initialize_from(self.supernet, folder.parent, settings.init)
+        self.supernet.to(self.device)
         self.optimizer = make_optimizer(self.supernet, settings)
         self.average = WeightAverage(self.supernet, settings.ema_decay) if settings.ema_decay else None
         self.step = 0
@@ -189,6 +193,7 @@ class _Training:
         if shard is not None:
             rows = shard.rows(len(images))
             images, labels = images[rows], labels[rows]
+        images, labels = images.to(self.device), labels.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
         with on_shard(shard) if shard is not None else nullcontext():
             loss = sandwich_gradients(

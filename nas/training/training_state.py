@@ -41,7 +41,7 @@ def unpack_state(
     parameters = dict(network.named_parameters())
     for name, tensor in _named(tensors, "optimizer.").items():
         key, _, parameter = name.partition(".")
-        optimizer.state[parameters[parameter]][key] = tensor
+        optimizer.state[parameters[parameter]][key] = tensor.to(parameters[parameter].device)
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

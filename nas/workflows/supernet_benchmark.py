@@ -19,6 +19,7 @@ from nas.evaluation.ranking_fidelity import RankingFidelity
 from nas.networks.network import UnitNetwork
 from nas.progress import Progress
 from nas.supernet.supernet import Supernet
+from nas.training.compute import Compute
 from nas.training.finish_settings import FinishSettings
 from nas.training.finishing import finish_plans
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
@@ -51,7 +52,7 @@ class SupernetBenchmarkRequest:
         rate_factors: Each network is trained alone with each of these times the settings' learning rate; the
             one that is best on validation images counts.
         finish: How networks are finished; None where they are not.
-        threads: Networks or sub-networks that train at the same time; None takes one per core.
+        compute: Where networks train, and how many at the same time.
     """
 
     data: str
@@ -61,7 +62,7 @@ class SupernetBenchmarkRequest:
     sample_seed: int = 20_261_121
     rate_factors: tuple[float, ...] = RATE_FACTORS
     finish: FinishSettings | None = field(default_factory=FinishSettings)
-    threads: int | None = None
+    compute: Compute = field(default_factory=Compute)
 
     def __post_init__(self) -> None:
         if not 3 <= self.networks <= 1000:
@@ -176,7 +177,7 @@ def benchmark_supernet(
         NasError: where the data or the space cannot be trained on.
         TrainingInterruptedError: after Ctrl-C.
     """
-    stored = train(workspace, request.data, request.space, request.settings, progress, threads=request.threads)
+    stored = train(workspace, request.data, request.space, request.settings, progress, compute=request.compute)
     supernet, record = load_supernet(workspace.supernet_folder(stored))
     dataset = load_dataset(request.data)
     space = space_of(stored)
@@ -188,7 +189,7 @@ def benchmark_supernet(
         folder=workspace.home.cache / "networks",
         supernet=supernet,
         supernet_id=record.weights_sha256,
-        threads=request.threads,
+        compute=request.compute,
         on_progress=lambda done, total: progress.update("training networks alone", done, total),
     )
     genotypes = [space.largest(), *sample_networks(space, request.networks, request.sample_seed)]
@@ -229,7 +230,7 @@ def benchmark_supernet(
         images_val=len(images.validation),
         images_test=len(images.test),
         training_s=record.seconds,
-        step_cost=measure_step_cost(space, context.data, settings, threads=request.threads),
+        step_cost=measure_step_cost(space, context.data, settings, request.compute),
         on_test=fidelity("right_test"),
         on_validation=fidelity("right_val"),
         networks=rows,

@@ -10,6 +10,7 @@ from nas.families.registry import family_of
 from nas.home import write_bytes
 from nas.progress import Progress
 from nas.store.supernets import NewSupernet, StoredSupernet
+from nas.training.compute import Compute
 from nas.training.initialization import check_space
 from nas.training.record import supernet_id
 from nas.training.settings import TrainingSettings
@@ -27,7 +28,7 @@ def train(
     settings: TrainingSettings,
     progress: Progress,
     *,
-    threads: int | None = None,
+    compute: Compute | None = None,
 ) -> StoredSupernet:
     """Trains, resumes or finds the supernet of these settings.
 
@@ -37,7 +38,7 @@ def train(
         space_name: a space of one of the families.
         settings: equal settings and data give equal weights; ``init`` may be the start of a supernet's id.
         progress: updated after each step.
-        threads: torch's threads; None takes its default.
+        compute: where, and on how many threads; a GPU if there is one by default.
 
     Raises:
         DataError: where the data cannot be trained on.
@@ -63,7 +64,7 @@ def train(
 
     folder = workspace.home.supernets / name
     write_bytes(folder / SOURCE_FILE, json.dumps({"data": absolute_spec(data)}).encode())
-    record = train_supernet(space, dataset, settings, folder, on_progress=report, threads=threads)
+    record = train_supernet(space, dataset, settings, folder, on_progress=report, compute=compute)
     workspace.store.supernets.put(
         NewSupernet(
             id=record.weights_sha256,

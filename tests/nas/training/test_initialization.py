@@ -22,7 +22,7 @@ from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
 from search_spaces.task import TaskSpec
 from tests.nas.training.test_other_tasks import CIFAR
-from tests.nas.training.test_trainer import DATA, SETTINGS, SPACE, StopAt, made_data
+from tests.nas.training.test_trainer import DATA, ONE_THREAD, SETTINGS, SPACE, StopAt, made_data
 
 STEM, CLASSIFIER = {"stem.conv.weight"}, {"head.classifier.weight", "head.classifier.bias"}
 
@@ -31,7 +31,7 @@ STEM, CLASSIFIER = {"stem.conv.weight"}, {"head.classifier.weight", "head.classi
 def source(tmp_path_factory):
     """The folder of all supernets and the record of one in it."""
     root = tmp_path_factory.mktemp("supernets")
-    return root, train_supernet(SPACE, DATA, SETTINGS, root / supernet_id(SPACE, DATA, SETTINGS), threads=1)
+    return root, train_supernet(SPACE, DATA, SETTINGS, root / supernet_id(SPACE, DATA, SETTINGS), compute=ONE_THREAD)
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_the_start_is_part_of_what_a_training_is(source):
     ids = {supernet_id(space, data, settings) for settings in (SETTINGS, started)}
     assert len(ids) == 2
     assert "init" not in SETTINGS.identity()
-    found = train_supernet(space, data, started, root / supernet_id(space, data, started), threads=1)
+    found = train_supernet(space, data, started, root / supernet_id(space, data, started), compute=ONE_THREAD)
     assert found.settings.init == record.weights_sha256
     # It resumes without the supernet that it started from, to the same bits.
     parts = root / "parts"
     with pytest.raises(TrainingInterruptedError):
-        train_supernet(space, data, started, parts, on_progress=StopAt(2), threads=1)
+        train_supernet(space, data, started, parts, on_progress=StopAt(2), compute=ONE_THREAD)
     elsewhere = root.parent / f"{root.name}-elsewhere" / found.id
     elsewhere.parent.mkdir()
     parts.rename(elsewhere)
-    again = train_supernet(space, data, started, elsewhere, threads=1)
+    again = train_supernet(space, data, started, elsewhere, compute=ONE_THREAD)
     assert again.weights_sha256 == found.weights_sha256
 
 
 def test_weights_that_do_not_fit_are_refused_in_one_sentence(source):
     root, record = source
     with pytest.raises(UnknownNameError, match="supernet"):
-        train_supernet(SPACE, DATA, replace(SETTINGS, init="0" * 64), root / "new", threads=1)
+        train_supernet(SPACE, DATA, replace(SETTINGS, init="0" * 64), root / "new", compute=ONE_THREAD)
     other = MobileNetV3Space(replace(TINY, name="mobilenet_v3:other"), DATA.task)
     with pytest.raises(UsageError, match=r"of the space mobilenet_v3:tiny and cannot start one of mobilenet_v3:other"):
         initialize_from(build_supernet(other), root, record.weights_sha256)

@@ -9,6 +9,7 @@ import torch
 from nas.evaluation.accuracy import predictions
 from nas.families.registry import build_supernet
 from nas.training.checkpoint import CheckpointError
+from nas.training.compute import Compute
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.network_training import (
     CHECKPOINT_FILE,
@@ -18,7 +19,7 @@ from nas.training.network_training import (
 )
 from nas.training.prepared_data import prepare
 from nas.training.settings import TrainingSettings
-from tests.nas.training.test_trainer import DATA, SPACE
+from tests.nas.training.test_trainer import DATA, ONE_THREAD, SPACE
 
 SETTINGS = TrainingSettings(batch_size=16, ema_decay=0.9, learning_rate=0.05, checkpoint_every_s=1e6)
 PREPARED = prepare(DATA, SETTINGS)
@@ -27,7 +28,7 @@ GENOTYPES = [SPACE.smallest(), SPACE.sample(1, np.random.default_rng(0))[0]]
 
 def context_in(folder, **changes):
     context = NetworkTrainingContext(
-        space=SPACE, data=PREPARED, data_fingerprint=DATA.fingerprint, folder=folder, threads=1
+        space=SPACE, data=PREPARED, data_fingerprint=DATA.fingerprint, folder=folder, compute=ONE_THREAD
     )
     return replace(context, **changes)
 
@@ -43,7 +44,7 @@ def assert_equal_weights(found, expected):
 
 def test_networks_train_alike_beside_each_other_and_alone(tmp_path):
     plans = plans_of()
-    together = train_networks(plans, context_in(tmp_path / "a", threads=2))
+    together = train_networks(plans, context_in(tmp_path / "a", compute=Compute(device="cpu", threads=2)))
     alone = [train_networks([plan], context_in(tmp_path / "b"))[0] for plan in plans]
     assert_equal_weights(together, alone)
     assert [network.space.to_string(network.genotype) for network in together] == SPACE.to_strings(np.array(GENOTYPES))

@@ -19,6 +19,7 @@ from search_spaces.errors import UnsupportedTaskError
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
 from search_spaces.registry import get_space
+from tests.nas.training.test_trainer import ONE_THREAD
 
 CIFAR = Path(__file__).parents[4] / "shared" / "data" / "images" / "unpack_cifar10.py"
 
@@ -50,7 +51,7 @@ def test_any_shape_and_class_count_trains(tmp_path, name, shape, classes):
     dataset = checked_dataset("made", arrays)
     space = get_space(name, dataset.task)
     settings = TrainingSettings(epochs=1, batch_size=count // 3, random_subnets=1)
-    record = train_supernet(space, dataset, settings, tmp_path, threads=1)
+    record = train_supernet(space, dataset, settings, tmp_path, compute=ONE_THREAD)
     assert 0 <= record.accuracy_smallest <= 1
     supernet, _ = load_supernet(tmp_path)
     data = prepare(dataset, settings)
@@ -91,6 +92,6 @@ def test_cifar10_trains_and_learns(tmp_path):
         TrainingSettings(epochs=3, batch_size=32, random_subnets=1),
         tmp_path / "supernet",
         on_progress=lambda progress: losses.append(progress.loss),
-        threads=1,
+        compute=ONE_THREAD,
     )
     assert np.mean(losses[-8:]) < np.mean(losses[:8])

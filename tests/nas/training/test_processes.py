@@ -18,7 +18,7 @@ from nas.training.record import CHECKPOINT_FILE, WEIGHTS_FILE, read_record
 from nas.training.trainer import train_supernet
 from search_spaces.errors import UsageError
 from search_spaces.registry import get_space
-from tests.nas.training.test_trainer import DATA, SPACE
+from tests.nas.training.test_trainer import DATA, ONE_THREAD, SPACE
 from tests.nas.training.train_in_processes import gradients, settings
 
 ROOT = Path(__file__).parents[3]
@@ -63,7 +63,7 @@ def test_the_gradients_of_two_processes_are_those_of_one(tmp_path, space):
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path, together):
-    record = train_supernet(SPACE, DATA, settings(), tmp_path, threads=1)
+    record = train_supernet(SPACE, DATA, settings(), tmp_path, compute=ONE_THREAD)
     start = flat(build_supernet(SPACE, seed=settings().seed).state_dict())
     found, expected = (flat(load_file(folder / WEIGHTS_FILE)) for folder in (together, tmp_path))
     moved = float((expected - start).norm())

@@ -11,6 +11,7 @@ from PIL import Image
 from nas.data.image_memory import IMAGE_MEMORY_VARIABLE
 from nas.data.images import ImageFiles
 from nas.data.sources import load_dataset
+from nas.training.compute import Compute
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.learning_curve import CURVE_CSV
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
@@ -19,7 +20,7 @@ from nas.training.record import supernet_id
 from nas.training.trainer import train_supernet
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
-from tests.nas.training.test_trainer import DATA, SETTINGS, StopAt
+from tests.nas.training.test_trainer import DATA, ONE_THREAD, SETTINGS, StopAt
 
 AUGMENTED = replace(SETTINGS, flip=True, cutout_px=4)
 
@@ -54,12 +55,12 @@ def test_a_supernet_is_the_same_from_memory_and_from_files_resumed_anywhere(both
     memory, files = both
     space = MobileNetV3Space(TINY, memory.task)
     assert supernet_id(space, memory, AUGMENTED) == supernet_id(space, files, AUGMENTED)
-    expected = train_supernet(space, memory, AUGMENTED, tmp_path / "memory", threads=1)
+    expected = train_supernet(space, memory, AUGMENTED, tmp_path / "memory", compute=ONE_THREAD)
     streamed = tmp_path / "files"
     for step in (1, 4):
         with pytest.raises(TrainingInterruptedError):
-            train_supernet(space, files, AUGMENTED, streamed, on_progress=StopAt(step), threads=1)
-    found = train_supernet(space, files, AUGMENTED, streamed, threads=1)
+            train_supernet(space, files, AUGMENTED, streamed, on_progress=StopAt(step), compute=ONE_THREAD)
+    found = train_supernet(space, files, AUGMENTED, streamed, compute=ONE_THREAD)
     assert found.weights_sha256 == expected.weights_sha256
     assert found.normalization == expected.normalization
     assert (streamed / CURVE_CSV).read_text() == (tmp_path / "memory" / CURVE_CSV).read_text()
@@ -75,7 +76,7 @@ def test_networks_trained_alone_are_the_same_from_memory_and_from_files(both, tm
             data=prepare(dataset, SETTINGS),
             data_fingerprint=dataset.fingerprint,
             folder=tmp_path / name,
-            threads=2,
+            compute=Compute(device="cpu", threads=2),
         )
         plans = [
             NetworkPlan(genotype=genotype, settings=AUGMENTED, steps=4)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from nas.data.dataset import ImageDataset
 from nas.data.validation import checked_dataset
 from nas.training.checkpoint import CheckpointError
+from nas.training.compute import Compute
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.learning_curve import CURVE_CSV, CURVE_PNG
 from nas.training.record import (
@@ -29,6 +30,7 @@ from nas.training.trainer import TrainingDivergedError, TrainingProgress, train_
 from search_spaces.mobilenet_v3 import MobileNetV3Space
 from search_spaces.mobilenet_v3_config import TINY
 
+ONE_THREAD = Compute(device="cpu", threads=1)
 SETTINGS = TrainingSettings(epochs=2, batch_size=16, evaluate_every_epochs=1, checkpoint_every_s=1e6)
 
 
@@ -65,14 +67,14 @@ class StopAt:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("supernets") / "one"
-    record = train_supernet(SPACE, DATA, SETTINGS, folder, threads=1)
+    record = train_supernet(SPACE, DATA, SETTINGS, folder, compute=ONE_THREAD)
     return folder, record
 
 
 @pytest.fixture
 def interrupted(tmp_path):
     with pytest.raises(TrainingInterruptedError, match="after step 2 of 6") as stopped:
-        train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=StopAt(2), threads=1)
+        train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=StopAt(2), compute=ONE_THREAD)
     assert stopped.value.step == 2
     return tmp_path
 
@@ -89,15 +91,15 @@ def interrupted(tmp_path):
 def test_an_interrupted_training_continues_to_the_same_bits(tmp_path, changes):
     settings = replace(SETTINGS, **changes)
     whole = tmp_path / "whole"
-    train_supernet(SPACE, DATA, settings, whole, threads=1)
+    train_supernet(SPACE, DATA, settings, whole, compute=ONE_THREAD)
     parts = tmp_path / "parts"
     for step in (2, 5):
         with pytest.raises(TrainingInterruptedError):
-            train_supernet(SPACE, DATA, settings, parts, on_progress=StopAt(step), threads=1)
+            train_supernet(SPACE, DATA, settings, parts, on_progress=StopAt(step), compute=ONE_THREAD)
         assert (parts / CHECKPOINT_FILE).is_file()
         assert not (parts / RECORD_FILE).exists()
     stop = StopAt(-1)
-    record = train_supernet(SPACE, DATA, settings, parts, on_progress=stop, threads=1)
+    record = train_supernet(SPACE, DATA, settings, parts, on_progress=stop, compute=ONE_THREAD)
     assert [p.step for p in stop.seen] == [6]
     assert not (parts / CHECKPOINT_FILE).exists()
     expected, found = load_file(whole / WEIGHTS_FILE), load_file(parts / WEIGHTS_FILE)
@@ -113,7 +115,7 @@ def test_a_keyboard_interrupt_from_the_callback_is_a_stop_too(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(TrainingInterruptedError, match="after step 1 of 6"):
-        train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=stop, threads=1)
+        train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=stop, compute=ONE_THREAD)
     assert (tmp_path / CHECKPOINT_FILE).is_file()
 
 
@@ -132,7 +134,7 @@ def test_a_finished_training_is_loaded_and_not_repeated(uninterrupted):
 
 def test_progress_tells_steps_and_accuracies(tmp_path):
     stop = StopAt(-1)
-    record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=stop, threads=1)
+    record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=stop, compute=ONE_THREAD)
     assert [p.step for p in stop.seen] == [1, 2, 3, 4, 5, 6]
     assert {p.total_steps for p in stop.seen} == {6}
     assert stop.seen[0].accuracies is None
@@ -187,7 +189,7 @@ def test_a_diverging_training_says_so(tmp_path):
     # Each step multiplies the weights by 1 - 100 * 1.
     settings = replace(SETTINGS, optimizer="adamw", learning_rate=100.0, weight_decay=1.0, warmup_share=0.0, epochs=40)
     with pytest.raises(TrainingDivergedError, match="lower the learning rate"):
-        train_supernet(SPACE, DATA, settings, tmp_path, threads=1)
+        train_supernet(SPACE, DATA, settings, tmp_path, compute=ONE_THREAD)
 
 
 def test_a_damaged_supernet_is_refused(tmp_path, uninterrupted):
@@ -214,7 +216,7 @@ def test_the_learning_curve_grows_with_the_training(tmp_path):
         path = tmp_path / CURVE_CSV
         lengths.append(len(path.read_text().splitlines()) if path.is_file() else 0)
 
-    record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=look, threads=1)
+    record = train_supernet(SPACE, DATA, SETTINGS, tmp_path, on_progress=look, compute=ONE_THREAD)
     assert lengths == [0, 0, 2, 2, 2, 3]
     rows = list(csv.DictReader((tmp_path / CURVE_CSV).read_text().splitlines()))
     assert [(row["step"], row["epoch"]) for row in rows] == [("3", "1.0"), ("6", "2.0")]

@@ -22,7 +22,7 @@ from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
 from search_spaces.registry import get_space
 from search_spaces.space import SearchSpace
-from tests.nas.training.test_trainer import DATA, SETTINGS, SPACE
+from tests.nas.training.test_trainer import DATA, ONE_THREAD, SETTINGS, SPACE
 
 LOSS = StepLoss(dropout=0.3, dropout_seed=5, label_smoothing=0.1, label_share=0.5)
 
@@ -59,7 +59,7 @@ def gradients(processes: Processes, space: SearchSpace) -> torch.Tensor:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if sys.argv[1] == "gradients":
-        joined = joined_processes()
+        joined = joined_processes(torch.device("cpu"))
         found = gradients(joined, get_space(sys.argv[3], DATA.task))
         if joined.leads:
             torch.save(found, sys.argv[2])
@@ -69,5 +69,5 @@ if __name__ == "__main__":
         folder = Path(sys.argv[2])
         with folder.with_suffix(".steps").open("a", buffering=1) as steps:
             trainer.train_supernet(
-                SPACE, DATA, settings(), folder, threads=1, on_progress=lambda at: steps.write(f"{at.step}\n")
+                SPACE, DATA, settings(), folder, compute=ONE_THREAD, on_progress=lambda at: steps.write(f"{at.step}\n")
             )
