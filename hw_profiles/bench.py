@@ -202,8 +202,8 @@ class Bench(Protocol):
         """Whether the artifact computes what its network computes."""
         ...
 
-    def classify(self, network: CompiledNetwork, images: Path) -> Classes | BenchFailure:
-        """What the artifact makes of images, float32 ``(n, C, H, W)`` in an npy file."""
+    def classify(self, networks: Sequence[CompiledNetwork], images: Path) -> list[Classes | BenchFailure]:
+        """What each artifact makes of images, float32 ``(n, C, H, W)`` in an npy file."""
         ...
 
     def time(

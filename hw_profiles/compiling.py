@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from hw_profiles.environment import ENVIRONMENT
 from hw_profiles.errors import MeasuringError, WorkerLostError
@@ -21,6 +21,8 @@ from hw_profiles.profile import DeviceProfile
 from hw_profiles.worker_process import WorkerProcess
 
 CompileOutcome = Path | MeasurementFailure
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 
 
 class NetworkCompiler:
@@ -137,21 +139,34 @@ class CompilePool:
         Raises:
             MeasuringError: where no worker starts, or the disk, its permissions or the like are at fault.
         """
+
+        def compile_one(worker: WorkerProcess, files: NetworkFiles) -> CompileOutcome:
+            return self._compiler.compile(worker, files, check=check, made=(made or {}).get(files.name))
+
+        return self.spread(compile_one, batch, on_done)
+
+    def spread(
+        self,
+        work: Callable[[WorkerProcess, _Item], _Outcome],
+        items: Sequence[_Item],
+        on_done: Callable[[int], None] = lambda _done: None,
+    ) -> list[_Outcome]:
+        """What ``work`` makes of each item in whichever worker is free, in order; it raises what ``work`` raises."""
         idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         for worker in self._workers:
             idle.put(worker)
 
-        def compile_one(files: NetworkFiles) -> CompileOutcome:
+        def in_free_worker(item: _Item) -> _Outcome:
             worker = idle.get()
             try:
-                return self._compiler.compile(worker, files, check=check, made=(made or {}).get(files.name))
+                return work(worker, item)
             finally:
                 idle.put(worker)
 
-        outcomes: list[CompileOutcome] = []
+        outcomes: list[_Outcome] = []
         threads = ThreadPoolExecutor(max_workers=len(self._workers))
         try:
-            for outcome in threads.map(compile_one, batch):
+            for outcome in threads.map(in_free_worker, items):
                 outcomes.append(outcome)
                 on_done(len(outcomes))
         except BaseException:

@@ -88,9 +88,7 @@ class LocalBench:
         """See :class:`hw_profiles.bench.Bench`."""
         deadline_s = self.settings.compile_deadline_s
         if self._confinement is None and (len(batch) > 1 or self._pool is not None):
-            if self._pool is None:
-                self._pool = CompilePool(self._profile, self._folder, deadline_s=deadline_s, on_warning=self.on_warning)
-            return self._pool.compile(batch, on_done)
+            return self._opened_pool().compile(batch, on_done)
         # The worker that times is there anyway: a single network needs no other.
         compiler = NetworkCompiler(self._profile, self._folder, deadline_s=deadline_s, on_warning=self.on_warning)
         outcomes: list[CompileOutcome] = []
@@ -106,13 +104,20 @@ class LocalBench:
         except _FailedError as error:
             return error.failure
 
-    def classify(self, network: CompiledNetwork, images: Path) -> Classes | BenchFailure:
-        """See :class:`hw_profiles.bench.Bench`."""
-        request = {"command": "classify", "artifact": str(network.artifact), "images": str(images)}
-        try:
-            return Classes.from_json({"values": self._request(request, self.settings.classify_deadline_s)["classes"]})
-        except _FailedError as error:
-            return error.failure
+    def classify(self, networks: Sequence[CompiledNetwork], images: Path) -> list[Classes | BenchFailure]:
+        """See :class:`hw_profiles.bench.Bench`; nothing is timed, so several networks run beside each other."""
+
+        def classify_one(worker: WorkerProcess, network: CompiledNetwork) -> Classes | BenchFailure:
+            request = {"command": "classify", "artifact": str(network.artifact), "images": str(images)}
+            try:
+                reply = self._request(request, self.settings.classify_deadline_s, worker)
+            except _FailedError as error:
+                return error.failure
+            return Classes.from_json({"values": reply["classes"]})
+
+        if self._confinement is None and len(networks) > 1:
+            return self._opened_pool().spread(classify_one, networks)
+        return [classify_one(self._worker, network) for network in networks]
 
     def time(
         self, network: CompiledNetwork, anchor: CompiledNetwork | None = None, *, fresh: bool = False
@@ -132,6 +137,12 @@ class LocalBench:
             load_time_ms=footprint["load_time_ms"],
             peak_memory_bytes=footprint["peak_memory_bytes"],
         )
+
+    def _opened_pool(self) -> CompilePool:
+        if self._pool is None:
+            deadline_s = self.settings.compile_deadline_s
+            self._pool = CompilePool(self._profile, self._folder, deadline_s=deadline_s, on_warning=self.on_warning)
+        return self._pool
 
     def _footprint(self, network: CompiledNetwork) -> dict[str, Any]:
         """Load time and peak memory; None where a busy machine gave no time to measure them."""
@@ -178,9 +189,12 @@ class LocalBench:
             {"candidate_ms": candidate, "anchor_ms": anchors[0] if anchors else [], "busy": reply["busy"]}
         )
 
-    def _request(self, command: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+    def _request(
+        self, command: dict[str, Any], deadline_s: float, worker: WorkerProcess | None = None
+    ) -> dict[str, Any]:
+        """A worker's reply; of the one that times if none is given."""
         try:
-            reply = self._worker.request(command, deadline_s=deadline_s)
+            reply = (worker or self._worker).request(command, deadline_s=deadline_s)
         except WorkerLostError as error:
             raise _FailedError("timeout" if error.timed_out else "crash", str(error)) from error
         if not reply["ok"]:

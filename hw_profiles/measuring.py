@@ -8,7 +8,7 @@ import hashlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,32 +156,39 @@ class MeasuringSession:
         )
 
     def classify(
-        self, files: NetworkFiles, artifact: Path, batches: Iterable[FloatArray]
-    ) -> NDArray[np.int64] | MeasurementFailure:
-        """The class that an artifact gives to each image: the index of its largest output, int64 ``(n,)``.
+        self, networks: Sequence[CompiledNetwork], batches: Iterable[FloatArray]
+    ) -> list[NDArray[np.int64] | MeasurementFailure]:
+        """The class that each artifact gives to each image: the index of its largest output, int64 ``(n,)``.
 
         Args:
-            files: the candidate's.
-            artifact: runs on the bench.
+            networks: with artifacts that run on the bench.
             batches: images, float32 ``(k, C, H, W)``.
 
         Raises:
             MeasuringError: where the bench does not work any more.
         """
-        network = CompiledNetwork(files=files, artifact=artifact)
-        found: list[int] = []
+        found: list[list[int]] = [[] for _ in networks]
+        failures: dict[int, MeasurementFailure] = {}
         with tempfile.TemporaryDirectory() as folder:
             for number, batch in enumerate(batches):
                 images = Path(folder) / f"{number}.npy"
                 np.save(images, batch)
-                classes = self._bench.classify(network, images)
+                whole = [place for place in range(len(networks)) if place not in failures]
+                replies = self._bench.classify([networks[place] for place in whole], images)
                 images.unlink()
-                if isinstance(classes, BenchFailure):
-                    return self._failure(files, classes)
-                if len(classes.values) != len(batch):
-                    raise MeasuringError(f"{self.profile.id} classified {len(classes.values)} of {len(batch)} images.")
-                found += classes.values
-        return np.array(found, dtype=np.int64)
+                for place, classes in zip(whole, replies, strict=True):
+                    if isinstance(classes, BenchFailure):
+                        failures[place] = self._failure(networks[place].files, classes)
+                        continue
+                    if len(classes.values) != len(batch):
+                        raise MeasuringError(
+                            f"{self.profile.id} classified {len(classes.values)} of {len(batch)} images."
+                        )
+                    found[place] += classes.values
+        return [
+            failures[place] if place in failures else np.array(classes, dtype=np.int64)
+            for place, classes in enumerate(found)
+        ]
 
     def _failure(self, files: NetworkFiles, failure: BenchFailure) -> MeasurementFailure:
         return MeasurementFailure(

@@ -76,7 +76,7 @@ class Workshop:
             if task.kind == "check":
                 return bench.check(compiled)
             if task.kind == "classify":
-                return bench.classify(compiled, paths["images"])
+                return bench.classify([compiled], paths["images"])[0]
             anchor = None
             if task.anchor is not None:
                 files, its_artifact = self._network(task.anchor, self._fetched(task.anchor), bench.profile)

@@ -1,6 +1,6 @@
-"""The embedded data set: a balanced part of Fashion-MNIST.
+"""The embedded data set: a balanced part of Fashion-MNIST's training images, and its test images.
 
-12,000 training and 3,000 test images of 28x28 grayscale pixels in 10 classes, chosen
+12,000 training and 10,000 test images of 28x28 grayscale pixels in 10 classes, chosen
 by ``scripts/make_fashion_mini.py``; MIT, see ``NOTICE.fashion-mnist``.
 """
 

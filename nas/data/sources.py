@@ -34,7 +34,7 @@ _EMBEDDED: Final[dict[str, Callable[[], ImageDataset]]] = {"fashion-mini": load_
 SOURCES: Final = (
     DataSource(
         form="fashion-mini",
-        description="embedded: 12,000 training and 3,000 test images of Fashion-MNIST, 28x28 grayscale, 10 classes",
+        description="embedded: 12,000 training and all 10,000 test images of Fashion-MNIST, 28x28, 10 classes",
         flip=True,
     ),
     DataSource(

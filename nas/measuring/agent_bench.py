@@ -121,8 +121,11 @@ class AgentBench:
             return outcome
         raise _unexpected(self._profile, outcome)
 
-    def classify(self, network: CompiledNetwork, images: Path) -> Classes | BenchFailure:
+    def classify(self, networks: Sequence[CompiledNetwork], images: Path) -> list[Classes | BenchFailure]:
         """See :class:`hw_profiles.bench.Bench`."""
+        return [self._classify(network, images) for network in networks]
+
+    def _classify(self, network: CompiledNetwork, images: Path) -> Classes | BenchFailure:
         asked = self._compiled(network, images)
         if isinstance(asked, BenchFailure):
             return asked

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.bench import Bench
+from hw_profiles.bench import Bench, CompiledNetwork
 from hw_profiles.compiling import CompileOutcome
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
@@ -85,14 +85,14 @@ class AnchoredBench:
         return self._opened().measure(files, artifact)
 
     def classify(
-        self, files: NetworkFiles, artifact: Path, batches: Iterable[FloatArray]
-    ) -> NDArray[np.int64] | MeasurementFailure:
+        self, networks: Sequence[CompiledNetwork], batches: Iterable[FloatArray]
+    ) -> list[NDArray[np.int64] | MeasurementFailure]:
         """See :meth:`MeasuringSession.classify`; :meth:`open` comes first.
 
         Raises:
             MeasuringError: if the bench does not work any more, or :meth:`open` was not called.
         """
-        return self._opened().classify(files, artifact, batches)
+        return self._opened().classify(networks, batches)
 
     def _opened(self) -> MeasuringSession:
         if self._session is None:

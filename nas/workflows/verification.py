@@ -4,13 +4,14 @@ A fresh measuring session times the very artifacts that are exported. Test image
 touched here and nowhere else, by the artifact that ships, after every choice is made.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from hw_profiles.bench import CompiledNetwork
 from hw_profiles.compiling import CompileOutcome, CompilePool
 from hw_profiles.detect import detect_profiles
 from hw_profiles.measurement import Measurement, MeasurementFailure
@@ -18,7 +19,7 @@ from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.registry import get_runtime
 from nas.artifact_store import ArtifactStore
-from nas.data.dataset import LabelArray
+from nas.data.normalization import FloatImages
 from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.home import sha256_of
@@ -35,8 +36,8 @@ from nas.training.record import read_record
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
-_TESTED_TOGETHER: Final = 512
-"""Test images that are held as float32 at a time."""
+_TESTED_BYTES: Final = 4 << 20
+"""Size of the float32 test images that all networks classify before the next ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,48 +124,65 @@ class _Timed:
 def _timed(
     context: SearchContext, ready: Sequence[Prepared], files: Mapping[str, NetworkFiles], weights: str
 ) -> dict[str, _Timed]:
-    """What ships of each candidate, timed and tested; all outcomes are stored."""
-    timed: dict[str, _Timed] = {}
-    dataset = load_dataset(context.workspace.data_spec(context.supernet))
-    record = read_record(context.workspace.supernet_folder(context.supernet))
-    images, labels = NormalizedImages(images=dataset.x_test, normalization=record.normalization), dataset.y_test
+    """What ships of each candidate, first timed on a quiet machine, then tested; all readings are stored."""
     with device_bench(context.device, weights) as bench:
         shipped = _artifacts(context, ready, bench, weights)
         bench.open(_anchor(context, ready))
+        measured: dict[str, Measurement] = {}
         for number, one in enumerate(ready, start=1):
             compiled = shipped[one.candidate_id]
-            own = files[one.candidate_id]
-            outcome = compiled if isinstance(compiled, MeasurementFailure) else bench.measure(own, compiled)
-            context.store.measurements.add(outcome, supernet_id=context.supernet.id, lease=context.lease)
-            tested = (
-                outcome if isinstance(outcome, MeasurementFailure) else _tested(bench, own, outcome, images, labels)
+            outcome = (
+                compiled
+                if isinstance(compiled, MeasurementFailure)
+                else bench.measure(files[one.candidate_id], compiled)
             )
-            if isinstance(tested, MeasurementFailure):
-                context.progress.say(f"candidate {one.candidate_id[:12]} left out ({tested.stage}): {tested.message}")
+            context.store.measurements.add(outcome, supernet_id=context.supernet.id, lease=context.lease)
+            if isinstance(outcome, MeasurementFailure):
+                _say_left_out(context, outcome)
             else:
-                timed[one.candidate_id] = tested
+                measured[one.candidate_id] = outcome
             context.progress.update(f"verifying on {context.profile.id}", number, len(ready))
+        return _tested(context, bench, files, measured)
+
+
+def _tested(
+    context: SearchContext,
+    bench: AnchoredBench,
+    files: Mapping[str, NetworkFiles],
+    measured: Mapping[str, Measurement],
+) -> dict[str, _Timed]:
+    """What was measured, with the fraction of the test images that each artifact gets right."""
+    dataset = load_dataset(context.workspace.data_spec(context.supernet))
+    record = read_record(context.workspace.supernet_folder(context.supernet))
+    images = NormalizedImages(images=dataset.x_test, normalization=record.normalization)
+    together = max(16, _TESTED_BYTES // images[:1].nbytes)
+    networks = [CompiledNetwork(files=files[name], artifact=one.artifact) for name, one in measured.items()]
+
+    def shown(batches: Iterable[FloatImages]) -> Iterator[FloatImages]:
+        total = -(-len(images) // together)
+        for number, batch in enumerate(batches):
+            context.progress.update(f"testing on {context.profile.id}", number, total)
+            yield batch
+        context.progress.update(f"testing on {context.profile.id}", total, total)
+
+    timed: dict[str, _Timed] = {}
+    found = bench.classify(networks, shown(images.batches(together)))
+    for (name, measurement), classes in zip(measured.items(), found, strict=True):
+        if isinstance(classes, MeasurementFailure):
+            _say_left_out(context, classes)
+        else:
+            timed[name] = _Timed(measurement=measurement, accuracy_test=float(np.mean(classes == dataset.y_test)))
     return timed
+
+
+def _say_left_out(context: SearchContext, failure: MeasurementFailure) -> None:
+    context.progress.say(f"candidate {failure.candidate_id[:12]} left out ({failure.stage}): {failure.message}")
 
 
 def _anchor(context: SearchContext, ready: Sequence[Prepared]) -> NetworkFiles:
     """The anchor's files: a candidate's own where it is one, since both are compiled under one name."""
     anchor = prepare_anchor(context.device, context.pool)
     return next((one.network_files for one in ready if one.candidate_id == anchor.name), anchor)
-
-
-def _tested(
-    bench: AnchoredBench,
-    files: NetworkFiles,
-    measurement: Measurement,
-    images: NormalizedImages,
-    labels: LabelArray,
-) -> _Timed | MeasurementFailure:
-    """What was just measured, with the fraction of the images that it gets right."""
-    classes = bench.classify(files, measurement.artifact, images.batches(_TESTED_TOGETHER))
-    if isinstance(classes, MeasurementFailure):
-        return classes
-    return _Timed(measurement=measurement, accuracy_test=float(np.mean(classes == labels)))
 
 
 def _artifacts(

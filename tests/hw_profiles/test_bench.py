@@ -95,12 +95,14 @@ def test_wrong_outputs_are_a_value_and_the_next_network_is_timed(bench, network,
 def test_images_are_classified_as_by_the_graph(bench, network, tmp_path):
     images, _ = read_reference(network)
     np.save(tmp_path / "images.npy", images)
-    found = bench.classify(compiled(bench, network), tmp_path / "images.npy")
-    assert found == Classes(values=tuple(graph_outputs(network.onnx, images).argmax(axis=1).tolist()))
+    one = compiled(bench, network)
+    expected = Classes(values=tuple(graph_outputs(network.onnx, images).argmax(axis=1).tolist()))
+    assert bench.classify([one], tmp_path / "images.npy") == [expected]
+    assert bench.classify([one, one, one], tmp_path / "images.npy") == [expected] * 3
     np.save(tmp_path / "other.npy", np.zeros((1, 7, 5, 5), np.float32))
-    failed = bench.classify(compiled(bench, network), tmp_path / "other.npy")
-    assert isinstance(failed, BenchFailure)
-    assert failed.stage == "run"
+    for failed in bench.classify([one], tmp_path / "other.npy") + bench.classify([one, one], tmp_path / "other.npy"):
+        assert isinstance(failed, BenchFailure)
+        assert failed.stage == "run"
 
 
 def test_a_network_that_takes_too_long_is_a_value(bench, network):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hw_profiles.agreement import read_reference
+from hw_profiles.bench import CompiledNetwork
 from hw_profiles.detect import resolve_profile
 from hw_profiles.errors import MeasuringError
 from hw_profiles.local_bench import LocalBench
@@ -57,15 +58,18 @@ def test_an_artifact_is_measured_without_compiling(session, network):
 
 def test_an_artifact_classifies_images_as_its_graph_does(session, network):
     images, _ = read_reference(network)
-    classes = session.classify(network, session.measure(network).artifact, [images[:1], images[1:]])
-    assert classes.tolist() == graph_outputs(network.onnx, images).argmax(axis=1).tolist()
+    one = CompiledNetwork(files=network, artifact=session.measure(network).artifact)
+    expected = graph_outputs(network.onnx, images).argmax(axis=1).tolist()
+    assert [classes.tolist() for classes in session.classify([one, one], [images[:1], images[1:]])] == [expected] * 2
 
 
-def test_an_artifact_that_takes_no_such_images_fails(session, network):
-    artifact = session.measure(network).artifact
-    failure = session.classify(network, artifact, [np.zeros((1, 7, 5, 5), np.float32)])
-    assert isinstance(failure, MeasurementFailure)
-    assert failure.stage == "run"
+def test_artifacts_that_cannot_classify_fail_each_for_itself(session, network, tmp_path):
+    one = CompiledNetwork(files=network, artifact=session.measure(network).artifact)
+    gone = CompiledNetwork(files=network, artifact=tmp_path / "gone")
+    images, _ = read_reference(network)
+    failures = session.classify([one, gone], [np.zeros((1, 7, 5, 5), np.float32), images])
+    assert [type(failure) for failure in failures] == [MeasurementFailure] * 2
+    assert failures[0].stage == "run"
 
 
 def test_quantized_networks_are_measured(session, quantized_network):

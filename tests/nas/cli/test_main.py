@@ -67,7 +67,7 @@ def test_importing_the_command_line_loads_nothing_heavy():
 def test_data_exports_what_npz_takes(tmp_path, capsys):
     assert run(["data", "export", "fashion-mini", str(tmp_path / "f.npz"), "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
-    assert (first["train"], first["test"]) == (12_000, 3_000)
+    assert (first["train"], first["test"]) == (12_000, 10_000)
     assert run(["data", "export", f"npz:{tmp_path / 'f.npz'}", str(tmp_path / "g.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["fingerprint"] == first["fingerprint"]
 

@@ -45,7 +45,7 @@ def test_fashion_mini_is_balanced_and_named():
     assert dataset.task == TaskSpec.image_classification(channels=1, height=28, width=28, classes=10)
     assert dataset.x_train.shape == (12000, 28, 28, 1)
     assert (np.bincount(dataset.y_train) == 1200).all()
-    assert (np.bincount(dataset.y_test) == 300).all()
+    assert (np.bincount(dataset.y_test) == 1000).all()
     assert dataset.classes[9] == "Ankle boot"
 
 
