@@ -11,13 +11,16 @@ import typer
 from nas.cli.bench_predictors import write_rows
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.cli.measure import Device, Json, Supernet
-from nas.search.budget import MIN_EVALUATIONS
+from nas.search.budget import DEFAULT_FINISH_EPOCHS, MIN_EVALUATIONS
 
 if TYPE_CHECKING:
     from nas.workflows.limits_benchmark import LimitsRow
     from nas.workflows.results_benchmark import ResultsRow
 
 Out = Annotated[Path | None, typer.Option("--out", help="Write the rows as JSON to this file.")]
+FinishEpochs = Annotated[
+    float, typer.Option(help="Epochs that each front's networks are fine-tuned for; 0 for none.", min=0)
+]
 Evaluations = Annotated[int, typer.Option(help="Real evaluations per search.", min=MIN_EVALUATIONS)]
 
 
@@ -28,6 +31,7 @@ def results(
     methods: Annotated[
         str, typer.Option(help="Comma-separated: hwnas, linas, nsga2, tpe, random.")
     ] = "hwnas,nsga2,random",
+    finish_epochs: FinishEpochs = DEFAULT_FINISH_EPOCHS,
     supernet: Supernet = None,
     scratch: Annotated[
         Path | None,
@@ -52,6 +56,7 @@ def results(
         methods=names,  # type: ignore[arg-type]  # checked by the plan
         seeds=tuple(range(seeds)),
         evaluations=evaluations,
+        finish_epochs=finish_epochs,
     )
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -72,6 +77,7 @@ def limits(
     device: Device = "local-cpu/onnxruntime",
     searches: Annotated[int, typer.Option(help="Number of searches with random limits.", min=1)] = 20,
     evaluations: Evaluations = 22,
+    finish_epochs: FinishEpochs = DEFAULT_FINISH_EPOCHS,
     supernet: Supernet = None,
     out: Out = None,
     as_json: Json = False,
@@ -88,7 +94,7 @@ def limits(
         chosen, profile = workspace.supernet(supernet), workspace.profile(device)
         with preparation_pool(workspace, chosen) as pool:
             context = SearchContext(workspace=workspace, supernet=chosen, profile=profile, pool=pool, progress=progress)
-            rows = benchmark_limits(context, searches, evaluations)
+            rows = benchmark_limits(context, searches, evaluations, finish_epochs)
     write_rows([row.as_json() for row in rows], out)
     if as_json:
         print_json([row.as_json() for row in rows])

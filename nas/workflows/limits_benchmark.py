@@ -15,6 +15,7 @@ import numpy as np
 from nas.fronts.front import Front
 from nas.measuring.context import SearchContext
 from nas.metrics import Constraints, columns
+from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.search.outcome import Outcome
 from nas.workflows.evaluating import measure_design
 from nas.workflows.front_search import InfeasibleError, search_front, verify_finished
@@ -49,7 +50,9 @@ class LimitsRow:
         return asdict(self)
 
 
-def benchmark_limits(context: SearchContext, searches: int, evaluations: int) -> list[LimitsRow]:
+def benchmark_limits(
+    context: SearchContext, searches: int, evaluations: int, finish_epochs: float = DEFAULT_FINISH_EPOCHS
+) -> list[LimitsRow]:
     """Runs ``searches`` searches with random limits; every second one limits accuracy, too.
 
     Raises:
@@ -61,7 +64,12 @@ def benchmark_limits(context: SearchContext, searches: int, evaluations: int) ->
     rows = []
     for seed in range(searches):
         limits = random_limits(designed, seed)
-        request = SearchRequest(seed=seed, evaluations=evaluations, constraints=Constraints.from_limits(limits))
+        request = SearchRequest(
+            seed=seed,
+            evaluations=evaluations,
+            constraints=Constraints.from_limits(limits),
+            finish_epochs=finish_epochs,
+        )
         try:
             _, front = search_front(context, request)
         except InfeasibleError as error:

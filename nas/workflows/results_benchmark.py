@@ -18,6 +18,7 @@ import numpy as np
 from nas.fronts.front import Member
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
+from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.search.methods import METHODS, STAGED_METHODS, Method
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import preparation_pool
@@ -49,6 +50,8 @@ class ResultsPlan:
     methods: tuple[Method, ...] = ("hwnas", "nsga2", "random")
     seeds: tuple[int, ...] = tuple(range(5))
     evaluations: int = 30
+    finish_epochs: float = DEFAULT_FINISH_EPOCHS
+    """Epochs that the networks of every method's front are fine-tuned for; 0 judges inherited weights."""
 
     def __post_init__(self) -> None:
         # Staged methods would learn here from what hwnas evaluated; `hwnas bench policy` keeps them apart.
@@ -153,6 +156,7 @@ def _seed_fronts(context: SearchContext, plan: ResultsPlan, seed: int) -> list[J
                 method=method,
                 seed=seed,
                 evaluations=plan.evaluations,
+                finish_epochs=plan.finish_epochs,
                 random_baseline=method == _GUIDED and RANDOM in plan.methods,
             )
             fronts |= {one.method: one for one in fronts_of_search(context, request)}
