@@ -9,23 +9,21 @@ _DEFAULT_MAX_QUEUED = 1000
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Other machines can ask only with an API key (`hwnas keys`).")
+        str, typer.Option(help="Address to listen on. Other than loopback, it needs an API key (`hwnas keys`).")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Also run a worker for queued jobs.")] = True,
-    require_keys: Annotated[
-        bool, typer.Option("--require-keys", help="Require API keys of programs on this machine, too.")
-    ] = False,
+    require_keys: Annotated[bool, typer.Option("--require-keys", help="Require API keys on loopback, too.")] = False,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Answer requests for this host name without an API key, too, such as that of a proxy on this machine;"
+            help="Accept requests without an API key for this host name, such as that of a proxy on this machine;"
             " repeat it for several. Default: only localhost and loopback addresses.",
             show_default=False,
         ),
     ] = None,
     max_queued: Annotated[
-        int, typer.Option(help="Jobs that may wait; further ones are refused with status 429.", min=1)
+        int, typer.Option(help="Maximum number of queued jobs; more are refused with status 429.", min=1)
     ] = _DEFAULT_MAX_QUEUED,
     access_log: Annotated[
         str | None,
@@ -33,13 +31,15 @@ def serve(
     ] = None,
     metrics_port: Annotated[
         int | None,
-        typer.Option(help="Serve Prometheus metrics on this port; 0 takes any. Default: none.", min=0, max=65535),
+        typer.Option(
+            help="Serve Prometheus metrics on this port; 0 picks a free one. Default: none.", min=0, max=65535
+        ),
     ] = None,
 ) -> None:
     """Serve the REST API and the web page: fronts, recommendations, search and calibration jobs.
 
-    Prints the address once it listens; the web page is there, and the API is described at /docs and
-    /openapi.json. Ctrl-C ends the service and its worker; a running job resumes when they start again.
+    Prints the address of the web page once it listens; the API reference is at /docs and /openapi.json.
+    Ctrl-C ends the service and its worker; a running job resumes when they start again.
     """
     from api.service import ServeOptions, run_service  # noqa: PLC0415 - --help and other commands need no web server
 

@@ -15,40 +15,38 @@ def agent(
         typer.Option(
             "--token",
             envvar="HWNAS_AGENT_TOKEN",
-            help="Token that `hwnas agents create` printed. Other users of this machine can read it on a command line;"
-            " the variable or --token-file keeps it from them.",
+            help="Token that `hwnas agents create` printed. Other users of this machine can see command lines;"
+            " to hide it from them, use the variable or --token-file.",
         ),
     ] = None,
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="File that holds the token.", exists=True, dir_okay=False)
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Refuse to start unless the token is of the agent of this name.")
+        str | None, typer.Option("--name", help="Refuse to start unless the token belongs to this agent.")
     ] = None,
     threads: Annotated[
         list[int] | None,
-        typer.Option(
-            "--threads", min=1, help="Offer each runtime with so many threads; repeat for several. Default: 1."
-        ),
+        typer.Option("--threads", min=1, help="Threads per runtime; repeat it to offer several numbers. Default: 1."),
     ] = None,
     memory_mb: Annotated[
         int | None,
         typer.Option(
             "--memory-mb",
             min=256,
-            help="Memory of the process that runs networks, in MB. Default: 3/4 of the machine's.",
+            help="Memory limit in MB of the process that runs networks. Default: 3/4 of the machine's memory.",
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where downloaded files are kept. Default: the user's cache folder.")
+        Path | None, typer.Option("--folder", help="Folder for downloaded files. Default: the user's cache folder.")
     ] = None,
 ) -> None:
-    """Measure on this machine what a service asks for, until Ctrl-C.
+    """Measure networks on this machine for a service, until Ctrl-C.
 
     Connects to the service, so that nothing listens here. Takes one network at a time, checks its hash and the
-    service's signature, runs it in a process with limits (and without network, where bubblewrap is installed),
-    and reports the raw times. Needs a runtime (pip install 'hwnas[agent]'), neither torch nor XGBoost. The devices
-    are then called NAME/RUNTIME on the service: `hwnas calibrate NAME/onnxruntime --space SPACE`.
+    service's signature, runs it in a process with limits (and without network, if bubblewrap is installed),
+    and reports the raw times. Needs a runtime (pip install 'hwnas[agent]'), but not torch or XGBoost. The device ids
+    are then NAME/RUNTIME on the service: `hwnas calibrate NAME/onnxruntime --space SPACE`.
     """
     # What follows takes no part in other commands.
     import platformdirs  # noqa: PLC0415

@@ -7,7 +7,7 @@ import typer
 
 from nas.cli.console import print_json, print_table, show
 
-app = typer.Typer(help="Agents, which measure on devices elsewhere: create, list and revoke.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke agents, which measure on remote devices.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Name = Annotated[str, typer.Argument(help="Name of the agent: the first part of its devices' ids.")]
@@ -15,7 +15,7 @@ Name = Annotated[str, typer.Argument(help="Name of the agent: the first part of 
 
 @app.command("create")
 def create_agent(name: Name, as_json: Json = False) -> None:
-    """Create an agent and print its token, once: it is kept nowhere.
+    """Create an agent and print its token, which is not stored and cannot be shown again.
 
     Start the agent on the device with it: `hwnas agent --server URL --token-file FILE`.
     """
@@ -65,7 +65,7 @@ def list_agents(as_json: Json = False) -> None:
 
 @app.command("revoke")
 def revoke_agent(name: Name, as_json: Json = False) -> None:
-    """End an agent's access at once; its devices and measurements stay."""
+    """Revoke an agent's access immediately; its devices and measurements are kept."""
     from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 

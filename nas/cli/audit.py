@@ -10,15 +10,15 @@ from nas.cli.measure import Json
 
 
 def audit(
-    count: Annotated[int, typer.Option("--count", help="Show so many entries.", min=1, max=100_000)] = 50,
+    count: Annotated[int, typer.Option("--count", help="Maximum number of entries to show.", min=1, max=100_000)] = 50,
     since: Annotated[
         datetime | None, typer.Option(help="Show only changes at this time (UTC) or later. Default: all.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List changes, newest first: who made them, what was made, changed or deleted, and when.
+    """List changes, newest first: who created, changed or deleted what, and when.
 
-    Recorded are the REST requests that changed something, and the creation and revocation of keys and agents.
+    Recorded are REST requests that changed something, and the creation and revocation of keys and agents.
     """
     from nas.workspace import open_workspace  # noqa: PLC0415 - the store takes half a second
 

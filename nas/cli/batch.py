@@ -37,7 +37,7 @@ def run_batch(
     """Queue the searches and calibrations of a file, all or none, and run them.
 
     The fields are those of POST /v1/searches and POST /v1/devices/{id}/calibrations (with `device`). Nothing is
-    queued if one of them is wrong. Ctrl-C finishes the member that runs, a second one returns it to the queue;
+    queued if one of them is wrong. Ctrl-C finishes the running member, a second Ctrl-C returns it to the queue;
     `hwnas batch resume` continues. Exits with 1 unless every member succeeds.
     """
     from nas.jobs.batches import Batches  # noqa: PLC0415 - the store takes half a second
@@ -59,7 +59,7 @@ def run_batch(
 
 @app.command("resume")
 def resume_batch(batch_id: BatchId, as_json: Json = False) -> None:
-    """Run the members of a batch that are queued, and wait for those that other workers run."""
+    """Run the queued members of a batch, and wait for those that other workers run."""
     from nas.jobs.batches import Batches  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
@@ -72,7 +72,7 @@ def list_batches(
     limit: Annotated[int, typer.Option(help="Maximum number of batches to show.", min=1)] = _LISTED,
     as_json: Json = False,
 ) -> None:
-    """List the batches of the command line and of the service, newest first."""
+    """List the batches from the command line and the service, newest first."""
     from nas.jobs.batches import Batches  # noqa: PLC0415
     from nas.store.pages import PageRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

@@ -13,7 +13,7 @@ from nas.cli.bench_service import service
 from nas.cli.bench_supernet import supernet
 
 app = typer.Typer(
-    help="Benchmark the parts, on recorded tables or on this machine; print a table and write JSON rows.",
+    help="Run benchmarks on recorded tables or on this machine; print a table and write JSON rows.",
     no_args_is_help=True,
 )
 app.command("calibration")(calibration)

@@ -16,7 +16,7 @@ def device(
     name: Annotated[str, typer.Option("--device", "-d", help="A device of this machine or of an agent.")],
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[int, typer.Option(help="Measurements to calibrate with.")] = 20,
-    held_out: Annotated[int, typer.Option("--held-out", help="Networks measured to compare with.")] = 100,
+    held_out: Annotated[int, typer.Option("--held-out", help="Number of held-out networks to measure.")] = 100,
     sources: Annotated[
         str | None,
         typer.Option(
@@ -24,14 +24,14 @@ def device(
         ),
     ] = None,
     precision: Annotated[str, typer.Option(help="'all' for fp32, mixed and int8 networks; 'fp32' for fp32.")] = "all",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for choosing networks.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row per variant to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:
-    """Measure random held-out networks on a device, calibrate on others, and compare.
+    """Calibrate a device and compare the predictions with measurements of random held-out networks.
 
-    To use a device here as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`;
-    recorded devices are imported by `hwnas measurements import`. One row is the calibration, the other is
+    To use a local device as a source, calibrate it first: `hwnas calibrate local-cpu/onnxruntime --space S`;
+    import recorded devices with `hwnas measurements import`. One row is the calibration, the other is
     fitted to the same samples without sources. A measurement takes seconds, mostly for building and
     compiling the network. Earlier measurements are reused: after Ctrl-C, the same command resumes.
     """

@@ -42,13 +42,13 @@ def policy(
     out: Annotated[Path | None, typer.Option("--out", help="Write the rows as JSON to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare ways to choose a quantization policy, by whole searches judged on the test images.
+    """Compare methods for choosing a quantization policy by whole searches, evaluated on the test images.
 
     `joint` searches architecture and policy together. `architecture_then_policy` spends half of the
     evaluations in fp32 and the other half on policies of the best architectures; `integer_programming`
     finds these policies by least summed sensitivity under latency limits. `uniform_w8a8` and `uniform_fp32`
-    search architectures in one precision. All spend the same real evaluations and start without knowledge
-    of each other.
+    search architectures in one precision. All have the same budget of real evaluations and share no
+    measurements.
     """
     from nas.workflows.policy_benchmark import POLICY_METHODS, PolicyPlan, benchmark_policies  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

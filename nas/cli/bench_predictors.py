@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from predictors.calibration_benchmark import CalibrationPlan
 
 Tables = Annotated[
-    list[Path], typer.Option("--table", help="A measurement table (.csv or .csv.gz); give it again for more.")
+    list[Path], typer.Option("--table", help="A measurement table (.csv or .csv.gz); repeat it for several.")
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Number of seeds, each with its own split.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write one JSON row per run to this file.")]
@@ -47,10 +47,10 @@ def calibration(
 ) -> None:
     """Calibrate to recorded devices from few of their rows and predict the held-out ones.
 
-    A seeded split holds out 40 % of the rows; models of the source devices are fitted to, and
-    samples chosen from, the others alone. A target is never its own source, and sources of other
-    spaces than its own are not used. If a table has fewer rows than samples asked for, all are
-    used and the row reports how many. The table shows medians over the seeds.
+    A seeded split holds out 40 % of the rows; source models are fitted to the others, and samples
+    are chosen from them. A target is never its own source, and sources from other spaces are not
+    used. If a table has fewer rows than the requested samples, all are used and the row reports
+    how many. The table shows medians over the seeds.
     """
     from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
 
@@ -125,8 +125,8 @@ def accuracy(
 ) -> None:
     """Fit accuracy predictors to some of a table's rows and predict the held-out ones.
 
-    A seeded split holds out 40 % of the rows, or what a larger training size leaves, a tenth
-    at least. The table shows medians over the seeds.
+    A seeded split holds out 40 % of the rows, or fewer if a training size needs more, but at least
+    10 %. The table shows medians over the seeds.
     """
     from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
     from predictors.accuracy_benchmark import AccuracyRow, run_accuracies  # noqa: PLC0415
@@ -153,14 +153,14 @@ def accuracy(
 
 def models(
     table: Tables,
-    devices: Annotated[str, typer.Option(help="Devices to learn, separated by commas.")] = "",
-    tasks: Annotated[str, typer.Option(help="Accuracy columns to learn, separated by commas.")] = "",
+    devices: Annotated[str, typer.Option(help="Devices to predict, separated by commas.")] = "",
+    tasks: Annotated[str, typer.Option(help="Accuracy columns to predict, separated by commas.")] = "",
     samples: Annotated[str, typer.Option(help="Numbers of samples to fit to.")] = "10,20,50,100,300,1000",
     seeds: Seeds = 3,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Compare models by their error against the number of samples: trees, Gaussian process, ridge, and the chosen.
+    """Compare the error of trees, Gaussian process, ridge and the chosen model for different numbers of samples.
 
     A seeded split holds out 40 % of the rows; samples are drawn at random from the others, and no source
     devices are used. The table shows the median error (MAPE in percent) and Kendall's tau per number of samples.

@@ -40,12 +40,11 @@ def results(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Run whole searches on a trained supernet and judge their fronts on the test images.
+    """Run whole searches on a trained supernet and compare their fronts on the test images.
 
-    Every seed starts without knowledge of the others. Random search spends as many real evaluations
-    and as many accuracy look-ups as hwnas. Reports, per method and seed, the hypervolume by test
-    accuracy, the optimism (expected minus test accuracy), and how often the 90 % intervals of
-    latency and accuracy held.
+    Seeds share no measurements. Random search has the same budget of real evaluations and accuracy
+    look-ups as hwnas. Reports, per method and seed, the hypervolume by test accuracy, the optimism
+    (expected minus test accuracy), and the coverage of the 90 % intervals of latency and accuracy.
     """
     from nas.workflows.results_benchmark import ResultsPlan, benchmark_results  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415

@@ -34,8 +34,8 @@ def search(
 ) -> None:
     """Compare search methods on a recorded table; report the share of its front's hypervolume after each batch.
 
-    A method proposes rows of the table and sees only those that it paid for. Optuna's samplers
-    propose in the whole space; the nearest row that was not tried is evaluated instead. The table
+    A method proposes rows of the table and sees only those that it has evaluated. Optuna's samplers
+    propose in the whole space; the nearest row not yet tried is evaluated instead. The table
     shows medians over the seeds.
     """
     from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
@@ -102,11 +102,11 @@ def front(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Time the predicted evolution, fits included, beside Optuna's NSGA-II with as many predicted candidates.
+    """Time the predicted evolution, including fits, and Optuna's NSGA-II with as many predicted candidates.
 
-    The samples follow a law of cost facts, so that the command needs no device. Hypervolume is of
-    what the law says of the last population, log latency and lost accuracy against the slowest and
-    least accurate sample.
+    Samples are synthetic, a function of cost facts, so the command needs no device. Hypervolume is
+    computed from the synthetic values of the last population, in log latency and accuracy loss,
+    relative to the slowest and least accurate sample.
     """
     from nas.workflows.front_benchmark import benchmark_front  # noqa: PLC0415
 

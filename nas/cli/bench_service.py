@@ -22,15 +22,15 @@ def service(
     url: Annotated[
         str | None, typer.Option("--url", help="A running service. Default: one is started on a free port.")
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, max=1000, help="Connections at once.")] = 16,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="Concurrent connections.")] = 16,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds for each kind of request.")] = 10.0,
     out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row per kind to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:
-    """Ask the service for a stored front as fast as it answers.
+    """Measure how many requests for stored fronts the service answers per second, and how fast.
 
-    Kinds: `pareto` (a device's front), `pareto_304` (by a client that holds it), `pareto_limited` (within limits)
-    and `front` (one search's). The load generator runs on the same machine and takes a part of its cores.
+    Kinds: `pareto` (a device's front), `pareto_304` (the same with a matching ETag), `pareto_limited` (within limits)
+    and `front` (one search's). The load generator runs on the same machine and uses part of its cores.
     """
     from nas.cli.load_generator import Load, run_load  # noqa: PLC0415 - numpy is slow to import
     from nas.cli.service_query import running_service  # noqa: PLC0415 - as the service is

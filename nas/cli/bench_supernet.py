@@ -17,38 +17,40 @@ if TYPE_CHECKING:
 
 
 def supernet(
-    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
-    space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
-    networks: Annotated[int, typer.Option(help="Sampled networks to train alone, at least 3.")] = 20,
+    data: Annotated[
+        str, typer.Option(help="Data set: fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")
+    ] = "fashion-mini",
+    space: Annotated[str, typer.Option(help="Search space of the supernet.")] = "mobilenet_v3:tiny",
+    networks: Annotated[int, typer.Option(help="Number of sampled networks to train alone, at least 3.")] = 20,
     epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 5,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimizer: sgd, adamw or muon. Default: sgd.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")
+        float | None, typer.Option(help="Peak learning rate. Default: sgd 0.2, adamw 0.003, muon 0.006.")
     ] = None,
     rate_factors: Annotated[
         str,
         typer.Option(
-            help="Learning rates tried for each network alone, relative to the supernet's; the best on validation"
-            " images counts."
+            help="Learning rates tried for each network alone, relative to the supernet's; the one with"
+            " the best validation accuracy is used."
         ),
     ] = "0.5,1,2",
     finish_epochs: Annotated[
-        float, typer.Option(help="Epochs that finish each network; 0 for none.", min=0)
+        float, typer.Option(help="Epochs of fine-tuning for each network; 0 for none.", min=0)
     ] = DEFAULT_FINISH_EPOCHS,
     flip: Annotated[
         bool | None,
-        typer.Option("--flip/--no-flip", help="Mirror training images. Default: on for fashion-mini alone."),
+        typer.Option("--flip/--no-flip", help="Flip training images. Default: on for fashion-mini only."),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
+        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat it for several."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all trainings.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for training.")] = 0,
     device_train: Annotated[
         str, typer.Option(help="Where to train: auto (a CUDA GPU if there is one), cpu or cuda.")
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Threads to train with on the processor. Default: all cores.", min=1)
+        int | None, typer.Option(help="Number of threads for training on a CPU. Default: all cores.", min=1)
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the JSON document to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON document instead of a table.")] = False,
@@ -56,7 +58,7 @@ def supernet(
     """Train sampled networks alone and compare them with the weights they inherit from the supernet.
 
     All networks train for as many steps as the supernet, on the same images. The table shows test
-    accuracies; test images choose nothing. Interrupt it with Ctrl-C and run the same command again to
+    accuracies; nothing is selected by them. Interrupt it with Ctrl-C and run the same command again to
     resume where it stopped.
     """
     from nas.data.sources import flips_by_default  # noqa: PLC0415

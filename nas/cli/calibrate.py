@@ -24,7 +24,7 @@ def calibrate(
     space: Annotated[str, typer.Option("--space", help="A search space, such as nasbench201 or mobilenet_v3:tiny.")],
     budget: Annotated[
         int,
-        typer.Option(help="Maximum number of networks to measure; the check for drift may measure up to three more."),
+        typer.Option(help="Maximum number of networks to measure; the drift check may add up to three."),
     ] = 20,
     target_mape: Annotated[
         float | None, typer.Option("--target-mape", help="Stop once the expected error, in percent, is at most this.")
@@ -36,9 +36,9 @@ def calibrate(
         ),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="'all' to choose from fp32, mixed and int8 networks; 'fp32' for those alone.")
+        str, typer.Option(help="Networks to choose from: 'all' for fp32, mixed and int8, or 'fp32'.")
     ] = "all",
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the choice of networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed for choosing networks.")] = 0,
     supernet: Annotated[
         str | None,
         typer.Option(
@@ -48,11 +48,11 @@ def calibrate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Calibrate a latency predictor to a device from a few measurements, and report its expected error.
+    """Calibrate a latency predictor for a device from a few measurements, and report its expected error.
 
     Builds networks with random weights, compiles and times them: latency does not depend on training. The
     most informative networks are measured first; known devices (recorded tables, other devices measured
-    here) serve as sources. Stops at the budget, or as soon as the expected error meets --target-mape.
+    here) are used as sources. Stops at the budget, or as soon as the expected error meets --target-mape.
     Measurements are stored as they are taken: after Ctrl-C, the same command resumes where it stopped.
     Later calibrations and searches use them too; a calibration first measures a few networks again to
     check for drift.

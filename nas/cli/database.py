@@ -23,10 +23,10 @@ def copy(
     ],
     as_json: Json = False,
 ) -> None:
-    """Copy every table of a database into an empty one: SQLite to PostgreSQL, back, or the same kind.
+    """Copy every table of a database into an empty one, such as from SQLite to PostgreSQL or back.
 
-    Copies everything or nothing. Stop the service and its workers first: what they write meanwhile stays in the
-    source. Files (artifacts, supernets, predictors) stay in HWNAS_HOME; only the database is copied. Afterwards set
+    Copies everything or nothing. Stop the service and its workers first: what they write during the copy is not
+    copied. Files (artifacts, supernets, predictors) stay in HWNAS_HOME; only the database is copied. Afterwards set
     HWNAS_DATABASE_URL to the target. Keep passwords off the command line with PGPASSFILE or PGPASSWORD.
     """
     from nas.store.copying import copy_database  # noqa: PLC0415 - the store takes half a second

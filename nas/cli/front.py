@@ -49,7 +49,7 @@ def show_front(front_id: FrontId, as_json: Json = False) -> None:
     """Show one front and its baselines.
 
     Each network has its accuracy on the validation images, its expected accuracy on new images with a
-    90 % interval, and its accuracy on the test images, which no choice depends on.
+    90 % interval, and its accuracy on the test images, which the search does not use.
     """
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.workflows.exporting import stored_front  # noqa: PLC0415
@@ -91,7 +91,7 @@ def diff(
     b: Annotated[str, typer.Argument(help="First digits of another front's id.")],
     as_json: Json = False,
 ) -> None:
-    """Compare two fronts: members of only one, changed figures of common ones, hypervolume of each.
+    """Compare two fronts: members of only one, changed values of common ones, hypervolume of each.
 
     Hypervolume has a common reference, the worst value of either front in each objective.
     """

@@ -21,17 +21,17 @@ def create_key(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            help="read (look at everything of the tenant), submit (start searches), calibrate (start calibrations) or"
+            help="read (everything of the tenant), submit (start searches), calibrate (start calibrations) or"
             " admin (everything of every tenant); repeat it for several. Default: read, submit, calibrate.",
             show_default=False,
         ),
     ] = None,
     tenant: Annotated[
-        str, typer.Option(help="Keys of one tenant see the same jobs and fronts, and not those of others.")
+        str, typer.Option(help="Tenant of the key; keys of different tenants do not see each other's jobs and fronts.")
     ] = "default",
     as_json: Json = False,
 ) -> None:
-    """Create an API key and print it: only now, since only its hash is stored.
+    """Create an API key and print it. Only its hash is stored, so it cannot be shown again.
 
     Send it as `Authorization: Bearer KEY`.
     """
@@ -58,7 +58,7 @@ def create_key(
 
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
-    """List the API keys, revoked ones too; the keys themselves cannot be shown again."""
+    """List the API keys, including revoked ones, without the keys themselves."""
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:

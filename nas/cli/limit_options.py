@@ -11,7 +11,7 @@ MaxPeakMemory = Annotated[
     int | None, typer.Option(help="Maximum memory in bytes that loading and running the network adds to a process.")
 ]
 MaxLoadTime = Annotated[
-    float | None, typer.Option(help="Maximum time in ms from the file to a network that is ready to run.")
+    float | None, typer.Option(help="Maximum time in ms to load the file until the network is ready to run.")
 ]
 MinAccuracy = Annotated[
     float | None, typer.Option(help="Minimum expected accuracy on new images (a fraction, above 0 to 1).")

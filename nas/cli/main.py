@@ -41,10 +41,10 @@ from search_spaces.errors import NasError
 app = typer.Typer(
     name="hwnas",
     help=(
-        "Finds the network and its precisions that are best on your device within your limits.\n\n"
-        "A first look: [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, "
-        "batch, recommend, front, export, serve; how fast a device is: calibrate, predict, measurements; what int8 "
-        "costs: sensitivity. State lives under HWNAS_HOME; an interrupted command resumes when it is run again."
+        "Find the best network, with a precision for each block, for your device within your limits.\n\n"
+        "Start with [bold]hwnas quickstart[/bold]. Step by step: data, devices, train, measure, fit, search, batch, "
+        "recommend, front, export, serve. Latency prediction: calibrate, predict, measurements. Quantization: "
+        "sensitivity. State is kept under HWNAS_HOME; an interrupted command resumes when it is run again."
     ),
     rich_markup_mode="rich",
     no_args_is_help=True,

@@ -6,19 +6,21 @@ import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 
-Device = Annotated[str, typer.Option("--device", "-d", help="A device profile; `hwnas devices` lists them.")]
+Device = Annotated[str, typer.Option("--device", "-d", help="Device profile; `hwnas devices` lists them.")]
 MAX_SEED = 2**63 - 1
 """The largest integer that a database row holds."""
 
 Supernet = Annotated[
-    str | None, typer.Option("--supernet", help="The first digits of a supernet's id. Default: the newest.")
+    str | None, typer.Option("--supernet", help="First digits of a supernet's id. Default: the newest.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 def measure(
     device: Device = "local-cpu/onnxruntime",
-    count: Annotated[int, typer.Option(help="Candidates to measure, the corners of the space first.", min=4)] = 14,
+    count: Annotated[
+        int, typer.Option(help="Number of candidates; the smallest and largest networks come first.", min=4)
+    ] = 14,
     supernet: Supernet = None,
     as_json: Json = False,
 ) -> None:
@@ -80,8 +82,8 @@ def measure(
 def fit(device: Device = "local-cpu/onnxruntime", supernet: Supernet = None, as_json: Json = False) -> None:
     """Fit the latency and accuracy predictors to everything measured on a device so far.
 
-    The latency predictor learns from known devices too, as in a calibration, if that makes it better.
-    Prints cross-validated figures: relative error, rank correlation, and the share of true values
+    The latency predictor also learns from known devices, as in a calibration, if that lowers its error.
+    Prints the cross-validated relative error, rank correlation, and the share of true values
     inside the 90 % intervals. Each fit is stored as a new revision.
     """
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415

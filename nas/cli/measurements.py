@@ -97,7 +97,7 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write all measurements of a space as one table: imported ones and those of devices here.
+    """Write all measurements of a space as one table, both imported and taken here.
 
     Values are written exactly, so `hwnas measurements import` elsewhere gives the same table. Measurements
     for other images or classes than the space was published with are left out: the table has no column

@@ -21,7 +21,7 @@ def quickstart(
         Path | None,
         typer.Option(
             "--out",
-            help="Where results go. Default: quickstart/ in HWNAS_HOME, or quickstart-SPACE/ with another --space.",
+            help="Output folder. Default: quickstart/ in HWNAS_HOME, or quickstart-SPACE/ with another --space.",
         ),
     ] = None,
     space: Annotated[
@@ -29,11 +29,11 @@ def quickstart(
     ] = _SPACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Run the whole product on real images and this machine's processor: ten minutes to half an hour.
+    """Run the whole pipeline on real images and this machine's CPU, in 10 to 30 minutes.
 
     Trains a small supernet on the embedded images, measures on TVM and ONNX Runtime, fits the
-    predictors, searches architectures and precisions, verifies and exports models, and queries the
-    REST service for them. If interrupted, it resumes when run again.
+    predictors, searches architectures and precisions, verifies and exports models, and queries them
+    over REST. If interrupted, it resumes when run again.
     """
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.cli.predictor_report import report_lines  # noqa: PLC0415

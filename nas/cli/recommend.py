@@ -24,9 +24,9 @@ def recommend(
     supernet: Supernet = None,
     as_json: Json = False,
 ) -> None:
-    """Recommend the network with the best expected accuracy within limits, out of everything verified on a device.
+    """Recommend the network with the best expected accuracy within limits, among all those verified on a device.
 
-    If no network meets the limits, the message names the closest one, and the exit code is 1.
+    If no network meets the limits, the error names the closest one, and the exit code is 1.
     """
     from nas.fronts.device_fronts import DeviceFronts  # noqa: PLC0415
     from nas.fronts.limits import best_accuracy  # noqa: PLC0415

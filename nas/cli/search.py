@@ -63,15 +63,16 @@ def search(
             min=MIN_EVALUATIONS,
         ),
     ] = DEFAULT_EVALUATIONS,
-    batch: Annotated[int, typer.Option(help="Candidates evaluated between two fits of the predictors.", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="Batch size: candidates between two fits of the predictors.", min=1)] = 8,
     seed: Annotated[
-        int, typer.Option(help="Random seed; on the same measurements, it gives the same search.", min=0, max=MAX_SEED)
+        int,
+        typer.Option(help="Random seed; with the same measurements, it gives the same search.", min=0, max=MAX_SEED),
     ] = 0,
     method: Annotated[
         Method,
         typer.Option(
-            help="Search method; all but hwnas are baselines: the LINAS loop, Optuna's NSGA-II, TPE, random, and two"
-            " that choose float architectures with half of the budget and their precisions with the other half."
+            help="Search method. Baselines: linas (the published loop), nsga2 and tpe (Optuna's), random, and two"
+            " that spend half of the budget on float architectures and the other half on their precisions."
         ),
     ] = "hwnas",
     objective: Objective = None,
@@ -90,7 +91,7 @@ def search(
     ] = None,
     survey: Annotated[
         int,
-        typer.Option(help="Networks evaluated in fp32 with inherited weights beforehand, on no device.", min=0),
+        typer.Option(help="Architectures evaluated in fp32 with inherited weights before the search.", min=0),
     ] = DEFAULT_SURVEY,
     screen: Annotated[
         int,
@@ -99,8 +100,8 @@ def search(
     finish_epochs: Annotated[
         float,
         typer.Option(
-            help="Epochs that the front's networks, and baselines beside them, are fine-tuned for before they are"
-            " verified; 0 ships inherited weights.",
+            help="Epochs of fine-tuning for the front's networks and baselines before they are verified; 0 keeps"
+            " inherited weights.",
             min=0.0,
         ),
     ] = DEFAULT_FINISH_EPOCHS,
@@ -112,10 +113,9 @@ def search(
 ) -> None:
     """Search architectures and per-block precisions for a device; verify and store the front.
 
-    Predictors propose and the device decides: each batch is chosen by predicted evolution and
-    evaluated for real, then the predictors are fitted again. The members of the front are fine-tuned
-    and timed once more from the exported files. Run the same command again to resume an interrupted search;
-    with a larger --evaluations it extends the search.
+    Each batch is chosen by evolution on predictions and measured on the device; then the predictors are
+    fitted again. The members of the front are fine-tuned and timed once more from the exported files. Run
+    the same command again to resume an interrupted search; a larger --evaluations extends it.
     """
     if context.invoked_subcommand is not None:
         return
@@ -161,7 +161,7 @@ def list_searches(
     limit: Annotated[int, typer.Option(help="Maximum number of searches to show.", min=1)] = _LISTED,
     as_json: Json = False,
 ) -> None:
-    """List the searches of the command line and of the service, newest first."""
+    """List the searches from the command line and the service, newest first."""
     from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
     from nas.store.pages import PageRequest  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
@@ -203,7 +203,7 @@ def resume_search(
 ) -> None:
     """Resume an interrupted, failed or cancelled search, or extend one with a larger budget.
 
-    A search of the command line runs here; a search of the service is queued again for its worker.
+    A search from the command line runs here; a search from the service is queued again for its worker.
     """
     from nas.jobs.queue import JobQueue  # noqa: PLC0415
     from nas.workflows.searching import SearchRequest  # noqa: PLC0415
@@ -229,7 +229,7 @@ def resume_search(
 
 @app.command("cancel")
 def cancel_search(search_id: SearchId, as_json: Json = False) -> None:
-    """Cancel a search of the command line or of the service; it can be resumed later."""
+    """Cancel a search from the command line or the service; it can be resumed later."""
     from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 

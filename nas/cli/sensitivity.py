@@ -20,10 +20,10 @@ def sensitivity(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what each unit of a network loses when it alone is quantized, with inherited weights.
+    """Measure the effect of quantizing each unit of a network alone, with inherited weights.
 
     For each unit, an ONNX graph with that unit quantized runs on the calibration images. The table
-    shows the divergence of its class probabilities from the float network's (nats), the rise of the
+    shows the divergence of its class probabilities from the float network's (nats), the increase in
     cross-entropy, and how often the class stays the same; the last rows quantize the whole network.
     """
     from nas.reports.sensitivity_plot import check_plot_path, plot_sensitivity  # noqa: PLC0415

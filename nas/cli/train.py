@@ -8,27 +8,29 @@ from nas.cli.console import TerminalProgress, show
 
 
 def train(
-    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
-    space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
+    data: Annotated[
+        str, typer.Option(help="Data set: fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")
+    ] = "fashion-mini",
+    space: Annotated[str, typer.Option(help="Search space of the supernet.")] = "mobilenet_v3:tiny",
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images. Default: 20.", min=1, show_default=False)
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Batch size. Default: 64.", min=2)] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adamw or muon.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimizer: sgd, adamw or muon. Default: sgd.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak learning rate. Default: the optimizer's own.")
+        float | None, typer.Option(help="Peak learning rate. Default: sgd 0.2, adamw 0.003, muon 0.006.")
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
             "--flip/--no-flip",
-            help="Mirror training images at random, left to right. Default: on for fashion-mini; off for all other"
-            " data, since mirrored digits or text mean something else.",
+            help="Flip training images horizontally at random. Default: on for fashion-mini; off for all other data,"
+            " since flipping changes the meaning of digits and text.",
         ),
     ] = None,
     crop: Annotated[
         int | None,
-        typer.Option(help="Pixels of reflected padding that random crops are taken from; 0 for none. Default: 2."),
+        typer.Option(help="Reflection padding in pixels for random crops; 0 for none. Default: 2."),
     ] = None,
     cutout: Annotated[
         int | None,
@@ -40,34 +42,34 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Start from the weights of this supernet of the same space, by the first digits of its id. Helps with"
-            " few images; its classifier is not taken over. Default: random weights."
+            help="Start from the weights (except the classifier) of another supernet of the same space, given by the"
+            " first digits of its id. Helps with few images. Default: random weights."
         ),
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat for more."),
+        typer.Option(help="Any other training setting as NAME=VALUE, such as ema_decay=0.98; repeat it for several."),
     ] = None,
     skip_damaged: Annotated[
         bool,
-        typer.Option("--skip-damaged", help="Leave out images of an imagefolder that cannot be read, and name them."),
+        typer.Option("--skip-damaged", help="Leave out images of an imagefolder that cannot be read, and list them."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Equal seeds, settings and data give equal weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed, settings and data give the same weights.")] = 0,
     device_train: Annotated[
         str, typer.Option(help="Where to train: auto (a CUDA GPU if there is one), cpu or cuda.")
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Threads to train with on the processor. Default: all cores.", min=1)
+        int | None, typer.Option(help="Number of threads for training on a CPU. Default: all cores.", min=1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
-    """Train a supernet: every network of the space with one set of weights.
+    """Train a supernet: one set of weights shared by all networks of a space.
 
     Each step trains the largest network on the labels, and the smallest and two random ones half on
     the labels and half on its outputs (sandwich rule, in-place distillation). Interrupt it with Ctrl-C and
-    run the same command again to resume where it stopped. Groups (groups_train in an npz) never
-    straddle the validation split; test images are not used. Under torchrun each process takes its
-    share of every batch.
+    run the same command again to resume where it stopped. Groups (groups_train in an npz) are never
+    split between training and validation; test images are not used. Under torchrun each process takes
+    its share of every batch.
     """
     from nas.data.sources import flips_by_default, skipping_damaged  # noqa: PLC0415 - torch and numpy take seconds
     from nas.training.compute import Compute  # noqa: PLC0415 - as above

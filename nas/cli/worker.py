@@ -17,7 +17,7 @@ def worker(
 ) -> None:
     """Run queued jobs (searches, calibrations) one after another.
 
-    Usually one worker per machine: several would disturb each other's measurements. The job of a
+    Run one worker per machine: several would disturb each other's measurements. The job of a
     killed worker resumes from its last finished step. Ctrl-C finishes the current job and exits; a
     second Ctrl-C returns the job to the queue.
     """
