@@ -171,7 +171,7 @@ def _http_problem(error: HTTPException) -> ProblemError:
     if status == HTTPStatus.BAD_REQUEST:  # a body that the parser gave up on, as it was nested too deep
         return invalid_request([FieldError(place="body", field="", message="cannot be parsed")])
     details = {
-        HTTPStatus.NOT_FOUND: "there is nothing at this address; /openapi.json lists what there is.",
+        HTTPStatus.NOT_FOUND: "there is nothing at this address; /openapi.json lists all routes.",
         HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take this method; the Allow header lists those it takes.",
     }
     code = status.phrase.lower().replace(" ", "-")

@@ -33,7 +33,7 @@ def page(request: Request) -> Response:
 def page_file(request: Request, name: str) -> Response:
     """Its scripts and styles."""
     if name not in _FILES:
-        raise not_found("not-found", "there is nothing at this address; /openapi.json lists what there is.")
+        raise not_found("not-found", "there is nothing at this address; /openapi.json lists all routes.")
     return _file(request, name)
 
 

@@ -56,7 +56,7 @@ def check_agreement(executable: "Executable", files: NetworkFiles) -> Agreement:
     if outputs.shape != expected.shape:
         raise DisagreementError(f"the artifact's output has shape {outputs.shape}; expected {expected.shape}.")
     if not np.isfinite(outputs).all():
-        raise DisagreementError("the artifact answers NaN or infinity.")
+        raise DisagreementError("the artifact returns NaN or infinity.")
     largest = float(np.abs(outputs - expected).max())
     allowed = (files.quantized_tolerance if files.quantized else files.relative_tolerance) * float(
         np.abs(expected).max()
@@ -75,7 +75,7 @@ def check_agreement(executable: "Executable", files: NetworkFiles) -> Agreement:
     agreement = float((outputs.argmax(axis=1) == from_pytorch.argmax(axis=1)).mean())
     if agreement < files.min_top1_agreement:
         raise DisagreementError(
-            f"the artifact gives the class that it must on {agreement:.1%} of {len(images)} images;"
-            f" {files.min_top1_agreement:.1%} is asked."
+            f"the artifact predicts the class of its reference on {agreement:.1%} of {len(images)} images;"
+            f" {files.min_top1_agreement:.1%} is required."
         )
     return Agreement(max_abs_error=largest, top1_agreement=agreement)

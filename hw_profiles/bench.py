@@ -150,7 +150,7 @@ class Classes:
         """
         values = row.get("values")
         if not isinstance(values, list | tuple) or not all(type(value) is int and value >= 0 for value in values):
-            raise MeasuringError("reported classes are no list of indices.")
+            raise MeasuringError("reported classes are not a list of indices.")
         return cls(values=tuple(values))
 
 

@@ -65,7 +65,7 @@ class NetworkCompiler:
             return self._failure(files, "timeout" if error.timed_out else "crash", str(error))
         if not reply["ok"]:
             if reply["stage"] == ENVIRONMENT:
-                raise MeasuringError(f"compiling is impossible here: {reply['message']}")
+                raise MeasuringError(f"cannot compile here: {reply['message']}")
             return self._failure(files, reply["stage"], reply["message"])
         for message in compiled["warnings"]:
             self._on_warning(files.name, message)

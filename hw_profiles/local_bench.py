@@ -199,6 +199,6 @@ class LocalBench:
             raise _FailedError("timeout" if error.timed_out else "crash", str(error)) from error
         if not reply["ok"]:
             if reply["stage"] == ENVIRONMENT:
-                raise MeasuringError(f"measuring is impossible here: {reply['message']}")
+                raise MeasuringError(f"cannot measure here: {reply['message']}")
             raise _FailedError(reply["stage"], reply["message"])
         return reply

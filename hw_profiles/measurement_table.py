@@ -163,7 +163,7 @@ class MeasurementTable:
         for number, line in rows:
             if line[space_at] != space:
                 raise TableError(
-                    f"row {number} is of the space {line[space_at]!r}, the first of {space!r}; keep one space a file."
+                    f"row {number} is of the space {line[space_at]!r}, the first of {space!r}; use one file per space."
                 )
         values = {
             name: np.array([_number(line[at], name, number) for number, line in rows])

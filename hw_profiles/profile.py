@@ -74,7 +74,7 @@ class DeviceProfile:
                 )
         if self.threads > self.cores:
             raise ProfileError(
-                f"device profile {self.id!r} wants {self.threads} threads on {self.cores} cores; use at most the cores."
+                f"device profile {self.id!r} wants {self.threads} threads on {self.cores} cores; reduce threads."
             )
         for precision, execution in self.precisions.items():
             if precision not in PRECISIONS or execution not in get_args(Execution):

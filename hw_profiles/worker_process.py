@@ -94,10 +94,10 @@ class WorkerProcess:
         try:
             reply = self._exchange({"command": "prepare"}, self._start_deadline_s)
         except WorkerLostError as error:
-            raise MeasuringError(f"the worker of {self._profile.id} does not start: {error}") from error
+            raise MeasuringError(f"the worker of {self._profile.id} did not start: {error}") from error
         if not reply["ok"]:
             self.close()
-            raise MeasuringError(f"the worker of {self._profile.id} does not start: {reply['message']}")
+            raise MeasuringError(f"the worker of {self._profile.id} did not start: {reply['message']}")
 
     def request(self, command: Mapping[str, Any], *, deadline_s: float) -> dict[str, Any]:
         """One command's reply. The deadline does not count the time that other processes measure.
@@ -154,7 +154,7 @@ class WorkerProcess:
                 ready = selector.select(max(left_s, 0.0))
             if not ready:
                 self.close()
-                raise WorkerLostError(f"{doing} gave no result in {deadline_s:g} s and was ended.", timed_out=True)
+                raise WorkerLostError(f"{doing} gave no result in {deadline_s:g} s and was killed.", timed_out=True)
             chunk = os.read(process.stdout.fileno(), 1 << 20)
             if not chunk:
                 raise self._died(process, doing)

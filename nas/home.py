@@ -105,7 +105,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise DiskFullError(f"no space left to write {path}; free some and run the command again.") from error
+        raise DiskFullError(f"no space left to write {path}; free some space and run the command again.") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

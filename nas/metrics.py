@@ -313,6 +313,6 @@ def finite_metrics(values: Mapping[str, Any]) -> dict[str, float]:
     for name, value in values.items():
         get_metric(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UsageError(f"the metric {name} is {value!r}; a finite number is needed.")
+            raise UsageError(f"the metric {name} is {value!r}; it must be a finite number.")
         checked[name] = float(value)
     return checked

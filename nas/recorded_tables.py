@@ -90,7 +90,7 @@ class RecordedTables:
     def _read_new(self, path: Path) -> RecordedTable:
         table = MeasurementTable.load_in_space(path)
         if not table.latency_ms and not table.accuracy:
-            raise TableError(f"{path}: the table has no column latency_ms:DEVICE and none accuracy:TASK.")
+            raise TableError(f"{path}: the table has neither a latency_ms:DEVICE nor an accuracy:TASK column.")
         return RecordedTable(id=_id_of(table), file_name=path.name, imported_at=datetime.now(UTC), table=table)
 
     def _write(self, recorded: RecordedTable) -> None:

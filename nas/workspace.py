@@ -71,7 +71,7 @@ class Workspace:
                 raise UsageError("no supernet is trained yet; run `hwnas train` first.")
             return known[0]
         if not _HASH_START.fullmatch(wanted):
-            raise UsageError(f"{wanted!r} is no supernet id; give at least 4 of its hexadecimal digits.")
+            raise UsageError(f"{wanted!r} is not a supernet id; give at least 4 of its hexadecimal digits.")
         matches = [supernet for supernet in known if supernet.id.startswith(wanted)]
         if not matches:
             raise UnknownNameError("supernet", wanted, tuple(supernet.id[:12] for supernet in known))

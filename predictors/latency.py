@@ -386,7 +386,7 @@ def load_source(
         return LatencyPredictor.load(folder, space)
     if kind == SOURCE_KIND:
         return SourceModel.load(folder, space, features)
-    raise RevisionError(f"{folder} holds a predictor of kind {kind!r}, not one of latency.")
+    raise RevisionError(f"{folder} holds a predictor of kind {kind!r}, not a latency predictor.")
 
 
 def _prediction(log_value: FloatArray, log_half_width: FloatArray, repeatability: float) -> Prediction:

@@ -111,7 +111,7 @@ def whole_revision(folder: Path) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise RevisionError(f"{folder} is not a whole predictor revision ({reason}); fit it again.") from error
+        raise RevisionError(f"{folder} is not a complete predictor revision ({reason}); fit it again.") from error
 
 
 def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:

@@ -29,7 +29,7 @@ def checked_samples(
         raise UnfitDataError(f"{len(canonical)} candidates came with {what} of shape {values.shape}; give one each.")
     if len(values) < MIN_SAMPLES:
         raise UnfitDataError(
-            f"{len(values)} samples are too few to fit {what}; at least {MIN_SAMPLES} are needed, 20 are good."
+            f"{len(values)} samples are too few to fit {what}; at least {MIN_SAMPLES} are needed; 20 are recommended."
         )
     bad = np.flatnonzero(~np.isfinite(values) | (values < low) | (values > high))
     if len(bad):

@@ -121,7 +121,7 @@ def get_file(agent: AgentDep, sha256: str, store: StoreDep, files: FilesDep) -> 
     if path is None:
         raise not_found("unknown-file", f"no file {sha256[:80]!r} belongs to a task of agent {agent.name!r}.")
     if not files.is_whole(path, sha256):
-        raise ProblemError(HTTPStatus.GONE, "file-gone", f"file {sha256[:12]} is gone or has changed since.")
+        raise ProblemError(HTTPStatus.GONE, "file-gone", f"file {sha256[:12]} is missing or has changed.")
     return FileResponse(path, media_type="application/octet-stream")
 
 

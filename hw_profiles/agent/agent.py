@@ -277,7 +277,7 @@ def _only_one(folder: Path) -> Iterator[None]:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise AgentError(
-                    f"another agent process of this token runs here (it holds {folder}); stop it first."
+                    f"another agent with this token is running here (it holds {folder}); stop it first."
                 ) from error
         yield
 

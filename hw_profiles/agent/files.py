@@ -55,16 +55,16 @@ class TaskFiles:
             size += len(piece)
             if size > file.size_bytes:
                 raise FileRefusedError(
-                    f"file {file.sha256[:12]} is larger than the {file.size_bytes} bytes that the signed task says."
+                    f"file {file.sha256[:12]} is larger than the {file.size_bytes} bytes stated in the signed task."
                 )
             digest.update(piece)
             write(piece)
         if size < file.size_bytes:
             raise FileRefusedError(
-                f"file {file.sha256[:12]} is truncated: {size} bytes came, the signed task says {file.size_bytes}."
+                f"file {file.sha256[:12]} is truncated: {size} of {file.size_bytes} bytes were received."
             )
         if digest.hexdigest() != file.sha256:
-            raise FileRefusedError(f"file {file.sha256[:12]} is forged or damaged: its SHA-256 is another.")
+            raise FileRefusedError(f"file {file.sha256[:12]} is forged or damaged: its SHA-256 differs.")
 
     def _remove_oldest(self, wanted_bytes: int) -> None:
         files = sorted((path for path in self._folder.iterdir()), key=lambda path: path.stat().st_mtime)

@@ -66,7 +66,7 @@ class Service:
         """
         parsed = httpx.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise UsageError(f"{url!r} is no address of a service; give one such as https://hwnas.example:8000.")
+            raise UsageError(f"{url!r} is not the address of a service; give one such as https://hwnas.example:8000.")
         self.url = url.rstrip("/")
         self.is_private = parsed.scheme == "https" or parsed.host in _HTTPS_HINT
         """Whether nobody on the way can read requests."""
@@ -108,7 +108,7 @@ class Service:
             document = answer.json()
             body, signature = document["task"].encode(), str(document["signature"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SignatureError(f"{self.url} sent what is no signed task.") from error
+            raise SignatureError(f"{self.url} sent something other than a signed task.") from error
         if not is_signed(self._token.signing_key, body, signature):
             raise SignatureError(f"{self.url} sent a task with a wrong signature, which was not run.")
         task = AgentTask.from_bytes(body)

@@ -86,7 +86,7 @@ class TaskNetwork:
         if wrong or not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(quantized, bool):
             raise TaskError("a network of the task has a wrong name, file or tolerance.")
         if not all(value is None or isinstance(value, int | float) for value in tolerances.values()):
-            raise TaskError("a tolerance of the task is no number.")
+            raise TaskError("a tolerance of the task is not a number.")
         parsed = {cast("Role", role): TaskFile.from_json(file) for role, file in files.items()}
         return cls(name=name, quantized=quantized, files=parsed, tolerances=dict(tolerances))
 
@@ -168,7 +168,7 @@ class AgentTask:
                 lease_s=float(row["lease_s"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, ProfileError) as error:
-            raise TaskError(f"the service sent what is no task: {error}") from error
+            raise TaskError(f"the service sent an invalid task: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,7 @@ def outcome_from_json(row: Mapping[str, Any]) -> Outcome:
         raise TaskError(f"a report has one of {', '.join(_KINDS)}, not {', '.join(map(str, row)) or 'nothing'}.")
     ((name, found),) = row.items()
     if not isinstance(found, Mapping):
-        raise TaskError(f"the report's {name} is no object.")
+        raise TaskError(f"the report's {name} is not an object.")
     if name == "timing":
         return Timing.from_json(found)
     if name == "agreement":
@@ -236,7 +236,7 @@ def _artifact(row: Mapping[str, Any]) -> BuiltArtifact:
     file = TaskFile.from_json({"suffix": ""} | dict(row))
     warnings: Sequence[Any] = row.get("warnings", ())
     if not isinstance(warnings, list | tuple):
-        raise TaskError("a reported artifact's warnings are no list.")
+        raise TaskError("a reported artifact's warnings are not a list.")
     return BuiltArtifact(
         sha256=file.sha256, size_bytes=file.size_bytes, warnings=tuple(str(warning)[:500] for warning in warnings[:20])
     )

@@ -41,7 +41,7 @@ class AgentToken:
         """
         if not _TOKEN.fullmatch(text.strip()):
             raise UsageError(
-                "the token is not one of `hwnas agents create`, which begins with hwa_ and has 47 characters."
+                "the token is not from `hwnas agents create`; tokens begin with hwa_ and have 47 characters."
             )
         return cls(text.strip())
 

@@ -48,7 +48,7 @@ class OnnxRuntimeRuntime(Runtime):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(files.onnx, artifact)
         except (ArtifactError, OSError) as error:
-            raise CompileError(f"ONNX Runtime cannot take {files.onnx.name}: {error}") from error
+            raise CompileError(f"ONNX Runtime cannot load {files.onnx.name}: {error}") from error
         return artifact
 
     def load(self, artifact: Path, profile: DeviceProfile) -> OnnxExecutable:

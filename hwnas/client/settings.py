@@ -42,7 +42,7 @@ class Address:
         """
         url = (url or os.environ.get(SERVER_VARIABLE) or DEFAULT_URL).rstrip("/")
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise ClientError(f"{url!r} is no address of a service; write it as http://HOST:PORT or https://HOST.")
+            raise ClientError(f"{url!r} is not the address of a service; write it as http://HOST:PORT or https://HOST.")
         return cls(url, key or os.environ.get(KEY_VARIABLE) or None)
 
     def headers(self) -> dict[str, str]:

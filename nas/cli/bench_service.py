@@ -65,7 +65,7 @@ def _requests(address: str, name: str | None) -> list[tuple[str, str, dict[str, 
         if not fronts or name not in {None, *fronts}:
             known = ", ".join(fronts) or "none"
             raise UsageError(
-                f"{'this home' if name is None else f'device {name!r}'} has no front to ask for (with one: {known});"
+                f"{'this home' if name is None else f'device {name!r}'} has no front (devices with one: {known});"
                 " `hwnas quickstart` or `hwnas search` makes one."
             )
         device = name or next(iter(fronts))

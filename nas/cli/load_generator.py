@@ -72,7 +72,7 @@ async def _run(load: Load) -> LoadFigures:
     spent_s = time.perf_counter() - start_s
     seconds = np.concatenate([np.array(connection.seconds) for connection in connections])
     if not len(seconds):
-        raise NasError(f"{load.url} answered nothing in {load.seconds:g} s.")
+        raise NasError(f"{load.url} did not answer within {load.seconds:g} s.")
     return LoadFigures(
         requests=len(seconds),
         requests_per_s=len(seconds) / spent_s,

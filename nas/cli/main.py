@@ -134,7 +134,7 @@ def run(arguments: list[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail("no space left on the disk; free some and run the command again.", "disk-full", 1, arguments)
+            return _fail("the disk is full; free some space and run the command again.", "disk-full", 1, arguments)
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}; run with --debug for the details.", "failed", 1, arguments)
     except Exception as error:  # the last resort, which keeps tracebacks off a user's terminal

@@ -92,7 +92,7 @@ def predict(
 def _texts(candidates: list[str], file: Path | None) -> list[str]:
     """Candidates from the line, the file, or standard input; empty lines are left out."""
     if candidates and file is not None:
-        raise UsageError("candidates are given on the line and by --file; give them one way.")
+        raise UsageError("candidates are given both as arguments and with --file; use only one.")
     if candidates:
         return candidates
     if file is None and sys.stdin.isatty():

@@ -214,7 +214,7 @@ def resume_search(
         status = _find(workspace, search_id)
         if status.job is not None:
             if evaluations is not None:
-                raise UsageError("the budget of a search of the service is fixed; leave --evaluations out.")
+                raise UsageError("the budget of a search from the service is fixed; leave out --evaluations.")
             job = JobQueue(workspace.store).requeue(status.id)
             line = f"search {status.id} is {job.state}; `hwnas serve` or `hwnas worker` runs queued searches."
             show({"search": status.id, "state": job.state}, as_json=as_json, lines=[line])

@@ -41,7 +41,7 @@ class _Location:
     def parse(cls, text: str) -> "_Location":
         match = _LOCATION.match(text)
         if match is None:
-            raise DataError(f"imagefolder:{text} names no folder; write imagefolder:PATH or imagefolder:PATH@HxW.")
+            raise DataError(f"imagefolder:{text} has no path; write imagefolder:PATH or imagefolder:PATH@HxW.")
         size = (int(match["height"]), int(match["width"])) if match["height"] else None
         if size is not None and min(size) < 1:
             raise DataError(f"imagefolder:{text} asks for images of {size[0]}x{size[1]}; give at least 1x1.")
@@ -73,7 +73,7 @@ def load_imagefolder(location: str) -> ImageDataset:
         raise DataError(f"{train} holds {len(classes)} class folders; classification needs at least 2.")
     unseen = sorted({folder.name for folder in test.iterdir() if folder.is_dir()} - set(classes))
     if unseen:
-        raise DataError(f"{test} holds class {unseen[0]!r}, which {train} does not; drop it or train on some.")
+        raise DataError(f"{test} holds class {unseen[0]!r}, which {train} does not; remove it or add training images.")
     listed = [_files(train, classes, every_class=True), _files(test, classes, every_class=False)]
     cache = scan_path(root, _flat(_flat(listed)), [asked.size, asked.skip_damaged])
     known = read_scan(cache)
@@ -81,7 +81,7 @@ def load_imagefolder(location: str) -> ImageDataset:
     train_files, test_files = ([[p for p in paths if p not in damaged] for paths in files] for files in listed)
     _check_left(train, train_files, classes)
     if not any(test_files):
-        raise DataError(f"no image under {test} can be read; repair some.")
+        raise DataError(f"no image under {test} can be read; repair the files.")
     paths = _flat([*train_files, *test_files])
     size, gray = (known.size, known.gray) if known else _size_and_gray(location, asked, paths)
     x_train = ImageFiles(paths=tuple(_flat(train_files)), size=size, gray=gray)
@@ -175,7 +175,7 @@ def _labels(files: Sequence[Sequence[Path]]) -> NDArray[np.int64]:
 def _check_left(train: Path, files: Sequence[Sequence[Path]], classes: Sequence[str]) -> None:
     for name, paths in zip(classes, files, strict=True):
         if not paths:
-            raise DataError(f"no image in {train / name} can be read; repair some or remove the folder.")
+            raise DataError(f"no image in {train / name} can be read; repair the files or remove the folder.")
 
 
 def most_common_size(sizes: Iterable[Size]) -> Size:

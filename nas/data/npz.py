@@ -39,7 +39,7 @@ def _read(path: Path) -> dict[str, AnyArray]:
         raise DataError(f"{path} is not a file; give the path of an npz file with {', '.join(REQUIRED_KEYS)}.")
     if not zipfile.is_zipfile(path):
         raise DataError(
-            f"{path} is not a whole npz file (another format, or cut short); write it with numpy.savez_compressed."
+            f"{path} is not a complete npz file (another format, or truncated); write it with numpy.savez_compressed."
         )
     arrays: dict[str, AnyArray] = {}
     key = "the file"
@@ -82,7 +82,7 @@ def export_npz(dataset: ImageDataset, path: Path) -> None:
     try:
         write_npz(path, arrays)
     except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another path.") from error
 
 
 def write_npz(path: Path, arrays: Mapping[str, AnyArray]) -> None:

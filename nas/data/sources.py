@@ -65,7 +65,7 @@ def load_dataset(spec: str) -> ImageDataset:
     if kind not in ("npz", "imagefolder", "hf"):
         raise UnknownNameError("kind of data set", kind, tuple(source.form for source in SOURCES))
     if not rest:
-        raise UsageError(f"{spec!r} names no data; write {kind}: followed by its path or name.")
+        raise UsageError(f"{spec!r} has no path or name; write {kind}: followed by its path or name.")
     if kind == "hf":
         return load_huggingface(rest)
     if kind == "imagefolder":

@@ -81,13 +81,12 @@ def _check_pixels(name: str, x_train: Images) -> None:
         levels = [str(int(level)) for level in pixel]
         shown = levels[0] if len(levels) == 1 else f"({', '.join(levels)})"
         raise DataError(
-            f"{name}: every pixel of x_train is {shown}, so that no image differs from another;"
-            " give images that show their classes."
+            f"{name}: every pixel of x_train is {shown}, so all images are the same;"
+            " give images that differ between classes."
         )
     if len(x_train) > 1 and all(bool((chunk == first).all()) for chunk in image_chunks(x_train)):
         raise DataError(
-            f"{name}: all {len(x_train)} images of x_train are the same, so that nothing tells classes apart;"
-            " give images that show their classes."
+            f"{name}: all {len(x_train)} images of x_train are the same; give images that differ between classes."
         )
 
 
@@ -118,10 +117,10 @@ def _checked_labels(name: str, key: str, labels: AnyArray | ImageFiles, images: 
     if labels.dtype.kind not in "iu":
         raise DataError(f"{name}: {key} is {labels.dtype}; labels must be integers from 0 to K-1.")
     if labels.ndim != 1:
-        raise DataError(f"{name}: {key} has shape {labels.shape}; labels must be one number an image, shape (n,).")
+        raise DataError(f"{name}: {key} has shape {labels.shape}; labels must be one number per image, shape (n,).")
     if len(labels) != images:
         raise DataError(
-            f"{name}: {key} has {len(labels)} labels for {images} images in x{key[1:]}; give one label an image."
+            f"{name}: {key} has {len(labels)} labels for {images} images in x{key[1:]}; give one label per image."
         )
     if int(labels.min()) < 0:
         raise DataError(f"{name}: {key} holds the negative label {int(labels.min())}; labels must be 0 to K-1.")
@@ -172,7 +171,7 @@ def _checked_groups(name: str, groups: AnyArray | ImageFiles, images: int) -> La
         raise DataError(f"{name}: groups_train is {groups.dtype}; groups must be integers or strings.")
     if groups.shape != (images,):
         raise DataError(
-            f"{name}: groups_train has shape {groups.shape} for {images} training images; give one group an image."
+            f"{name}: groups_train has shape {groups.shape} for {images} training images; give one group per image."
         )
     _, numbers = np.unique(groups, return_inverse=True)
     return numbers.astype(np.int64)

@@ -40,7 +40,7 @@ def accuracy(network: nn.Module, images: EvaluationImages, labels: Tensor, *, ba
         UsageError: if there are no images, or not one label per image.
     """
     if len(images) == 0 or len(images) != len(labels):
-        raise UsageError(f"accuracy needs one label an image; got {len(images)} images and {len(labels)} labels.")
+        raise UsageError(f"accuracy needs one label per image; got {len(images)} images and {len(labels)} labels.")
     return float((predictions(network, images, batch_size=batch_size) == labels).double().mean())
 
 

@@ -28,7 +28,7 @@ def recalibrate_batch_norm(network: nn.Module, images: EvaluationImages, *, batc
     if not norms:
         return
     if len(images) < 2:
-        raise UsageError(f"batch-norm recalibration got {len(images)} images; give at least 2, better 1,000.")
+        raise UsageError(f"batch-norm recalibration got {len(images)} images; give at least 2 (1,000 recommended).")
     modes = {module: module.training for module in network.modules()}
     momenta = [norm.momentum for norm in norms]
     device = device_of(network)

@@ -97,12 +97,12 @@ class DeviceFronts:
         if not infos:
             what = ", ".join(f"{name} {value}" for name, value in asked.items() if value is not None)
             raise NoFrontError(
-                f"device {profile_id!r} is known but has no front{f' of {what}' if what else ''} yet;"
+                f"device {profile_id!r} has no front{f' of {what}' if what else ''} yet;"
                 " `hwnas search` or POST /v1/searches starts a search."
             )
         spaces = sorted({info.space for info in infos})
         if len(spaces) > 1:
-            raise UnclearFrontError("space", f"needed: this device has fronts in {', '.join(spaces)}")
+            raise UnclearFrontError("space", f"required: this device has fronts in {', '.join(spaces)}")
         supernets = {info.supernet_id for info in infos}
         if len(supernets) == 1:
             return infos

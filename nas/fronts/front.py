@@ -270,10 +270,10 @@ class Front:
                 return cls.from_json(document)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise FrontFileError(
-                f"these bytes are no front of {SCHEMA!r} ({type(error).__name__}: {str(error)[:80]});"
+                f"the data is not a front of schema {SCHEMA!r} ({type(error).__name__}: {str(error)[:80]});"
                 " export the front again."
             ) from error
-        raise FrontFileError(f"a front of schema {str(document['schema'])[:80]!r}; {SCHEMA!r} can be read.")
+        raise FrontFileError(f"the front has schema {str(document['schema'])[:80]!r}; only {SCHEMA!r} can be read.")
 
     def to_bytes(self) -> bytes:
         """The stored and sent form: indented UTF-8 JSON; equal fronts give equal bytes."""

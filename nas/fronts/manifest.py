@@ -173,7 +173,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read as a manifest ({error}); export the model again.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ManifestError(f"{path} is no manifest of schema {SCHEMA}; export the model again.")
+        raise ManifestError(f"{path} is not a manifest of schema {SCHEMA}; export the model again.")
     return manifest
 
 

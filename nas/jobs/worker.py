@@ -103,7 +103,7 @@ class JobContext:
         if self._cancelled.is_set():
             raise JobCancelledError(f"job {self.job_id} was cancelled.")
         if self._stop.releasing:
-            raise JobReleasedError(f"job {self.job_id} goes back to the queue: its worker stops.")
+            raise JobReleasedError(f"job {self.job_id} returns to the queue, because its worker is stopping.")
 
     def beat(self, lease_s: float) -> bool:
         """Extends the lease and looks for a cancellation; False where the lease is lost."""

@@ -148,7 +148,7 @@ class AgentBench:
     def _compile_here(self, batch: Sequence[NetworkFiles], on_done: Callable[[int], None]) -> list[CompileOutcome]:
         if self._runtime.version != self._profile.runtime_version:
             raise MeasuringError(
-                f"{self._profile.id} has {self._runtime.name} {self._profile.runtime_version}, and networks are"
+                f"{self._profile.id} has {self._runtime.name} {self._profile.runtime_version}, but networks are"
                 f" compiled here, with {self._runtime.version}; install the same version on both."
             )
         if self._pool is None:
@@ -179,10 +179,10 @@ class AgentBench:
             self._folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(files.onnx if is_the_graph else uploaded, unfinished)
             if sha256_of(unfinished) != outcome.sha256:
-                raise MeasuringError(f"an artifact that {self._profile.id} compiled did not arrive whole; try again.")
+                raise MeasuringError(f"an artifact that {self._profile.id} compiled arrived incomplete; try again.")
             unfinished.replace(target)
         except OSError as error:
-            raise MeasuringError(f"the artifact that {self._profile.id} compiled cannot be kept: {error}") from error
+            raise MeasuringError(f"the artifact that {self._profile.id} compiled cannot be stored: {error}") from error
         finally:
             unfinished.unlink(missing_ok=True)
             uploaded.unlink(missing_ok=True)
@@ -288,7 +288,7 @@ class AgentBench:
             return outcome
         if outcome.code == "device-changed":
             raise DeviceChangedError(outcome.message)
-        raise MeasuringError(f"measuring on {self._profile.id} is impossible: {outcome.message}")
+        raise MeasuringError(f"cannot measure on {self._profile.id}: {outcome.message}")
 
     def _look_for_agent(self, told: bool) -> bool:
         """Whether it was told that the agent is not there; gives up on one that is not seen for long."""
@@ -309,7 +309,7 @@ class AgentBench:
         if agent is None or agent.revoked_at is not None:
             raise AgentGoneError(
                 f"{self._profile.id} is a device of agent {self._profile.device!r}, which"
-                f" {'is not known' if agent is None else 'was revoked'}; make one with `hwnas agents create NAME`."
+                f" {'is not known' if agent is None else 'was revoked'}; create one with `hwnas agents create NAME`."
             )
         return agent
 
@@ -326,4 +326,4 @@ class AgentBench:
 
 def _unexpected(profile: DeviceProfile, outcome: Outcome) -> MeasuringError:
     what = outcome.message if isinstance(outcome, Fault) else f"it reported {type(outcome).__name__}"
-    return MeasuringError(f"measuring on {profile.id} is impossible: {what}")
+    return MeasuringError(f"cannot measure on {profile.id}: {what}")

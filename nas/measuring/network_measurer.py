@@ -107,15 +107,15 @@ class NetworkMeasurer:
         genotype = np.array(self._context.store.candidates.get(prepared.candidate_id).genotype)
         (fresh,) = self._pool.prepare([genotype])
         if isinstance(fresh, PreparationFailure):
-            raise MeasuringError(f"the files of network {prepared.candidate_id[:12]} are gone: {fresh.message}")
+            raise MeasuringError(f"the files of network {prepared.candidate_id[:12]} are missing: {fresh.message}")
         (artifact,) = self._bench.compile([fresh.network_files])
         if not self._bench.is_whole:
             self._bench.reopen(prepare_anchor(self._context, self._pool))
         outcome = self._timed(fresh, artifact)
         if isinstance(outcome, MeasurementFailure) and not self._is_whole(fresh):
             raise MeasuringError(
-                f"files in {self._context.workspace.home.cache} vanish or change while they are used; stop what"
-                " deletes them and start again: what is measured is kept."
+                f"files in {self._context.workspace.home.cache} are deleted or changed while in use; stop the"
+                " program that does so and start again: finished measurements are kept."
             )
         return outcome
 

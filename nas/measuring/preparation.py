@@ -83,7 +83,7 @@ class Prepared:
     @property
     def _reading(self) -> ValidationReading:
         if self.validation is None:
-            raise NasError(f"candidate {self.candidate_id[:12]} has random weights, and so no accuracy.")
+            raise NasError(f"candidate {self.candidate_id[:12]} has random weights and therefore no accuracy.")
         return self.validation
 
     def save(self) -> None:

@@ -108,4 +108,4 @@ class RandomWeights:
 
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """Always an error: there is no accuracy to count."""
-        raise NasError(f"network {self._space.to_string(genotype)} has random weights, and so no accuracy.")
+        raise NasError(f"network {self._space.to_string(genotype)} has random weights and therefore no accuracy.")

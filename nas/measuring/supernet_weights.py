@@ -80,7 +80,7 @@ class SupernetWeightSource:
         dataset = load_dataset(self.data)
         if dataset.fingerprint != record.data_fingerprint:
             raise ChangedDataError(
-                f"the data set {self.data} is not what the supernet was trained on (its content changed);"
+                f"the data set {self.data} has changed since the supernet was trained on it;"
                 " restore it, or train again."
             )
         return SupernetWeights(supernet, prepare(dataset, record.settings, record.normalization), self.settings)

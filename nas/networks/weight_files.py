@@ -47,12 +47,12 @@ def load_network(space: SearchSpace, path: Path) -> UnitNetwork:
     task = space.task.dimensions
     found = (metadata.get("format"), metadata.get("space"), metadata.get("task"))
     if found != (_FORMAT, space.name, task):
-        raise NasError(f"{path} holds {found}; a network of {(_FORMAT, space.name, task)} was asked for.")
+        raise NasError(f"{path} holds {found}, not a network of {(_FORMAT, space.name, task)}.")
     network = build_network(space, space.from_string(metadata["genes"]))
     if metadata["folded"] == "true":
         network = network.fold_batch_norm()
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise NasError(f"{path} holds other tensors than its genes say; export it again.") from error
+        raise NasError(f"{path} has other tensors than its genes require; export it again.") from error
     return network

@@ -68,10 +68,10 @@ class SearchSettings:
                 f"a search of {self.evaluations} evaluations in batches of {self.batch_size}; both must be at least 1."
             )
         if self.method not in METHODS:
-            raise UsageError(f"{self.method!r} is no search method; there are {', '.join(METHODS)}.")
+            raise UsageError(f"{self.method!r} is not a search method; allowed are {', '.join(METHODS)}.")
         restricted = self.restriction.precisions is not None or self.restriction.architectures is not None
         if self.candidates is not None and (restricted or self.method in STAGED_METHODS):
-            raise UsageError("a search among given candidates cannot be restricted further; leave one of both out.")
+            raise UsageError("a search among given candidates cannot be restricted further; use only one of the two.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +118,14 @@ def run_search(
     """
     settings.restriction.check(problem.space)
     if settings.method == INTEGER_PROGRAMMING and problem.unit_losses is None:
-        raise UsageError(f"{INTEGER_PROGRAMMING} needs the sensitivities of units, and the problem has none.")
+        raise UsageError(f"{INTEGER_PROGRAMMING} needs unit sensitivities, but the problem has none.")
     done = list(journal.generations())
     if done and settings.method in GUIDED_METHODS:
         # Of a staged search only the beginning: how long its first half is depends on the budget.
         generations = done[:1] if settings.method in STAGED_METHODS else done
         begun = np.concatenate([g.genotypes for g in generations])[: len(problem.design)]
         if not np.array_equal(begun, problem.design[: len(begun)]):
-            raise UsageError("this search was begun with another design; resume it with the settings it began with.")
+            raise UsageError("this search was started with another design; resume it with its original settings.")
     while (spent := sum(len(g.outcomes) for g in done)) < settings.evaluations:
         genotypes, lookups = _propose(problem, done, settings, settings.evaluations - spent)
         outcomes = tuple(problem.evaluator.evaluate(genotypes))

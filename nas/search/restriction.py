@@ -31,7 +31,7 @@ class Restriction:
             UsageError: if it allows nothing, or names a precision that the space does not have.
         """
         if self.architectures is not None and not len(self.architectures):
-            raise UsageError("the search is restricted to no architecture at all; allow at least one.")
+            raise UsageError("the restriction allows no architecture; allow at least one.")
         if self.precisions is None:
             return
         known = space.precisions

@@ -75,9 +75,9 @@ class Agents:
         token = AgentToken.new()
         with self._database.write() as session:
             if _row(session, name) is not None:
-                raise StoreConflictError(f"there is an agent {name!r} already; choose another name, or revoke it.")
+                raise StoreConflictError(f"agent {name!r} already exists; choose another name, or revoke it.")
             if session.scalar(select(DeviceProfileRow.id).where(DeviceProfileRow.id.startswith(f"{name}/"))):
-                raise UsageError(f"devices whose ids begin with {name}/ are known already; choose another name.")
+                raise UsageError(f"devices whose ids begin with {name}/ already exist; choose another name.")
             session.add(
                 AgentRow(
                     id=uuid.uuid4().hex,

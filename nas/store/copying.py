@@ -61,7 +61,7 @@ def _check_source(source: Database) -> None:
         raise StoreError(f"the source {source.name} does not exist; check its path.")
     revision = schema_revision(source)
     if revision is None:
-        raise StoreError(f"the source {source.name} is no database of hwnas; check its URL.")
+        raise StoreError(f"the source {source.name} is not an hwnas database; check its URL.")
     if revision != HEAD_REVISION:
         raise StoreError(
             f"the source {source.name} is at schema revision {revision}, this version of hwnas at {HEAD_REVISION}:"

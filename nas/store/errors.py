@@ -93,7 +93,7 @@ class UnknownAgentError(StoreError):
     code: ClassVar[str] = "unknown-agent"
 
     def __init__(self) -> None:
-        super().__init__("no agent has this token, or it was revoked; make one with `hwnas agents create NAME`.")
+        super().__init__("no agent has this token, or it was revoked; create one with `hwnas agents create NAME`.")
 
 
 class AgentBusyError(StoreConflictError):

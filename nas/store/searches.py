@@ -318,7 +318,7 @@ def _require_same(search_id: str, name: str, stored: object, asked: object) -> N
     if stored != asked:
         raise StoreConflictError(
             f"search {search_id} is stored with {name} = {stored!r}, not {asked!r};"
-            " resume it with what it is stored with, or start another search."
+            " resume it with the stored value, or start another search."
         )
 
 

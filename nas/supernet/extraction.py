@@ -53,14 +53,14 @@ def _copy_parts(source: nn.Module, target: nn.Module) -> None:
     for name, tensor in own.items():
         found = getattr(source, name, None)
         if not isinstance(found, Tensor):
-            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} cut out of it.")
+            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} extracted from it.")
         copy_tensor(tensor, found)
     for name, part in target.named_children():
         elastic = getattr(source, name, None)
         if isinstance(elastic, nn.Module):
             copy_weights(elastic, part)
         elif part.state_dict():
-            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} cut out of it.")
+            raise NasError(f"{type(source).__name__} has no {name} for the {type(target).__name__} extracted from it.")
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def finish_networks(
         ValueError: where the context has no supernet.
     """
     if context.supernet is None:
-        raise ValueError("networks are finished from a supernet, and the context has none")
+        raise ValueError("networks are finished from a supernet, but the context has none")
     plans = finish_plans(genotypes, training, settings, context)
     data = context.data
     return [

@@ -49,8 +49,8 @@ def initialize_from(supernet: Supernet, root: Path, weights_sha256: str) -> froz
             continue
         if name not in theirs or theirs[name].shape != tensor.shape:
             raise UsageError(
-                f"the supernet {weights_sha256[:12]} is of images of {_shape(record.task)}, and its weights ({name}) do"
-                f" not fit images of {_shape(task)}; train without --init, or scale the images to the same size."
+                f"the supernet {weights_sha256[:12]} was trained on images of {_shape(record.task)}, and its weights"
+                f" ({name}) do not fit images of {_shape(task)}; train without --init, or resize the images."
             )
     with torch.no_grad():
         for name, tensor in ours.items():
@@ -67,7 +67,7 @@ def check_space(source: str, wanted: str, weights_sha256: str) -> None:
     """
     if source != wanted:
         raise UsageError(
-            f"the supernet {weights_sha256[:12]} is of the space {source} and cannot start one of {wanted}; give --init"
+            f"the supernet {weights_sha256[:12]} is of the space {source} and cannot initialize {wanted}; give --init"
             f" a supernet of {wanted}, or train without it."
         )
 

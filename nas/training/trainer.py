@@ -92,7 +92,7 @@ def train_supernet(
     if (folder / RECORD_FILE).is_file():
         record = read_record(folder)
         if record.id != supernet_id(space, dataset, settings):
-            raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another place.")
+            raise CheckpointError(f"{folder} holds the supernet {record.id} of another training; choose another path.")
         return record
     keep_freed_memory()
     compute = compute or Compute()
@@ -304,8 +304,7 @@ class _Training:
             self.curve = LearningCurve.from_json(state["curve"])
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"the checkpoint {self.checkpoint_path} lacks what its training needs;"
-                " delete it to train from the start."
+                f"the checkpoint {self.checkpoint_path} is incomplete; delete it to train from the start."
             ) from error
 
     def _difference(self, state: Mapping[str, Any]) -> str:

@@ -181,7 +181,7 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
     here = workspace.measurable_profiles()
     if device not in here:
         raise UsageError(
-            f"device {device!r} cannot be measured from here, and a calibration measures; devices that can:"
+            f"device {device!r} cannot be measured here; devices that can:"
             f" {', '.join(sorted(here))}. Devices of recorded tables are sources, and targets of"
             " `hwnas bench calibration`."
         )
@@ -196,10 +196,12 @@ def check_budget(budget: int, available: int) -> None:
         UsageError: if it is too large.
     """
     if budget < MIN_SAMPLES:
-        raise UnfitDataError(f"a budget of {budget} measurements is too small; give at least {MIN_SAMPLES}, better 20.")
+        raise UnfitDataError(
+            f"a budget of {budget} measurements is too small; give at least {MIN_SAMPLES}, preferably 20."
+        )
     if budget > available:
         raise UsageError(
-            f"a budget of {budget} measurements is larger than the {available} networks to choose from; give less."
+            f"a budget of {budget} measurements is larger than the {available} networks to choose from; reduce it."
         )
 
 

@@ -177,7 +177,7 @@ def _check_artifact(files: NetworkFiles, kind: str, artifact: Path, profile: Dev
         runtime.check(runtime.load(artifact, profile), files)
     except DisagreementError as error:
         raise ExportCheckError(
-            f"the {kind} file of candidate {files.name[:12]} is wrong: {error} Do not ship it, and report it."
+            f"the {kind} file of candidate {files.name[:12]} is wrong: {error} Do not deploy it, and report this error."
         ) from error
 
 
@@ -203,5 +203,5 @@ def _compare_weights(member: Member, found: FloatArray, expected: FloatArray) ->
     if not error <= _TOLERANCE:
         raise ExportCheckError(
             f"the weights file of candidate {member.candidate[:12]} differs from its ONNX graph by {error:.2%} of the"
-            f" largest output ({_TOLERANCE:.2%} is allowed); do not ship it, and report it."
+            f" largest output ({_TOLERANCE:.2%} is allowed); do not deploy it, and report this error."
         )

@@ -264,7 +264,7 @@ def _inherited(context: SearchContext, genotypes: IntArray) -> list[Prepared]:
     prepared = context.pool.prepare(list(genotypes))
     for one in prepared:
         if isinstance(one, PreparationFailure):
-            raise NasError(f"candidate {one.candidate_id[:12]} could be prepared before and now cannot: {one.message}")
+            raise NasError(f"candidate {one.candidate_id[:12]} could be prepared before, but not now: {one.message}")
     return [one for one in prepared if isinstance(one, Prepared)]
 
 

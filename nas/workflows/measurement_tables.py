@@ -96,8 +96,8 @@ def all_measurements(workspace: Workspace, space: str) -> MeasurementTable:
     if recorded is None:
         if own is None:
             raise UsageError(
-                f"no measurements of {space} are known; `hwnas calibrate` takes some,"
-                " `hwnas measurements import` brings recorded ones."
+                f"there are no measurements of {space}; take some with `hwnas calibrate`,"
+                " or import recorded ones with `hwnas measurements import`."
             )
         return own
     if own is None:
@@ -115,7 +115,7 @@ def export_measurements(workspace: Workspace, space: str, path: Path, devices: S
         UnknownNameError: for an unknown space or device.
     """
     if not path.name.endswith((".csv", ".csv.gz")):
-        raise UsageError(f"{path} is no name of a measurement table; end it in .csv or .csv.gz.")
+        raise UsageError(f"{path} is not the name of a measurement table; it must end in .csv or .csv.gz.")
     table = all_measurements(workspace, space)
     if devices:
         table = _of_devices(table, devices)

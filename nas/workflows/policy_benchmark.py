@@ -65,7 +65,7 @@ class PolicyPlan:
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in POLICY_METHODS]
         if unknown or not self.methods:
-            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(POLICY_METHODS)}.")
+            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; allowed: {', '.join(POLICY_METHODS)}.")
         if not self.seeds:
             raise UsageError("a benchmark needs at least one seed.")
         if self.evaluations < MIN_STAGED_EVALUATIONS:

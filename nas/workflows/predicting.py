@@ -69,7 +69,7 @@ def predict_latencies(workspace: Workspace, device: str, space: str | None, text
         RevisionError: where the revision's files are gone or damaged.
     """
     if not texts:
-        raise UsageError("no candidate is given; name canonical strings or candidate ids, or use --file.")
+        raise UsageError("no candidates given; give canonical strings or candidate ids, or use --file.")
     stored = newest_latency(workspace.store, device, space)
     predictor = load_latency(workspace.home, stored)
     genotypes = candidate_genotypes(workspace.store, predictor.space, texts)

@@ -104,7 +104,7 @@ def _whole_folder(home: Home, stored: StoredPredictor) -> Path:
     folder = home.predictors / stored.folder
     if not folder.is_dir() or _folder_hash(folder) != stored.id:
         step = "`hwnas calibrate` the device again" if stored.kind == "latency" else "run `hwnas fit` again"
-        raise RevisionError(f"the files of predictor {stored.id[:12]} are gone or damaged; {step}.")
+        raise RevisionError(f"the files of predictor {stored.id[:12]} are missing or damaged; {step}.")
     return folder
 
 

@@ -58,7 +58,7 @@ class ResultsPlan:
         known = [method for method in METHODS if method not in STAGED_METHODS]
         unknown = [method for method in self.methods if method not in known]
         if unknown or not self.methods:
-            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(known)}.")
+            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; allowed are {', '.join(known)}.")
         if RANDOM in self.methods and _GUIDED not in self.methods:
             raise UsageError(f"{RANDOM} gets the budgets that {_GUIDED} spends; add {_GUIDED} to --methods.")
 

@@ -63,7 +63,7 @@ class SearchBenchmarkPlan:
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in METHODS]
         if unknown or not self.methods:
-            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; there are {', '.join(METHODS)}.")
+            raise UsageError(f"--methods names {', '.join(unknown) or 'none'}; allowed are {', '.join(METHODS)}.")
         if self.budget < 1 or self.batch < 1:
             raise UsageError(f"a budget of {self.budget} in batches of {self.batch}; both must be at least 1.")
 

@@ -24,7 +24,7 @@ def measured_sensitivity(
         NasError: if the float network cannot be prepared.
     """
     if len(space.precisions) < 2:
-        raise UsageError(f"networks of {space.name} are in {space.precisions[0]} alone; there is nothing to quantize.")
+        raise UsageError(f"networks of {space.name} are in {space.precisions[0]} only; there is nothing to quantize.")
     return architecture_sensitivities(pool, [genotype], progress)[0]
 
 
@@ -41,7 +41,7 @@ def architecture_sensitivities(
     found = []
     for outcome in outcomes:
         if isinstance(outcome, PreparationFailure):
-            raise NasError(f"the units of candidate {outcome.candidate_id[:12]} cannot be judged: {outcome.message}")
+            raise NasError(f"the units of candidate {outcome.candidate_id[:12]} cannot be evaluated: {outcome.message}")
         found.append(outcome)
     return found
 

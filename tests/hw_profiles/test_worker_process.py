@@ -85,7 +85,7 @@ def test_a_worker_dies_with_its_parent(network, tmp_path):
 
 def test_a_worker_that_cannot_start_says_why(tmp_path):
     worker = WorkerProcess(resolve_profile("local-cpu/onnxruntime"), tmp_path / "log", start_deadline_s=0.0)
-    with pytest.raises(MeasuringError, match=r"worker of local-cpu/onnxruntime does not start: prepare gave no result"):
+    with pytest.raises(MeasuringError, match=r"worker of local-cpu/onnxruntime did not start: prepare gave no result"):
         worker.start()
     assert worker.pid is None
 

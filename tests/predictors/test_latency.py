@@ -161,7 +161,7 @@ def test_refuses_another_space_task_or_damage(predictor, tmp_path):
         LatencyPredictor.load(tmp_path / "revision", other)
     document = json.loads((tmp_path / "revision" / "revision.json").read_text())
     (tmp_path / "revision" / "revision.json").write_text(json.dumps(document)[:-20])
-    with pytest.raises(RevisionError, match="not a whole predictor revision"):
+    with pytest.raises(RevisionError, match="not a complete predictor revision"):
         LatencyPredictor.load(tmp_path / "revision", SPACE)
     with pytest.raises(InvalidGenotypeError):
         predictor.predict(np.zeros((2, 3), dtype=np.int64))
@@ -233,5 +233,5 @@ def test_refuses_a_revision_whose_arrays_are_cut_off(tmp_path, predictor, kept_b
     predictor.save(tmp_path / "revision")
     arrays = tmp_path / "revision" / "arrays.npz"
     arrays.write_bytes(arrays.read_bytes()[:kept_bytes])
-    with pytest.raises(RevisionError, match="not a whole predictor revision"):
+    with pytest.raises(RevisionError, match="not a complete predictor revision"):
         LatencyPredictor.load(tmp_path / "revision", SPACE)

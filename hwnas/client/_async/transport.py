@@ -150,7 +150,7 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise UnexpectedAnswerError(f"{response.url} answered no JSON object; is it the address of an hwnas service?")
+        raise UnexpectedAnswerError(f"{response.url} did not return a JSON object; is it an hwnas service?")
     return document
 
 

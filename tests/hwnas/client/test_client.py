@@ -217,7 +217,7 @@ def test_a_service_that_is_away(served: Served) -> None:
     with pytest.raises(UnexpectedAnswerError, match="https://elsewhere"):
         client.devices.list()
     client, _, delays = served.faulty(httpx.Response(200, text="<html>"))
-    with pytest.raises(UnexpectedAnswerError, match="no JSON object"):
+    with pytest.raises(UnexpectedAnswerError, match="a JSON object"):
         client.devices.list()
     assert delays == []
 

@@ -36,7 +36,7 @@ def test_the_token_is_the_first_line_and_printed_with_what_to_do(hwnas):
     [
         ((), "needs its token"),
         (("--token", "secret"), "hwnas agents create"),
-        (("--token", AgentToken.new().reveal(), "--server", "phone"), "no address of a service"),
+        (("--token", AgentToken.new().reveal(), "--server", "phone"), "not the address of a service"),
     ],
 )
 def test_what_an_agent_cannot_start_with(hwnas, arguments, message):

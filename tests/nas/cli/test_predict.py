@@ -92,7 +92,7 @@ def test_the_table_names_the_revision(hwnas):
         ((DEVICE, "ffffff"), "no stored candidate begins"),
         ((DEVICE, OTHER_TASK.candidate(ROWS[0]).id), "other images or classes"),
         ((DEVICE, get_space("fbnet").candidate(get_space("fbnet").smallest()).id), "is of the space fbnet"),
-        ((DEVICE, TEXTS[0], "--file", "x.txt"), "one way"),
+        ((DEVICE, TEXTS[0], "--file", "x.txt"), "use only one"),
         ((DEVICE, "--file", "missing.txt"), "missing.txt"),
     ],
 )
@@ -102,7 +102,7 @@ def test_what_cannot_be_predicted_is_said(hwnas, arguments, words):
 
 def test_nothing_is_said_to_be_nothing(hwnas, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
-    assert "no candidate is given" in hwnas.refused("predict", DEVICE)
+    assert "no candidates given" in hwnas.refused("predict", DEVICE)
 
 
 def test_a_damaged_revision_says_what_to_do(hwnas, tmp_path, monkeypatch):

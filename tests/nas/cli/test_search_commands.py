@@ -55,7 +55,7 @@ def test_searches_are_cancelled_and_resumed(hwnas):
     assert hwnas.json("search", "cancel", "b0b0")["state"] == "cancelled"
     code, out, _ = hwnas("search", "resume", "b0b0")
     assert (code, out) == (0, "search b0b0 is queued; `hwnas serve` or `hwnas worker` runs queued searches.\n")
-    assert "leave --evaluations out" in hwnas.refused("search", "resume", "b0b0", "--evaluations", 50)
+    assert "leave out --evaluations" in hwnas.refused("search", "resume", "b0b0", "--evaluations", 50)
 
 
 @pytest.mark.usefixtures("stored")

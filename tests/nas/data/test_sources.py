@@ -114,7 +114,7 @@ BAD = {
     "float labels": ({"y_train": np.zeros(12)}, "y_train is float64; labels must be integers"),
     "nan labels": ({"y_train": np.full(12, np.nan)}, "y_train is float64; labels must be integers"),
     "string labels": ({"y_train": np.array(["a"] * 12)}, "y_train is <U1; labels must be integers"),
-    "one-hot labels": ({"y_train": np.zeros((12, 3), int)}, "y_train has shape .* one number an image"),
+    "one-hot labels": ({"y_train": np.zeros((12, 3), int)}, "y_train has shape .* one number per image"),
     "counts differ": ({"y_train": np.arange(11) % 3}, "y_train has 11 labels for 12 images"),
     "negative label": ({"y_train": np.arange(12) % 3 - 1}, "negative label -1"),
     "huge label": ({"y_train": np.arange(12).astype(np.uint64) + 2**63}, "y_train holds the label 9223372036854775"),
@@ -148,10 +148,10 @@ def test_files_that_are_no_npz_are_refused(tmp_path):
         load_dataset(f"npz:{tmp_path / 'absent.npz'}")
     for content in (b"", b"hello", b"PK\x03\x04 not really"):
         (tmp_path / "a.npz").write_bytes(content)
-        with pytest.raises(DataError, match="is not a whole npz file"):
+        with pytest.raises(DataError, match="is not a complete npz file"):
             load_dataset(f"npz:{tmp_path / 'a.npz'}")
     np.save(tmp_path / "b.npy", np.zeros(3))
-    with pytest.raises(DataError, match="is not a whole npz file"):
+    with pytest.raises(DataError, match="is not a complete npz file"):
         load_dataset(f"npz:{tmp_path / 'b.npy'}")
 
 
@@ -192,7 +192,7 @@ def test_unknown_forms_name_the_known_ones(spec):
 
 @pytest.mark.parametrize("spec", ["npz:", "imagefolder:", "hf:"])
 def test_forms_without_a_place_are_refused(spec):
-    with pytest.raises(UsageError, match="names no data"):
+    with pytest.raises(UsageError, match="has no path or name"):
         load_dataset(spec)
 
 

@@ -145,7 +145,7 @@ def test_two_agents_of_one_name(place, url):
         with place.agent(url) as twin:
             code, said = twin.end()
             assert (code, len(said)) == (1, 1), said
-            assert "another agent process of this token runs here" in said[0]
+            assert "another agent with this token is running here" in said[0]
         assert isinstance(place.bench().time(place.network), Timing)
 
 

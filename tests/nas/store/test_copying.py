@@ -88,7 +88,7 @@ def test_what_is_not_to_be_copied_is_refused(filled: str, tmp_path: Path) -> Non
         connection.exec_driver_sql("CREATE TABLE invoices (id INTEGER)")
     with pytest.raises(TargetNotEmptyError, match="something else"):
         copy_database(filled, f"sqlite:///{tmp_path / 'other.db'}", SilentProgress())
-    with pytest.raises(StoreError, match="no database of hwnas"):
+    with pytest.raises(StoreError, match="not an hwnas database"):
         copy_database(f"sqlite:///{tmp_path / 'other.db'}", f"sqlite:///{tmp_path / 'new.db'}", SilentProgress())
     other.close()
     source = Database(filled)

@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_sentence(source):
     with pytest.raises(UnknownNameError, match="supernet"):
         train_supernet(SPACE, DATA, replace(SETTINGS, init="0" * 64), root / "new", compute=ONE_THREAD)
     other = MobileNetV3Space(replace(TINY, name="mobilenet_v3:other"), DATA.task)
-    with pytest.raises(UsageError, match=r"of the space mobilenet_v3:tiny and cannot start one of mobilenet_v3:other"):
+    with pytest.raises(UsageError, match=r"of the space mobilenet_v3:tiny and cannot initialize mobilenet_v3:other"):
         initialize_from(build_supernet(other), root, record.weights_sha256)
     wider = build_supernet(MobileNetV3Space(replace(TINY, stem_width=24), DATA.task))
     before = {name: tensor.clone() for name, tensor in wider.state_dict().items()}

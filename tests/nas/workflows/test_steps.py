@@ -173,7 +173,7 @@ def test_http_answers_are_the_stored_front(hwnas, searched):
     ("arguments", "words"),
     [
         (("measure", "--device", "my-phone/tvm"), "local-cpu/tvm"),
-        (("search", "--supernet", "zz"), "no supernet id"),
+        (("search", "--supernet", "zz"), "not a supernet id"),
         (("search", "--min-accuracy", "nan"), "min_accuracy"),
         (("front", "show", "abcdef"), "unknown front"),
         (("train", "--data", "imagenet"), "fashion-mini"),
