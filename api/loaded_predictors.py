@@ -33,7 +33,7 @@ class LoadedPredictors:
         """What ``question`` answers of the revision.
 
         Raises:
-            RevisionError: where its files are gone, damaged, or of another feature schema.
+            RevisionError: if its files are gone, damaged, or of another feature schema.
         """
         # XGBoost and scikit-learn take a second to import; a service that is not asked does without.
         from nas.workflows.predictor_revisions import load_predictor  # noqa: PLC0415

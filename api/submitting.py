@@ -58,7 +58,7 @@ class Submitting:
 
         Raises:
             ProblemError: 422 for a field that is wrong.
-            NasError: where the queue is full or the key was used for another request.
+            NasError: if the queue is full or the key was used for another request.
         """
         fingerprint = request_fingerprint(self.path, asked.model_dump(mode="json"))
         origin = Origin(

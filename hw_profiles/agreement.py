@@ -26,7 +26,7 @@ def read_reference(files: NetworkFiles) -> tuple[FloatArray, FloatArray]:
     """Images (k, C, H, W) and PyTorch's outputs (k, classes), float32, all finite, k at least 1.
 
     Raises:
-        DisagreementError: where the file is unreadable or holds anything else.
+        DisagreementError: if the file is unreadable or holds anything else.
     """
     try:
         with np.load(files.reference, allow_pickle=False) as arrays:
@@ -47,8 +47,8 @@ def check_agreement(executable: "Executable", files: NetworkFiles) -> Agreement:
     """Runs the artifact on every reference image and compares.
 
     Raises:
-        DisagreementError: where the outputs differ by more than the network's tolerance.
-        ArtifactError: where the artifact does not run.
+        DisagreementError: if the outputs differ by more than the network's tolerance.
+        ArtifactError: if the artifact does not run.
     """
     images, from_pytorch = read_reference(files)
     outputs = np.concatenate([executable.run(images[index : index + 1]) for index in range(len(images))])

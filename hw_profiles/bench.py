@@ -49,7 +49,7 @@ class BenchFailure:
         """Inverse of :meth:`as_json`.
 
         Raises:
-            MeasuringError: where it is none.
+            MeasuringError: if it is none.
         """
         stage, message = row.get("stage"), row.get("message")
         if stage not in get_args(Stage) or not isinstance(message, str):
@@ -72,7 +72,7 @@ class Rounds:
         """Inverse of ``asdict``.
 
         Raises:
-            MeasuringError: where rounds differ in number, or something is no positive finite number.
+            MeasuringError: if rounds differ in number, or something is no positive finite number.
         """
         try:
             candidate = tuple(_numbers(calls) for calls in row["candidate_ms"])
@@ -118,7 +118,7 @@ class Timing:
         """Inverse of :meth:`as_json`.
 
         Raises:
-            MeasuringError: where it is none.
+            MeasuringError: if it is none.
         """
         try:
             attempts = tuple(Rounds.from_json(rounds) for rounds in row["attempts"])
@@ -146,7 +146,7 @@ class Classes:
         """Inverse of ``asdict``.
 
         Raises:
-            MeasuringError: where it is none.
+            MeasuringError: if it is none.
         """
         values = row.get("values")
         if not isinstance(values, list | tuple) or not all(type(value) is int and value >= 0 for value in values):
@@ -158,7 +158,7 @@ def agreement_from_json(row: Mapping[str, Any]) -> Agreement:
     """Inverse of ``asdict``.
 
     Raises:
-        MeasuringError: where it is none.
+        MeasuringError: if it is none.
     """
     try:
         found = Agreement(max_abs_error=float(row["max_abs_error"]), top1_agreement=float(row["top1_agreement"]))

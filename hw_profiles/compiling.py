@@ -50,7 +50,7 @@ class NetworkCompiler:
         """The artifact, checked where asked, or why there is none; ``made`` is not compiled again.
 
         Raises:
-            MeasuringError: where the worker does not start, or the disk, its permissions or the like are at fault.
+            MeasuringError: if the worker does not start, or the disk, its permissions or the like are at fault.
         """
         request = {"command": "compile", "files": files.as_json(), "folder": str(self._folder)}
         compiled: Mapping[str, Any] = {"ok": True, "artifact": str(made), "warnings": []}
@@ -137,7 +137,7 @@ class CompilePool:
             made: artifacts by candidate that are not compiled again.
 
         Raises:
-            MeasuringError: where no worker starts, or the disk, its permissions or the like are at fault.
+            MeasuringError: if no worker starts, or the disk, its permissions or the like are at fault.
         """
 
         def compile_one(worker: WorkerProcess, files: NetworkFiles) -> CompileOutcome:

@@ -61,7 +61,7 @@ class Measurement:
         """Inverse of :meth:`as_json`; rows of earlier versions may lack what has a default.
 
         Raises:
-            MeasuringError: where fields are missing or unknown, or the quality is.
+            MeasuringError: if fields are missing or unknown, or the quality is.
         """
         _check_fields(cls, row)
         if row["quality"] not in get_args(Quality):
@@ -90,7 +90,7 @@ class MeasurementFailure:
         """Inverse of :meth:`as_json`.
 
         Raises:
-            MeasuringError: where fields are missing or unknown, or the stage is.
+            MeasuringError: if fields are missing or unknown, or the stage is.
         """
         _check_fields(cls, row)
         if row["stage"] not in get_args(Stage):

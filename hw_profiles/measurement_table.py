@@ -41,7 +41,7 @@ class MeasurementTable:
     Accuracies are as recorded: fractions, or percentages where any value is above 1.
 
     Raises:
-        TableError: where columns differ in length or hold what cannot be a measurement.
+        TableError: if columns differ in length or hold what cannot be a measurement.
     """
 
     space: str
@@ -83,7 +83,7 @@ class MeasurementTable:
         """One device's milliseconds, shape ``(rows,)``.
 
         Raises:
-            UnknownNameError: where the table has no such device.
+            UnknownNameError: if the table has no such device.
         """
         if device not in self.latency_ms:
             raise UnknownNameError("device", device, tuple(self.latency_ms))
@@ -93,8 +93,8 @@ class MeasurementTable:
         """One task's accuracies as fractions, shape ``(rows,)``.
 
         Raises:
-            UnknownNameError: where the table has no such task.
-            TableError: where a value is above 100 %.
+            UnknownNameError: if the table has no such task.
+            TableError: if a value is above 100 %.
         """
         if task not in self.accuracy:
             raise UnknownNameError("task", task, tuple(self.accuracy))
@@ -112,7 +112,7 @@ class MeasurementTable:
         """Reads a ``.csv`` or ``.csv.gz`` file.
 
         Raises:
-            TableError: where the file is missing, damaged or malformed; names the row.
+            TableError: if the file is missing, damaged or malformed; names the row.
         """
         try:
             content = path.read_bytes()
@@ -129,8 +129,8 @@ class MeasurementTable:
         """Reads a file as :meth:`load` does, and sees that every string is of the table's space.
 
         Raises:
-            TableError: where the file cannot be read or a string does not parse; names the file and the row.
-            UnknownNameError: where the table is of an unknown space.
+            TableError: if the file cannot be read or a string does not parse; names the file and the row.
+            UnknownNameError: if the table is of an unknown space.
         """
         table = cls.load(path)
         try:
@@ -144,7 +144,7 @@ class MeasurementTable:
         """Reads CSV text.
 
         Raises:
-            TableError: where it is malformed; names the row.
+            TableError: if it is malformed; names the row.
         """
         lines = csv.reader(io.StringIO(text))
         header = next(lines, [])

@@ -68,7 +68,7 @@ class MeasuringSession:
         """The anchor's latency that all readings are scaled to; store it for later sessions.
 
         Raises:
-            MeasuringError: where the session was not started.
+            MeasuringError: if the session was not started.
         """
         if self._anchor_reference_ms is None:
             raise MeasuringError("the anchor is measured when the session starts; start it first.")
@@ -90,7 +90,7 @@ class MeasuringSession:
         """Compiles and checks the anchor, and times it where no reference was given.
 
         Raises:
-            MeasuringError: where the bench does not work or the anchor fails.
+            MeasuringError: if the bench does not work or the anchor fails.
         """
         # Compiled anew each time, so that nothing that lies in the folder is trusted.
         (artifact,) = self._bench.compile([self._anchor.files])
@@ -112,7 +112,7 @@ class MeasuringSession:
         """Compiles (unless given its ``artifact``), checks and times one candidate.
 
         Raises:
-            MeasuringError: where the bench does not work any more.
+            MeasuringError: if the bench does not work any more.
         """
         self._recheck_when_due()
         compile_s = 0.0
@@ -165,7 +165,7 @@ class MeasuringSession:
             batches: images, float32 ``(k, C, H, W)``.
 
         Raises:
-            MeasuringError: where the bench does not work any more.
+            MeasuringError: if the bench does not work any more.
         """
         found: list[list[int]] = [[] for _ in networks]
         failures: dict[int, MeasurementFailure] = {}

@@ -54,7 +54,7 @@ class MeasuringSettings:
         """Inverse of :meth:`as_json`.
 
         Raises:
-            MeasuringError: where a field is unknown or no number.
+            MeasuringError: if a field is unknown or no number.
         """
         known = {entry.name for entry in fields(cls)}
         for name, value in row.items():

@@ -37,7 +37,7 @@ class DeviceProfile:
     """One way to run networks on one processor.
 
     Raises:
-        ProfileError: where a field is empty, a count is below 1 or a precision is unknown.
+        ProfileError: if a field is empty, a count is below 1 or a precision is unknown.
     """
 
     id: str
@@ -125,7 +125,7 @@ class DeviceProfile:
         """Inverse of :meth:`as_json`.
 
         Raises:
-            ProfileError: where a field is missing, unknown or of another type; ``source`` names the place.
+            ProfileError: if a field is missing, unknown or of another type; ``source`` names the place.
         """
         expected = {
             "id": str, "device": str, "runtime": str, "runtime_version": str, "processor": str, "architecture": str,
@@ -159,7 +159,7 @@ class DeviceProfile:
         """Reads a TOML profile.
 
         Raises:
-            ProfileError: where the file is missing, is not TOML or is not a profile.
+            ProfileError: if the file is missing, is not TOML or is not a profile.
         """
         try:
             row = tomllib.loads(path.read_text("utf-8"))

@@ -67,7 +67,7 @@ class WorkerProcess:
         """Starts a worker where none runs and waits until it has imported its runtime.
 
         Raises:
-            MeasuringError: where it does not come up.
+            MeasuringError: if it does not come up.
         """
         if self.pid is not None:
             return
@@ -103,8 +103,8 @@ class WorkerProcess:
         """One command's reply. The deadline does not count the time that other processes measure.
 
         Raises:
-            WorkerLostError: where the worker died or gave no reply in ``deadline_s``; it is killed.
-            MeasuringError: where no worker comes up.
+            WorkerLostError: if the worker died or gave no reply in ``deadline_s``; it is killed.
+            MeasuringError: if no worker comes up.
         """
         self.start()
         return self._exchange(command, deadline_s)

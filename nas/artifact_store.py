@@ -21,7 +21,7 @@ class ArtifactStore:
         """Copies a file in and notes its use; a file that is there already is not copied.
 
         Raises:
-            DiskFullError: where the disk has no space.
+            DiskFullError: if the disk has no space.
         """
         digest = sha256_of(source)
         name = f"{digest[:2]}/{digest}"
@@ -42,7 +42,7 @@ class ArtifactStore:
         """Where the file lies.
 
         Raises:
-            NasError: where it is gone or was changed.
+            NasError: if it is gone or was changed.
         """
         path = self.home.artifacts / artifact.path
         if not path.exists() or sha256_of(path) != artifact.sha256:

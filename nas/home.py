@@ -40,7 +40,7 @@ class Home:
         """``HWNAS_HOME``, or the platform's default.
 
         Raises:
-            UsageError: where it cannot be a folder, since a file is in the way.
+            UsageError: if it cannot be a folder, since a file is in the way.
         """
         configured = os.environ.get(HOME_VARIABLE)
         root = Path(configured).expanduser() if configured else platformdirs.user_data_path("hwnas")
@@ -87,7 +87,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Lets ``write`` fill a temporary file, then renames it to ``path``.
 
     Raises:
-        DiskFullError: where the disk has no space; ``path`` is as it was before.
+        DiskFullError: if the disk has no space; ``path`` is as it was before.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

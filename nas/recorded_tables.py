@@ -49,9 +49,9 @@ class RecordedTables:
         """Imports files, all or none; each with whether it is new.
 
         Raises:
-            TableError: where a file is no measurement table; names the row.
-            UnknownNameError: where a table is of an unknown space.
-            UsageError: where two tables, kept ones among them, disagree on a measurement.
+            TableError: if a file is no measurement table; names the row.
+            UnknownNameError: if a table is of an unknown space.
+            UsageError: if two tables, kept ones among them, disagree on a measurement.
         """
         read = [self._read_new(path) for path in paths]
         known = {table.id: table for table in self.all()}
@@ -70,7 +70,7 @@ class RecordedTables:
         """Every table, in the order of their import.
 
         Raises:
-            NasError: where a file is damaged.
+            NasError: if a file is damaged.
         """
         paths = self._folder.glob(f"[0-9a-f]*{_SUFFIX}") if self._folder.exists() else ()
         tables = [self._read(path) for path in paths]

@@ -175,7 +175,7 @@ class AccuracyPredictor:
         Raises:
             UnfitDataError: for samples that nothing can be learned from, or numbers of images
                 that are none.
-            InvalidGenotypeError: where the genotypes are not of the space.
+            InvalidGenotypeError: if the genotypes are not of the space.
         """
         canonical, values = checked_samples(space, genotypes, accuracy, what="accuracy", low=0.0, high=1.0)
         counts = None if images is None else checked_images(images, len(values))
@@ -230,7 +230,7 @@ class AccuracyPredictor:
         The intervals are of the true accuracy where the predictor knows its readings' noise.
 
         Raises:
-            InvalidGenotypeError: where the genotypes are not of the predictor's space.
+            InvalidGenotypeError: if the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.encode_parts(canonical)
@@ -280,7 +280,7 @@ class AccuracyPredictor:
         """Writes this revision into a new folder.
 
         Raises:
-            RevisionError: where the folder exists.
+            RevisionError: if the folder exists.
         """
         revision = Revision(
             kind=KIND,
@@ -308,7 +308,7 @@ class AccuracyPredictor:
         """Reads a revision.
 
         Raises:
-            RevisionError: where it is damaged or of another kind, space or feature schema.
+            RevisionError: if it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
         with whole_revision(folder):

@@ -30,9 +30,9 @@ def join_tables(tables: Sequence[MeasurementTable]) -> tuple[RecordedSpace, ...]
     """One record per space; a string's n-th rows in each table are one row.
 
     Raises:
-        UsageError: where two tables hold different measurements of one device or task for the same row.
-        TableError: where a string does not parse; names the row.
-        UnknownNameError: where a table is of an unknown space.
+        UsageError: if two tables hold different measurements of one device or task for the same row.
+        TableError: if a string does not parse; names the row.
+        UnknownNameError: if a table is of an unknown space.
     """
     by_space: dict[str, list[MeasurementTable]] = {}
     for table in tables:
@@ -52,7 +52,7 @@ def join_rows(tables: Sequence[MeasurementTable]) -> MeasurementTable:
     """Tables of one space as one, under the first one's name of the space; rows in the order met.
 
     Raises:
-        UsageError: where two tables hold different measurements of one device or task for the same row.
+        UsageError: if two tables hold different measurements of one device or task for the same row.
     """
     keys = [_row_keys(table.archs) for table in tables]
     row_of = {key: row for row, key in enumerate(dict.fromkeys(key for group in keys for key in group))}

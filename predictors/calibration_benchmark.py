@@ -182,7 +182,7 @@ def fit_sources(
     """A model of each named device that the record has, fitted to some rows.
 
     Raises:
-        UsageError: where a device has too few or unusable measurements.
+        UsageError: if a device has too few or unusable measurements.
     """
     shared = SourceFeatures(record.space)
     models: dict[str, Source] = {}

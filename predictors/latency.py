@@ -278,7 +278,7 @@ class LatencyPredictor:
         twenty.
 
         Raises:
-            InvalidGenotypeError: where the genotypes are not of the predictor's space.
+            InvalidGenotypeError: if the genotypes are not of the predictor's space.
         """
         canonical = self.space.canonicalize(self.space.validate(genotypes))
         features = self._extractor.encode(canonical)
@@ -308,7 +308,7 @@ class LatencyPredictor:
         """Writes this revision, its sources inside it, into a new folder.
 
         Raises:
-            RevisionError: where the folder exists.
+            RevisionError: if the folder exists.
         """
         revision = Revision(
             kind=KIND,
@@ -336,7 +336,7 @@ class LatencyPredictor:
         """Reads a revision.
 
         Raises:
-            RevisionError: where it is damaged or of another kind, space or feature schema.
+            RevisionError: if it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
         with whole_revision(folder):
@@ -366,7 +366,7 @@ def check_sources(space: SearchSpace, sources: Sequence[LatencySource]) -> None:
     """Sources must predict for the same space.
 
     Raises:
-        UnfitDataError: where one does not.
+        UnfitDataError: if one does not.
     """
     for source in sources:
         if source.space.name != space.name or source.space.task != space.task:
@@ -379,7 +379,7 @@ def load_source(
     """A saved model of a known device, of either kind; sources that share ``features`` share their work.
 
     Raises:
-        RevisionError: where it is damaged or of another kind, space or feature schema.
+        RevisionError: if it is damaged or of another kind, space or feature schema.
     """
     kind = revision_kind(folder)
     if kind == KIND:

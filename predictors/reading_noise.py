@@ -41,7 +41,7 @@ def interval_90(accuracy: float, images: int) -> tuple[float, float]:
     Covers what another draw of images would change, not how the network was chosen or trained.
 
     Raises:
-        UnfitDataError: where the reading is not a fraction, or there are no images.
+        UnfitDataError: if the reading is not a fraction, or there are no images.
     """
     if not 0 <= accuracy <= 1 or images < 1:
         raise UnfitDataError(f"a reading of {accuracy} on {images} images; give a fraction and at least 1 image.")

@@ -70,7 +70,7 @@ def save_revision(
     """Writes a revision into a new folder, whole or not at all; ``parts`` write folders inside it.
 
     Raises:
-        RevisionError: where the folder exists; revisions are immutable.
+        RevisionError: if the folder exists; revisions are immutable.
     """
     if folder.exists():
         raise RevisionError(f"{folder} exists already; a predictor revision is never overwritten.")
@@ -118,7 +118,7 @@ def load_revision(folder: Path, kind: str, space: SearchSpace) -> Revision:
     """Reads a revision.
 
     Raises:
-        RevisionError: where it is missing, damaged, of another format, kind, space or feature schema.
+        RevisionError: if it is missing, damaged, of another format, kind, space or feature schema.
     """
     with whole_revision(folder):
         document = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def revision_kind(folder: Path) -> str:
     """The kind of predictor that a folder holds.
 
     Raises:
-        RevisionError: where it is missing or damaged.
+        RevisionError: if it is missing or damaged.
     """
     with whole_revision(folder):
         return str(json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))["kind"])

@@ -19,7 +19,7 @@ def checked_samples(
     """Canonical genotypes and float values; ``what`` names the values in messages.
 
     Raises:
-        InvalidGenotypeError: where the genotypes are not of the space.
+        InvalidGenotypeError: if the genotypes are not of the space.
         UnfitDataError: for too few samples, values that are not finite or not
             within ``low`` to ``high``, one network only, or equal values.
     """

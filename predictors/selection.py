@@ -268,7 +268,7 @@ def restore_estimator(name: str, bases: Sequence[Estimator], trees: TreeSettings
     """The estimator of a recorded name.
 
     Raises:
-        KeyError: where the pool has no such estimator.
+        KeyError: if the pool has no such estimator.
     """
     forms = {form.name: form for form in bases}
     if name in forms:

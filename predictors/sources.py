@@ -138,7 +138,7 @@ class SourceModel:
 
         Raises:
             UnfitDataError: for samples that nothing can be learned from.
-            InvalidGenotypeError: where the genotypes are not of the space.
+            InvalidGenotypeError: if the genotypes are not of the space.
         """
         canonical, values = checked_latencies(space, genotypes, latency_ms)
         features = features or SourceFeatures(space)
@@ -166,7 +166,7 @@ class SourceModel:
         """Writes this revision into a new folder.
 
         Raises:
-            RevisionError: where the folder exists.
+            RevisionError: if the folder exists.
         """
         parts = {
             f"fold_{number}": ModelState(
@@ -190,7 +190,7 @@ class SourceModel:
         """Reads a revision; ``features`` as in :meth:`fit`.
 
         Raises:
-            RevisionError: where it is damaged or of another kind, space or feature schema.
+            RevisionError: if it is damaged or of another kind, space or feature schema.
         """
         revision = load_revision(folder, KIND, space)
         with whole_revision(folder):

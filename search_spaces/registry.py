@@ -39,8 +39,8 @@ def canonical_name(name: str) -> str:
     """The canonical name of a space or of an alias.
 
     Raises:
-        UnknownNameError: where no space has this name.
-        FamilyError: where the name is of a family that cannot be loaded.
+        UnknownNameError: if no space has this name.
+        FamilyError: if the name is of a family that cannot be loaded.
     """
     resolved = _ALIASES.get(name, name)
     _factory(resolved)
@@ -51,9 +51,9 @@ def get_space(name: str, task: TaskSpec | None = None) -> SearchSpace:
     """A space bound to a task (default: the one that the space was published with).
 
     Raises:
-        UnknownNameError: where no space has this name.
-        FamilyError: where the name is of a family that cannot be loaded.
-        UnsupportedTaskError: where the space cannot take the task.
+        UnknownNameError: if no space has this name.
+        FamilyError: if the name is of a family that cannot be loaded.
+        UnsupportedTaskError: if the space cannot take the task.
     """
     return _factory(canonical_name(name))(task)
 

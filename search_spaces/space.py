@@ -106,7 +106,7 @@ class SearchSpace(ABC):
         """The canonical genotype of a string.
 
         Raises:
-            InvalidGenotypeError: where the string is not of this space.
+            InvalidGenotypeError: if the string is not of this space.
         """
 
     @abstractmethod

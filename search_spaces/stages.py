@@ -78,7 +78,7 @@ class StagedSpace(FieldStringSpace):
         """Binds a configuration to images and classes; subclasses add units and genes.
 
         Raises:
-            UnsupportedTaskError: where the task has no images, or smaller ones than the space can take.
+            UnsupportedTaskError: if the task has no images, or smaller ones than the space can take.
         """
         self.task = task
         self.name = config.name

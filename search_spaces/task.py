@@ -59,7 +59,7 @@ class TaskSpec:
     Networks of today have one input and one output, the logits ``(classes,)``.
 
     Raises:
-        UnsupportedTaskError: where a side of a tensor is below 1 or there are fewer than 2 classes.
+        UnsupportedTaskError: if a side of a tensor is below 1 or there are fewer than 2 classes.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -89,7 +89,7 @@ class TaskSpec:
         """The only input.
 
         Raises:
-            UnsupportedTaskError: where there are several.
+            UnsupportedTaskError: if there are several.
         """
         if len(self.inputs) > 1:
             raise UnsupportedTaskError(f"networks take one input; the task has {self._input_texts}.")
@@ -116,7 +116,7 @@ class TaskSpec:
         """The shape of the images.
 
         Raises:
-            UnsupportedTaskError: where the task is another.
+            UnsupportedTaskError: if the task is another.
         """
         return self.image_for("this step")
 

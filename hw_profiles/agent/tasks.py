@@ -49,7 +49,7 @@ class TaskFile:
         """Inverse of ``asdict``.
 
         Raises:
-            TaskError: where a field is missing or cannot be.
+            TaskError: if a field is missing or cannot be.
         """
         sha256, size_bytes, suffix = row.get("sha256"), row.get("size_bytes"), row.get("suffix")
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
@@ -76,7 +76,7 @@ class TaskNetwork:
         """Inverse of ``asdict``.
 
         Raises:
-            TaskError: where a field is missing or cannot be.
+            TaskError: if a field is missing or cannot be.
         """
         try:
             name, quantized, files, tolerances = row["name"], row["quantized"], row["files"], row["tolerances"]
@@ -149,7 +149,7 @@ class AgentTask:
         """Inverse of :meth:`to_bytes`; the caller has checked the signature.
 
         Raises:
-            TaskError: where it is no task.
+            TaskError: if it is no task.
         """
         try:
             row = json.loads(body)
@@ -210,7 +210,7 @@ def outcome_from_json(row: Mapping[str, Any]) -> Outcome:
     """Inverse of :func:`outcome_as_json`.
 
     Raises:
-        MeasuringError: where it is none.
+        MeasuringError: if it is none.
     """
     if len(row) != 1 or not row.keys() <= _KINDS.keys():
         raise TaskError(f"a report has one of {', '.join(_KINDS)}, not {', '.join(map(str, row)) or 'nothing'}.")

@@ -37,7 +37,7 @@ class AgentToken:
         """The token that a user gives.
 
         Raises:
-            UsageError: where it is none; the message does not quote it.
+            UsageError: if it is none; the message does not quote it.
         """
         if not _TOKEN.fullmatch(text.strip()):
             raise UsageError(

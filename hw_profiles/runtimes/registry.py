@@ -32,8 +32,8 @@ def get_runtime(name: str) -> Runtime:
     """A runtime by its name.
 
     Raises:
-        UnknownNameError: where no installed runtime has this name.
-        ProfileError: where another package's runtime cannot be loaded.
+        UnknownNameError: if no installed runtime has this name.
+        ProfileError: if another package's runtime cannot be loaded.
     """
     names = runtime_names()
     if name not in names:

@@ -199,7 +199,7 @@ def target_of(profile: DeviceProfile) -> "tvm.target.Target":
     and the model's name would let LLVM use them.
 
     Raises:
-        CompileError: where the architecture is not supported.
+        CompileError: if the architecture is not supported.
     """
     import tvm
 

@@ -19,7 +19,7 @@ def running_service() -> Iterator[str]:
     """The address of a service of this home, without a worker; it ends with the context.
 
     Raises:
-        NasError: where the service does not come up.
+        NasError: if the service does not come up.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "nas.cli", "serve", "--port", "0", "--no-worker"],
@@ -44,7 +44,7 @@ def ask_front(address: str, device: str, space: str, max_latency_p95_ms: float) 
     """The query's URL and the front that keeps the limit.
 
     Raises:
-        NasError: where the service answers with a problem.
+        NasError: if the service answers with a problem.
     """
     answer = httpx.get(
         f"{address}/v1/devices/{device}/pareto",

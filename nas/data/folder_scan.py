@@ -57,6 +57,6 @@ def write_scan(path: Path, scan: FolderScan) -> None:
     """Keeps a scan.
 
     Raises:
-        DiskFullError: where the disk has no space.
+        DiskFullError: if the disk has no space.
     """
     write_bytes(path, json.dumps(asdict(scan)).encode())

@@ -20,7 +20,7 @@ def load_huggingface(name: str) -> ImageDataset:
     and the first class-label column; images are resized to the most common size.
 
     Raises:
-        DataError: where the extra is missing, nothing has this name, or it holds no
+        DataError: if the extra is missing, nothing has this name, or it holds no
             images with class labels.
     """
     try:

@@ -20,7 +20,7 @@ def image_memory_bytes() -> int:
     """``HWNAS_IMAGE_MEMORY_MB`` (in 10^6 bytes), or a quarter of the memory that this machine or container has.
 
     Raises:
-        UsageError: where the variable is not a number of at least 0.
+        UsageError: if the variable is not a number of at least 0.
     """
     given = os.environ.get(IMAGE_MEMORY_VARIABLE)
     if given is None:

@@ -62,7 +62,7 @@ def load_imagefolder(location: str) -> ImageDataset:
     cache for as long as no file changes: to find it, each file is decoded once.
 
     Raises:
-        DataError: where folders or images are missing or cannot be read, or images are of several sizes.
+        DataError: if folders or images are missing or cannot be read, or images are of several sizes.
     """
     asked = _Location.parse(location)
     root = asked.root
@@ -134,7 +134,7 @@ def _only_size(location: str, sizes: Sequence[Size]) -> Size:
     """The size of all images.
 
     Raises:
-        DataError: where there are several.
+        DataError: if there are several.
     """
     counts = Counter(sizes)
     common = most_common_size(sizes)

@@ -115,7 +115,7 @@ def open_image(path: Path) -> Image.Image:
     """A decoded file.
 
     Raises:
-        DataError: where it cannot be read or is damaged.
+        DataError: if it cannot be read or is damaged.
     """
     try:
         with Image.open(path) as image:

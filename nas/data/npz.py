@@ -71,8 +71,8 @@ def export_npz(dataset: ImageDataset, path: Path) -> None:
     """Writes the file that :func:`load_npz` reads; equal data sets give equal bytes.
 
     Raises:
-        DiskFullError: where the disk has no space.
-        DataError: where the file cannot be written.
+        DiskFullError: if the disk has no space.
+        DataError: if the file cannot be written.
     """
     # Image files are decoded here.
     arrays: dict[str, AnyArray] = {key: getattr(dataset, key)[:] for key in REQUIRED_KEYS}

@@ -54,8 +54,8 @@ def load_dataset(spec: str) -> ImageDataset:
     """The data set that a user named; see :data:`SOURCES`.
 
     Raises:
-        UnknownNameError: where the form is unknown.
-        DataError: where the data is not what it should be.
+        UnknownNameError: if the form is unknown.
+        DataError: if the data is not what it should be.
     """
     kind, separator, rest = spec.partition(":")
     if not separator:
@@ -91,7 +91,7 @@ def skipping_damaged(spec: str) -> str:
     """The same folder of images, without those that cannot be read.
 
     Raises:
-        UsageError: where the data is no folder of images.
+        UsageError: if the data is no folder of images.
     """
     if not spec.startswith("imagefolder:"):
         raise UsageError(f"--skip-damaged is for folders of images (imagefolder:PATH), and the data is {spec}.")

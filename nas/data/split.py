@@ -35,7 +35,7 @@ def validation_split(
     messages and change nothing.
 
     Raises:
-        DataError: where the fraction is not in (0, 1) or a class cannot be in both parts.
+        DataError: if the fraction is not in (0, 1) or a class cannot be in both parts.
     """
     if not 0.0 < fraction < 1.0:
         raise DataError(f"the validation fraction is {fraction}; it must lie between 0 and 1, for example 0.2.")

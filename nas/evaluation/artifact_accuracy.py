@@ -20,7 +20,7 @@ def artifact_accuracy(artifact: Executable, images: NormalizedImages, labels: ND
         labels: int64 (n,).
 
     Raises:
-        ArtifactError: where the artifact does not take the images.
+        ArtifactError: if the artifact does not take the images.
     """
     found = [
         int(artifact.run(batch[row : row + 1])[0].argmax())

@@ -31,8 +31,8 @@ def get_family(name: str) -> Family:
     """A family by its name.
 
     Raises:
-        UnknownNameError: where no installed family has this name.
-        FamilyError: where another package's family cannot be loaded.
+        UnknownNameError: if no installed family has this name.
+        FamilyError: if another package's family cannot be loaded.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
@@ -53,8 +53,8 @@ def family_of(space: SearchSpace) -> Family:
     """The family of a space.
 
     Raises:
-        UsageError: where the space has no supernet.
-        FamilyError: where another package's family cannot be loaded.
+        UsageError: if the space has no supernet.
+        FamilyError: if another package's family cannot be loaded.
     """
     if not has_supernet(space):
         known = [name for name in space_names() if family_name(name) in family_names()]

@@ -262,7 +262,7 @@ class Front:
         """Inverse of :meth:`to_bytes`.
 
         Raises:
-            FrontFileError: where the bytes are no front.
+            FrontFileError: if the bytes are no front.
         """
         try:
             document = json.loads(body)

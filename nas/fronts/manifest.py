@@ -166,7 +166,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """A manifest from its file.
 
     Raises:
-        ManifestError: where it is missing, damaged or of another schema.
+        ManifestError: if it is missing, damaged or of another schema.
     """
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))

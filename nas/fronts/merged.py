@@ -77,7 +77,7 @@ def merged_front(stored: Sequence[StoredFront]) -> MergedFront:
     than the newest are left out: their latencies are not comparable. A single front keeps its bytes.
 
     Raises:
-        FrontFileError: where bytes are no front.
+        FrontFileError: if bytes are no front.
     """
     newest = Front.from_bytes(stored[0].body)
     same = [(one, front) for one in stored if (front := Front.from_bytes(one.body)).fingerprint == newest.fingerprint]

@@ -89,7 +89,7 @@ class JobQueue:
         """Adds a job; the id is random where none is given.
 
         Raises:
-            StoreConflictError: where the id is taken.
+            StoreConflictError: if the id is taken.
         """
         row = JobRow(
             id=job_id or uuid.uuid4().hex,

@@ -86,7 +86,7 @@ class JobContext:
         """Publishes progress, a JSON object.
 
         Raises:
-            LeaseLostError: where the job is another worker's by now.
+            LeaseLostError: if the job is another worker's by now.
         """
         self._queue.report(self.lease, progress)
 
@@ -94,9 +94,9 @@ class JobContext:
         """Ends the handler where it should not go on; call it between steps, at least every few seconds.
 
         Raises:
-            JobCancelledError: where somebody cancelled the job.
-            JobReleasedError: where this worker has to stop.
-            LeaseLostError: where the job is another worker's by now.
+            JobCancelledError: if somebody cancelled the job.
+            JobReleasedError: if this worker has to stop.
+            LeaseLostError: if the job is another worker's by now.
         """
         if self._lost.is_set():
             raise LeaseLostError(self.lease.job_id, self.lease.fence)

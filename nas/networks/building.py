@@ -16,7 +16,7 @@ def build_network(space: SearchSpace, genotype: IntArray) -> UnitNetwork:
     """An untrained network in evaluation mode; its weights come from torch's global generator.
 
     Raises:
-        InvalidGenotypeError: where the genotype ``(genes,)`` is not of the space, or computes nothing.
+        InvalidGenotypeError: if the genotype ``(genes,)`` is not of the space, or computes nothing.
         UsageError: for a space whose networks cannot be built here.
     """
     match space:

@@ -92,7 +92,7 @@ class NasBench201Network(UnitNetwork):
         """A network whose canonical cell is ``genotype``'s.
 
         Raises:
-            InvalidGenotypeError: where no edge of the cell connects the input to the output.
+            InvalidGenotypeError: if no edge of the cell connects the input to the output.
         """
         super().__init__(space, genotype)
         if not space.connected(self.genotype[None])[0]:

@@ -23,7 +23,7 @@ class UnitNetwork(nn.Module):
         """A network without units of a genotype ``(genes,)``; subclasses add them in order.
 
         Raises:
-            InvalidGenotypeError: where the genotype is not of the space.
+            InvalidGenotypeError: if the genotype is not of the space.
         """
         super().__init__()
         self.space = space

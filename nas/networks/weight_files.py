@@ -18,7 +18,7 @@ def save_network(network: UnitNetwork, path: Path) -> None:
     """Writes weights and genes as safetensors, atomically.
 
     Raises:
-        DiskFullError: where the disk has no space.
+        DiskFullError: if the disk has no space.
     """
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     space = network.space
@@ -36,7 +36,7 @@ def load_network(space: SearchSpace, path: Path) -> UnitNetwork:
     """The network of a file by :func:`save_network`, in evaluation mode.
 
     Raises:
-        NasError: where the file is missing, damaged, or of another space or task.
+        NasError: if the file is missing, damaged, or of another space or task.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -44,7 +44,7 @@ def capture(network: nn.Module, example: torch.Tensor) -> ExportedProgram:
         example: one such input.
 
     Raises:
-        ExportError: where PyTorch cannot capture it.
+        ExportError: if PyTorch cannot capture it.
     """
     try:
         return torch.export.export(network, (example,))
@@ -62,7 +62,7 @@ def export_onnx(program: ExportedProgram, units: Sequence[str], path: Path, *, t
         task: names the graph's inputs and outputs.
 
     Raises:
-        ExportError: where PyTorch cannot export the network.
+        ExportError: if PyTorch cannot export the network.
     """
     try:
         with _quiet(), _without_repeated_work():

@@ -147,7 +147,7 @@ def quantize_onnx(
         path: the QDQ file; written whole or not at all.
 
     Raises:
-        ExportError: where nothing is to be quantized or ONNX Runtime cannot do it.
+        ExportError: if nothing is to be quantized or ONNX Runtime cannot do it.
     """
     QuantizableGraph(float_path, calibration_images).write(policy, path)
 

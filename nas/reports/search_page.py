@@ -28,7 +28,7 @@ def write_report(report: SearchReport, path: Path) -> None:
     """Writes the page atomically.
 
     Raises:
-        DiskFullError: where the disk has no space.
+        DiskFullError: if the disk has no space.
     """
     write_bytes(path, report_page(report).encode())
 

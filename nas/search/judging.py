@@ -164,7 +164,7 @@ def check_metrics(evaluated: Evaluated, names: Sequence[str]) -> None:
     """Objectives and constraints need figures.
 
     Raises:
-        UsageError: where outcomes lack a metric.
+        UsageError: if outcomes lack a metric.
     """
     missing = [name for name in names if any(name not in outcome.metrics for outcome in evaluated.outcomes)]
     if missing:

@@ -114,7 +114,7 @@ def run_search(
         on_generation: called with each finished generation and the evaluations done.
 
     Raises:
-        UsageError: where the journal was begun with another design, or the space has no such restriction.
+        UsageError: if the journal was begun with another design, or the space has no such restriction.
     """
     settings.restriction.check(problem.space)
     if settings.method == INTEGER_PROGRAMMING and problem.unit_losses is None:

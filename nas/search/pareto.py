@@ -17,7 +17,7 @@ def non_dominated(objectives: FloatArray) -> BoolArray:
     """Which rows no other row dominates, shape ``(n,)``; equal rows all stay.
 
     Raises:
-        UsageError: where an objective is NaN.
+        UsageError: if an objective is NaN.
     """
     refuse_nan(objectives)
     if objectives.shape[1] == 2:
@@ -31,7 +31,7 @@ def refuse_nan(objectives: FloatArray) -> None:
     """Comparisons with NaN are false, so a NaN would count as non-dominated.
 
     Raises:
-        UsageError: where an objective is NaN; names the first row.
+        UsageError: if an objective is NaN; names the first row.
     """
     bad = np.flatnonzero(np.isnan(objectives).any(axis=1))
     if len(bad):
@@ -94,7 +94,7 @@ def hypervolume(objectives: FloatArray, reference: FloatArray) -> float:
     Rows outside the reference count nothing.
 
     Raises:
-        UsageError: where an objective is NaN.
+        UsageError: if an objective is NaN.
     """
     refuse_nan(objectives)
     inside = objectives[(objectives < reference).all(axis=1)]
@@ -111,7 +111,7 @@ def hypervolume_gains(points: FloatArray, front: FloatArray, reference: FloatArr
     """What each point of shape ``(n, m)`` alone would add to a front's hypervolume, shape ``(n,)``.
 
     Raises:
-        UsageError: where an objective is NaN.
+        UsageError: if an objective is NaN.
     """
     refuse_nan(points)
     refuse_nan(front)

@@ -64,7 +64,7 @@ def archive_from_trials(
     """The completed trials' figures.
 
     Raises:
-        UsageError: where a trial lacks a metric of ``names``.
+        UsageError: if a trial lacks a metric of ``names``.
     """
     rows = [genotype_from_params(space, trial.params) for trial in trials]
     figures = [
@@ -89,7 +89,7 @@ def check_directions(study: optuna.Study, objectives: Objectives) -> None:
     """Studies must optimize what their sampler predicts.
 
     Raises:
-        UsageError: where the study's directions are not those of the objectives.
+        UsageError: if the study's directions are not those of the objectives.
     """
     found = [direction.name.lower() for direction in study.directions]
     wanted = directions(objectives)

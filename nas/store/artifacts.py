@@ -39,7 +39,7 @@ class Artifacts:
 
         Raises:
             StoreConflictError: for an unknown candidate or kind, or a path outside the home's artifacts.
-            LeaseLostError: where ``lease`` no longer holds; nothing is stored.
+            LeaseLostError: if ``lease`` no longer holds; nothing is stored.
         """
         path = PurePosixPath(artifact.path)
         if path.is_absolute() or ".." in path.parts:

@@ -42,7 +42,7 @@ class Candidates:
         """Stores a population, shape ``(n, genes)``, canonicalized; gives its ids in order.
 
         Raises:
-            InvalidGenotypeError: where the space does not contain a genotype.
+            InvalidGenotypeError: if the space does not contain a genotype.
         """
         now = self._clock()
         rows = []

@@ -61,7 +61,7 @@ class Database:
         """Connects lazily.
 
         Raises:
-            StoreError: where the URL is not one of SQLite or PostgreSQL.
+            StoreError: if the URL is not one of SQLite or PostgreSQL.
         """
         self.url = _parse(url)
         self._pool = pool or PoolSettings()
@@ -87,7 +87,7 @@ class Database:
         """One consistent view; nothing is kept.
 
         Raises:
-            StoreError: where the database cannot be used.
+            StoreError: if the database cannot be used.
         """
         with self._translated():
             if self._file is not None:
@@ -100,10 +100,10 @@ class Database:
         """One transaction: kept whole on leaving, dropped whole on an error.
 
         Raises:
-            StoreConflictError: where an invariant of the database refuses it.
-            StoreUnavailableError: where the database is out of reach or stays busy.
+            StoreConflictError: if an invariant of the database refuses it.
+            StoreUnavailableError: if the database is out of reach or stays busy.
             StoreDamagedError: if its file was deleted, replaced or damaged.
-            DiskFullError: where the disk has no space.
+            DiskFullError: if the disk has no space.
             StoreError: for anything else that the database refuses.
         """
         with self._translated():

@@ -91,10 +91,10 @@ class Fronts:
         """Stores a front's bytes and its members' rows; the same bytes again give the same front.
 
         Raises:
-            FrontFormatError: where the bytes do not follow ``hwnas.front/1`` or contradict the search.
+            FrontFormatError: if the bytes do not follow ``hwnas.front/1`` or contradict the search.
             NotStoredError: for an unknown search.
             StoreConflictError: for members that are no stored candidates.
-            LeaseLostError: where ``lease`` no longer holds.
+            LeaseLostError: if ``lease`` no longer holds.
         """
         document = parse_front(body)
         members = members_of(document)
@@ -162,7 +162,7 @@ class Fronts:
 
         Raises:
             NotStoredError: if there is no such front.
-            FrontDamagedError: where the bytes are not those of the front's hash.
+            FrontDamagedError: if the bytes are not those of the front's hash.
         """
         with self._database.read() as session:
             row = session.execute(select(FrontRow.body, FrontRow.etag).where(FrontRow.id == front_id)).one_or_none()
@@ -225,7 +225,7 @@ def parse_front(body: bytes) -> dict[str, Any]:
     """Reads a front's bytes.
 
     Raises:
-        FrontFormatError: where they are not JSON (NaN and infinity are not) or not of ``hwnas.front/1``.
+        FrontFormatError: if they are not JSON (NaN and infinity are not) or not of ``hwnas.front/1``.
     """
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
@@ -242,7 +242,7 @@ def members_of(document: Mapping[str, Any]) -> tuple[FrontMember, ...]:
     """The figures of a front's members.
 
     Raises:
-        FrontFormatError: where a member lacks a key or a latency is neither measured nor predicted.
+        FrontFormatError: if a member lacks a key or a latency is neither measured nor predicted.
     """
     members: Sequence[Mapping[str, Any]] = document["members"]
     if not isinstance(members, list):

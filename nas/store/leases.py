@@ -23,7 +23,7 @@ def require(session: Session, lease: Lease | None) -> None:
     An expired lease that nobody claimed since still counts. ``None`` is work without a job.
 
     Raises:
-        LeaseLostError: where the job has another fence or does not run.
+        LeaseLostError: if the job has another fence or does not run.
     """
     if lease is not None:
         held_row(session, lease)

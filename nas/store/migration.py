@@ -19,7 +19,7 @@ def schema_revision(database: Database) -> str | None:
     """The revision that a database is at; None where it holds no schema of hwnas.
 
     Raises:
-        StoreError: where the database cannot be used.
+        StoreError: if the database cannot be used.
     """
     with database.read() as session:
         return _revision(session.connection())
@@ -29,7 +29,7 @@ def migrate(database: Database) -> None:
     """Upgrades to :data:`HEAD_REVISION`, whole or not at all.
 
     Raises:
-        StoreError: where the database was written by a newer hwnas or cannot be used.
+        StoreError: if the database was written by a newer hwnas or cannot be used.
     """
     if schema_revision(database) == HEAD_REVISION:
         return

@@ -225,9 +225,9 @@ class Searches:
 
         Raises:
             NotStoredError: for an unknown search.
-            StoreConflictError: where the generation is not the next one: another process was first.
+            StoreConflictError: if the generation is not the next one: another process was first.
             SearchBusyError: if another process has taken the search over.
-            LeaseLostError: where ``lease`` no longer holds.
+            LeaseLostError: if ``lease`` no longer holds.
         """
         now = self._clock()
         with self._database.write() as session:
@@ -299,7 +299,7 @@ class Searches:
 
         Raises:
             NotStoredError: for an unknown search.
-            LeaseLostError: where ``lease`` no longer holds.
+            LeaseLostError: if ``lease`` no longer holds.
         """
         with self._database.write() as session:
             leases.require(session, lease)

@@ -84,7 +84,7 @@ def open_store(url: str | Path, *, clock: Clock = utc_now, pool: PoolSettings | 
         pool: How many connections this process may have.
 
     Raises:
-        StoreError: where the database cannot be used or was written by a newer hwnas.
+        StoreError: if the database cannot be used or was written by a newer hwnas.
     """
     database = Database(f"sqlite:///{url}" if isinstance(url, Path) else url, pool)
     try:

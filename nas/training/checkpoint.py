@@ -51,7 +51,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Writes a checkpoint atomically.
 
     Raises:
-        DiskFullError: where the disk has no space; an earlier checkpoint is kept.
+        DiskFullError: if the disk has no space; an earlier checkpoint is kept.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     metadata = {
@@ -66,7 +66,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint.
 
     Raises:
-        CheckpointError: where it is missing, cut short, damaged or of another version.
+        CheckpointError: if it is missing, cut short, damaged or of another version.
     """
     advice = "delete it to train from the start"
     try:

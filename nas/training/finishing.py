@@ -41,7 +41,7 @@ def finish_networks(
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
-        ValueError: where the context has no supernet.
+        ValueError: if the context has no supernet.
     """
     if context.supernet is None:
         raise ValueError("networks are finished from a supernet, but the context has none")

@@ -29,9 +29,9 @@ def initialize_from(supernet: Supernet, root: Path, weights_sha256: str) -> froz
         The tensors that were not copied, by name.
 
     Raises:
-        UnknownNameError: where no supernet has these weights.
-        UsageError: where it is of another space, or of images that its weights do not fit.
-        SupernetError: where it is damaged.
+        UnknownNameError: if no supernet has these weights.
+        UsageError: if it is of another space, or of images that its weights do not fit.
+        SupernetError: if it is damaged.
     """
     folder, record = _find(root, weights_sha256)
     check_space(record.space, supernet.space.name, weights_sha256)

@@ -94,8 +94,8 @@ class LearningCurve:
         """The inverse of :meth:`as_json`.
 
         Raises:
-            KeyError: where a field is missing.
-            TypeError: where a row has other fields.
+            KeyError: if a field is missing.
+            TypeError: if a row has other fields.
         """
         curve = cls()
         curve.points = [CurvePoint(**point) for point in values["points"]]
@@ -106,7 +106,7 @@ class LearningCurve:
         """Writes ``learning_curve.csv`` and ``learning_curve.png``, replacing those of before.
 
         Raises:
-            DiskFullError: where the disk has no space.
+            DiskFullError: if the disk has no space.
         """
         text = io.StringIO()
         rows = csv.DictWriter(text, [field.name for field in fields(CurvePoint)], lineterminator="\n")

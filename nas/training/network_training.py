@@ -120,8 +120,8 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
-        CheckpointError: where a checkpoint is damaged.
-        ValueError: where a plan needs a supernet and there is none.
+        CheckpointError: if a checkpoint is damaged.
+        ValueError: if a plan needs a supernet and there is none.
     """
     threads = context.compute.thread_count if context.device.type == "cpu" else 1
     folders = [context.plan_folder(plan) for plan in plans]

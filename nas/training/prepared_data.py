@@ -45,7 +45,7 @@ def prepare(
         normalization: These statistics if they are known: saves a look at every image.
 
     Raises:
-        DataError: where a class cannot be in both parts.
+        DataError: if a class cannot be in both parts.
     """
     split = validation_split(
         dataset.y_train,

@@ -125,7 +125,7 @@ def save_supernet(folder: Path, supernet: Supernet, record: SupernetRecord) -> S
         The record with the weights file's SHA-256.
 
     Raises:
-        DiskFullError: where the disk has no space.
+        DiskFullError: if the disk has no space.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in supernet.state_dict().items()}
     write_atomically(folder / WEIGHTS_FILE, lambda temporary: save_file(tensors, temporary))
@@ -138,7 +138,7 @@ def read_record(folder: Path) -> SupernetRecord:
     """The record of a finished supernet.
 
     Raises:
-        SupernetError: where the folder holds none or it cannot be read.
+        SupernetError: if the folder holds none or it cannot be read.
     """
     path = folder / RECORD_FILE
     try:
@@ -161,7 +161,7 @@ def load_supernet(folder: Path) -> tuple[Supernet, SupernetRecord]:
     """A finished supernet in evaluation mode, with its record.
 
     Raises:
-        SupernetError: where it is missing, damaged, or its space has changed since.
+        SupernetError: if it is missing, damaged, or its space has changed since.
     """
     record = read_record(folder)
     path = folder / WEIGHTS_FILE

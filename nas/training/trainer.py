@@ -82,10 +82,10 @@ def train_supernet(
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the folder holds a checkpoint.
-        CheckpointError: where the folder's checkpoint is damaged or of another training.
-        TrainingDivergedError: where the loss is not finite.
-        DataError: where the data does not fit the space or cannot be split.
-        UsageError: where the supernet to start from is of another space or other images.
+        CheckpointError: if the folder's checkpoint is damaged or of another training.
+        TrainingDivergedError: if the loss is not finite.
+        DataError: if the data does not fit the space or cannot be split.
+        UsageError: if the supernet to start from is of another space or other images.
     """
     if space.task != dataset.task:
         raise DataError(f"{dataset.name} has images and classes {dataset.task}; the space is bound to {space.task}.")

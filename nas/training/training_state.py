@@ -32,8 +32,8 @@ def unpack_state(
     """The inverse of :func:`pack_state`.
 
     Raises:
-        RuntimeError: where weights are missing or of other shapes.
-        KeyError: where the optimizer's state is of other parameters.
+        RuntimeError: if weights are missing or of other shapes.
+        KeyError: if the optimizer's state is of other parameters.
     """
     network.load_state_dict(_named(tensors, "network."))
     if average is not None:

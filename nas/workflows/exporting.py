@@ -47,8 +47,8 @@ def stored_front(workspace: Workspace, wanted: str) -> tuple[FrontInfo, Front]:
     """The front whose id begins with ``wanted``.
 
     Raises:
-        UnknownNameError: where none does.
-        UsageError: where several do.
+        UnknownNameError: if none does.
+        UsageError: if several do.
     """
     known = workspace.store.fronts.all()
     matches = [info for info in known if info.id.startswith(wanted)]
@@ -66,8 +66,8 @@ def export_front_file(workspace: Workspace, front: Front, path: Path) -> Front:
         The front as written: artifact paths relative to the file.
 
     Raises:
-        NasError: where an artifact is gone or damaged.
-        DiskFullError: where the disk has no space.
+        NasError: if an artifact is gone or damaged.
+        DiskFullError: if the disk has no space.
     """
 
     def written(member: Member) -> Member:

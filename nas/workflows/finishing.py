@@ -36,7 +36,7 @@ def finished_pool(context: SearchContext, genotypes: IntArray, settings: FinishS
         settings: for how long, how fast, and how much the teacher counts.
 
     Raises:
-        NasError: where the supernet or its data cannot be loaded.
+        NasError: if the supernet or its data cannot be loaded.
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
     inherited = context.pool.source

@@ -77,8 +77,8 @@ def search_front(
 
     Raises:
         UsageError: for settings that cannot be.
-        InfeasibleError: where no network keeps the limits.
-        NasError: where nothing could be evaluated or verified.
+        InfeasibleError: if no network keeps the limits.
+        NasError: if nothing could be evaluated or verified.
     """
     impossible = provably_infeasible(context.space, request.constraints, context.profile)
     if impossible is not None:
@@ -167,8 +167,8 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
     A limit on accuracy is for the networks that ship: where they are finished, it is compared afterwards.
 
     Raises:
-        NothingVerifiedError: where every evaluation failed.
-        InfeasibleError: where none keeps them.
+        NothingVerifiedError: if every evaluation failed.
+        InfeasibleError: if none keeps them.
     """
     evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
     if not evaluated.outcomes:
@@ -304,8 +304,8 @@ def _keeping(
     """The members whose verified figures keep the limits with their margins.
 
     Raises:
-        NothingVerifiedError: where no finalist was verified.
-        InfeasibleError: where none keeps them.
+        NothingVerifiedError: if no finalist was verified.
+        InfeasibleError: if none keeps them.
     """
     if not found:
         raise NothingVerifiedError("no finalist passed verification, so there is no front; see the failures above.")

@@ -70,7 +70,7 @@ def fronts_of_search(context: SearchContext, request: SearchRequest) -> list[Jud
     Verification, which times the networks of both in one session, counts in the search's seconds.
 
     Raises:
-        NasError: where the search fails.
+        NasError: if the search fails.
     """
     started_s = time.monotonic()
     run = search(context, request, search_id=search_id_of(request, context.supernet, context.profile))
@@ -149,7 +149,7 @@ def accuracy_on_test(member: Member) -> float:
     """A member's test accuracy (fraction).
 
     Raises:
-        UsageError: where it has none.
+        UsageError: if it has none.
     """
     if member.accuracy_test is None:
         raise UsageError("a member without test accuracy cannot be judged.")

@@ -56,7 +56,7 @@ def benchmark_limits(
     """Runs ``searches`` searches with random limits; every second one limits accuracy, too.
 
     Raises:
-        NasError: where a search fails for another reason than its limits.
+        NasError: if a search fails for another reason than its limits.
     """
     designed = [one for one in measure_design(context).outcomes if one.succeeded]
     if not designed:

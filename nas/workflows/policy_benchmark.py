@@ -137,7 +137,7 @@ def benchmark_policies(
 
     Raises:
         UsageError: for a space or device without int8.
-        NasError: where a search fails.
+        NasError: if a search fails.
     """
     found: list[JudgedFront] = []
     shared = _Shared()

@@ -63,10 +63,10 @@ def predict_latencies(workspace: Workspace, device: str, space: str | None, text
     """The newest revision's predictions of p50 latency in milliseconds.
 
     Raises:
-        UsageError: where nothing is asked, or the device has no predictor in the space.
+        UsageError: if nothing is asked, or the device has no predictor in the space.
         UnknownNameError: for an unknown device or space.
         CandidateTextError: names the first text that is no candidate of the predictor's space.
-        RevisionError: where the revision's files are gone or damaged.
+        RevisionError: if the revision's files are gone or damaged.
     """
     if not texts:
         raise UsageError("no candidates given; give canonical strings or candidate ids, or use --file.")

@@ -69,7 +69,7 @@ def revision_space(home: Home, stored: StoredPredictor) -> SearchSpace:
     """The space, bound to its task, that a stored revision is for.
 
     Raises:
-        RevisionError: where its files are gone or damaged.
+        RevisionError: if its files are gone or damaged.
     """
     path = home.predictors / stored.folder / "revision.json"
     try:
@@ -83,7 +83,7 @@ def load_latency(home: Home, stored: StoredPredictor) -> LatencyPredictor:
     """A stored latency predictor.
 
     Raises:
-        RevisionError: where its files are gone, damaged, or of another feature schema.
+        RevisionError: if its files are gone, damaged, or of another feature schema.
     """
     return LatencyPredictor.load(_whole_folder(home, stored), revision_space(home, stored))
 
@@ -99,7 +99,7 @@ def _whole_folder(home: Home, stored: StoredPredictor) -> Path:
     """The folder of a revision whose files are those that were stored.
 
     Raises:
-        RevisionError: where they are not; a changed number would load and predict something else.
+        RevisionError: if they are not; a changed number would load and predict something else.
     """
     folder = home.predictors / stored.folder
     if not folder.is_dir() or _folder_hash(folder) != stored.id:

@@ -97,8 +97,8 @@ def quickstart(
         report_fit: told a profile's id and its fitted predictors.
 
     Raises:
-        UsageError: where the space has no supernet or cannot take the data's images.
-        NasError: where a step fails; what was finished before stays.
+        UsageError: if the space has no supernet or cannot take the data's images.
+        NasError: if a step fails; what was finished before stays.
     """
     family_of(get_space(settings.space, load_dataset(DATA).task))  # refuses before anything has begun
     with stages.stage("train the supernet"):

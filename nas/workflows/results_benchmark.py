@@ -105,7 +105,7 @@ def benchmark_results(
         scratch: a folder for one home per seed; run again with the same folder, finished searches are not repeated.
 
     Raises:
-        NasError: where a search fails.
+        NasError: if a search fails.
     """
     judged: list[JudgedFront] = []
     for seed in plan.seeds:

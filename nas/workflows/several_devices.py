@@ -66,7 +66,7 @@ def search_devices(context: SearchContext, profiles: Sequence[DeviceProfile], re
 
     Raises:
         UsageError: for fewer than two devices, or one named twice.
-        NasError: where a search fails.
+        NasError: if a search fails.
     """
     names = [profile.id for profile in profiles]
     if len(set(names)) < max(len(names), 2):

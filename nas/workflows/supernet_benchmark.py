@@ -174,7 +174,7 @@ def benchmark_supernet(
     networks trained alone.
 
     Raises:
-        NasError: where the data or the space cannot be trained on.
+        NasError: if the data or the space cannot be trained on.
         TrainingInterruptedError: after Ctrl-C.
     """
     stored = train(workspace, request.data, request.space, request.settings, progress, compute=request.compute)
@@ -243,7 +243,7 @@ def sample_networks(space: SearchSpace, count: int, seed: int) -> list[IntArray]
     """Distinct unquantized networks of every size, the largest not among them.
 
     Raises:
-        UsageError: where the space has not as many.
+        UsageError: if the space has not as many.
     """
     rng = np.random.default_rng(seed)
     largest = space.to_string(space.largest())

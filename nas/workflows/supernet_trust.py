@@ -106,7 +106,7 @@ def supernet_trust(workspace: Workspace, supernet: StoredSupernet) -> SupernetTr
     """What is known of a supernet's accuracies.
 
     Raises:
-        SupernetError: where the supernet's folder is damaged.
+        SupernetError: if the supernet's folder is damaged.
     """
     folder = workspace.supernet_folder(supernet)
     record = read_record(folder)
@@ -132,7 +132,7 @@ def write_benchmark(folder: Path, document: dict[str, Any]) -> None:
     """Keeps what ``hwnas bench supernet`` found beside the supernet.
 
     Raises:
-        DiskFullError: where the disk has no space.
+        DiskFullError: if the disk has no space.
     """
     write_bytes(folder / BENCHMARK_FILE, (json.dumps(document, indent=1) + "\n").encode())
 

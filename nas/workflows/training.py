@@ -41,8 +41,8 @@ def train(
         compute: where, and on how many threads; a GPU if there is one by default.
 
     Raises:
-        DataError: where the data cannot be trained on.
-        UsageError: where the space has no supernet, or ``init`` is of another space or other images.
+        DataError: if the data cannot be trained on.
+        UsageError: if the space has no supernet, or ``init`` is of another space or other images.
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
     """
     dataset = load_dataset(data)
