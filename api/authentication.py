@@ -1,4 +1,4 @@
-"""API keys: who sends a request, told before anything else looks at it."""
+"""Authentication by API key, before any other processing of a request."""
 
 import time
 from collections import OrderedDict

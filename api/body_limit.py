@@ -1,4 +1,4 @@
-"""Bounds on what a request may send, so that nobody fills the memory or the processor."""
+"""Size limits of requests, which protect memory and CPU."""
 
 from http import HTTPStatus
 from typing import Final

@@ -1,4 +1,4 @@
-"""Who sends a request, and what that allows."""
+"""The caller of a request and its permissions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

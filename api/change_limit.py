@@ -1,4 +1,4 @@
-"""A bound on requests that may write, so that those that wait for the database leave threads to those that read."""
+"""A limit on concurrent writing requests, so that reads always find a free thread."""
 
 import asyncio
 from http import HTTPStatus

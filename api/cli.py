@@ -1,4 +1,4 @@
-"""``hwnas serve``: the REST service, with a worker beside it."""
+"""``hwnas serve``: the REST service, with a worker."""
 
 from typing import Annotated
 

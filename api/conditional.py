@@ -1,4 +1,4 @@
-"""Answers that a client may hold already: strong ETags and 304 (RFC 9110, section 13)."""
+"""Conditional requests: strong ETags and 304 (RFC 9110, section 13)."""
 
 from collections.abc import Callable
 

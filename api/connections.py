@@ -1,4 +1,4 @@
-"""Connections that are bounded in number and time, so that idle or slow clients cannot stop the service."""
+"""Limits on the number and duration of connections, against idle or slow clients."""
 
 import asyncio
 import resource

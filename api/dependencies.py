@@ -1,4 +1,4 @@
-"""What routes depend on, as annotated aliases.
+"""Dependencies of routes, as annotated aliases.
 
 All are coroutines: FastAPI would run plain functions in the thread pool, which may be full of requests that wait
 for the database.

@@ -1,4 +1,4 @@
-"""``/docs``: the interactive description, with everything that it needs from this service."""
+"""``/docs``: the interactive API reference, without files from other hosts."""
 
 import hashlib
 from functools import cache

@@ -1,4 +1,4 @@
-"""A front, ``hwnas.front/1``, as the description states it; fronts are sent as their stored bytes."""
+"""The OpenAPI schema of a front, ``hwnas.front/1``; fronts are sent as their stored bytes."""
 
 from typing import Any
 

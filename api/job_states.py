@@ -1,4 +1,4 @@
-"""Jobs as their clients see them."""
+"""Job states, as clients see them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answers about jobs: searches, calibrations and batches."""
+"""Response bodies for jobs: searches, calibrations and batches."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal

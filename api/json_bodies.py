@@ -1,4 +1,4 @@
-"""What a JSON body must be before its fields are looked at."""
+"""Checks of JSON bodies before their fields are validated."""
 
 import json
 from email.message import Message

@@ -1,4 +1,4 @@
-"""Requests for other hosts are refused, since they come from a browser that was deceived (DNS rebinding).
+"""Rejects requests for other host names (protection against DNS rebinding).
 
 A page whose own name is made to point to 127.0.0.1 is same-site with the service on that address: the browser lets
 it read everything. Its requests still carry that name in their Host header.

@@ -1,4 +1,4 @@
-"""Predictor revisions in memory: immutable, so that a few are kept between requests."""
+"""A cache of predictor revisions, which are immutable."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Ids in requests to what they stand for, or to the problem that says why not."""
+"""Resolves ids in requests to objects, or to problem responses."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which addresses only programs of this machine can reach."""
+"""Recognizes loopback addresses."""
 
 import ipaddress
 

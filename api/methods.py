@@ -1,4 +1,4 @@
-"""The methods of every address: OPTIONS, HEAD, and the Allow header of 405 (RFC 9110)."""
+"""HTTP methods of every route: OPTIONS, HEAD, and the Allow header of 405 (RFC 9110)."""
 
 from collections.abc import Sequence
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, on a port of their own."""
+"""Prometheus metrics, on a separate port."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The service's description, OpenAPI 3.1: what FastAPI derives from the routes, completed and made exact.
+"""The OpenAPI 3.1 document: FastAPI's, completed and corrected.
 
 ``python -m api.openapi`` prints it.
 """

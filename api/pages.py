@@ -1,4 +1,4 @@
-"""Pages of lists over HTTP: opaque tokens and Link headers (RFC 8288)."""
+"""Pagination over HTTP: opaque tokens and Link headers (RFC 8288)."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457), whatever part of the service noticed it."""
+"""Errors as problem documents (RFC 9457), for all parts of the service."""
 
 import logging
 from collections.abc import Mapping, Sequence

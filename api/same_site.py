@@ -1,4 +1,4 @@
-"""Changes that another site's page asks for through a visitor's browser are refused."""
+"""Rejects changes requested by other sites' pages through a visitor's browser (CSRF)."""
 
 from http import HTTPStatus
 from typing import Final

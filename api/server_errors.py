@@ -1,4 +1,4 @@
-"""Why the service does not start."""
+"""Errors at the start of the service."""
 
 from typing import ClassVar
 

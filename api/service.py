@@ -1,4 +1,4 @@
-"""The service as one command: a server, and a supervised worker process beside it."""
+"""The service as one command: a server and a supervised worker process."""
 
 import sys
 from collections.abc import Callable, Iterator

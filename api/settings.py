@@ -1,4 +1,4 @@
-"""How the service is run."""
+"""Settings of the service."""
 
 from dataclasses import dataclass, field
 from typing import TextIO

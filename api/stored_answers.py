@@ -1,4 +1,4 @@
-"""Fronts that were answered before, sent as the bytes they are: no session, serializer or thread on the way.
+"""A cache of front responses, sent as bytes without session, serializer or thread.
 
 An answer counts while the database is the one that it was read from. SQLite's files tell by their times and sizes,
 which every commit of any process changes; of PostgreSQL nothing is known without asking, so that only addresses

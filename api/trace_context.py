@@ -1,4 +1,4 @@
-"""W3C Trace Context: the trace that a request belongs to.
+"""W3C Trace Context: the trace of a request.
 
 https://www.w3.org/TR/trace-context/
 """

@@ -1,4 +1,4 @@
-"""Files whose bytes were checked against their hash, so that damaged ones are never sent."""
+"""Files whose bytes are checked against their hash before they are sent."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Waiting for changes in the database without a thread: long polls and event streams."""
+"""Waiting for database changes without a thread, for long polls and event streams."""
 
 import asyncio
 import threading

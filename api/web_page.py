@@ -1,4 +1,4 @@
-"""The web page at ``/``: static files of this package, which ask the same REST service as everyone."""
+"""The web page at ``/``: static files of this package, which use the public REST API."""
 
 import hashlib
 from functools import cache

@@ -1,4 +1,4 @@
-"""Whether an artifact computes what its network computes."""
+"""Checks that an artifact computes the same outputs as its network."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What compiles, checks and times networks on one device: raw results, before any correction.
+"""The bench interface: compiles, checks and times networks on one device, and returns raw results.
 
 There are two: :class:`hw_profiles.local_bench.LocalBench` on this machine, and
 :class:`nas.measuring.agent_bench.AgentBench` for a device that an agent serves. What is made of

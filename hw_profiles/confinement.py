@@ -1,4 +1,4 @@
-"""What a worker process may take when it runs what came from elsewhere.
+"""Resource limits and sandboxing for worker processes that run untrusted artifacts.
 
 Limits are the kernel's own (``setrlimit``), set by the worker before it imports a runtime. Where
 bubblewrap works, the process also has no network, sees no other process, and can write to its own

@@ -1,4 +1,4 @@
-"""Finds the local processor and gives its device profiles, one for each installed runtime."""
+"""Detects the local processor and its device profiles, one per installed runtime."""
 
 import os
 import platform

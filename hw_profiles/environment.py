@@ -1,4 +1,4 @@
-"""Faults of the machine around a measurement, for which no candidate is to blame."""
+"""Faults of the machine around a measurement, which are not failures of a candidate."""
 
 import errno
 from typing import Final

@@ -1,4 +1,4 @@
-"""What can go wrong with a device, a runtime or a compiled network."""
+"""Errors of devices, runtimes and compiled networks."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""What it costs a process to have an artifact ready: time to load it, and memory at its peak.
+"""Footprint of an artifact in a process: load time and peak memory.
 
 Both are taken in the measuring worker, which has imported the runtime and run another
 network before: a device that switches models pays this, and it tells candidates apart. A

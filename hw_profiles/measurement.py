@@ -1,4 +1,4 @@
-"""What measuring a candidate on a device gives: a measurement or a failure, both values."""
+"""Measurements and measurement failures of candidates on devices, both as values."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields

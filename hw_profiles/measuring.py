@@ -1,4 +1,4 @@
-"""Measuring candidates on a bench, with an anchor beside each: from raw samples to measurements.
+"""Measuring candidates on a bench, alternating with an anchor: from raw samples to measurements.
 
 Nothing that a candidate does ends the session: compile errors, wrong outputs, crashes and
 hangs come back as :class:`MeasurementFailure`. It is the same on every bench.

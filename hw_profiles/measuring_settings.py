@@ -1,4 +1,4 @@
-"""How long and how strictly to measure."""
+"""Settings of measurements: durations, repeats and quality thresholds."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields

@@ -1,4 +1,4 @@
-"""What an ONNX graph computes, by ONNX Runtime as a tool on this machine.
+"""Evaluation of ONNX graphs with ONNX Runtime, as a tool on this machine.
 
 The graph is the common form of a network: quantization writes it, accuracies are counted
 on it, and every runtime's artifact is compared with it. The device runtime of the same name

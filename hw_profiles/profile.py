@@ -1,4 +1,4 @@
-"""Device profiles: a processor together with the runtime, threads and batch it is used with.
+"""Device profiles: a processor with a runtime, a thread count and a batch size.
 
 Latency belongs to all of them at once, so on one machine there are honestly several
 devices. A profile is a flat TOML file.

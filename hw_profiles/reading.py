@@ -1,4 +1,4 @@
-"""From interleaved rounds of an anchor and a candidate to one corrected latency.
+"""Corrected latency from interleaved rounds of an anchor and a candidate.
 
 Each round's candidate calls are scaled by how the anchor's calls beside them compare with
 the anchor's reference, so what slows both (clock, temperature, neighbours) cancels. The

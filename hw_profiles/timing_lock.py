@@ -1,4 +1,4 @@
-"""One measurement at a time on a machine, whichever process takes it."""
+"""A lock that allows one measurement at a time on a machine, across processes."""
 
 import os
 import tempfile

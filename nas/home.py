@@ -1,4 +1,4 @@
-"""Where hwnas keeps its state, and how files get there whole.
+"""The state directory of hwnas, and atomic writes into it.
 
 Everything lives under ``HWNAS_HOME`` (default: the platform's user data directory).
 Files are written to a temporary name beside their place and renamed, so that a reader

@@ -1,4 +1,4 @@
-"""What a network is judged by: metrics, the objectives of a search, and constraints on metrics.
+"""Metrics of networks, objectives of a search, and constraints on metrics.
 
 One definition for search, store, REST, command line and plots. Values are plain floats
 in the metric's unit; arrays of values have one entry per network.

@@ -1,4 +1,4 @@
-"""Whether a path can become a file or a folder, said before any work is done for it."""
+"""Checks that a path can become a file or a folder, before any work is done."""
 
 import os
 from pathlib import Path

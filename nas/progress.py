@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who watches."""
+"""The progress-reporting interface."""
 
 from collections.abc import Mapping
 from typing import Protocol

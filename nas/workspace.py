@@ -1,4 +1,4 @@
-"""The state that every step works on: a home and a store, and the supernets and devices in them."""
+"""The workspace of all steps: a home and a store, with their supernets and devices."""
 
 import contextlib
 import json

@@ -1,1 +1,1 @@
-"""From features to latency and accuracy, with intervals."""
+"""Latency and accuracy predictors with intervals."""

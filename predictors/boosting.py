@@ -1,4 +1,4 @@
-"""Gradient-boosted trees, alone or on what a base model leaves over."""
+"""Gradient-boosted trees, alone or on the residual of a base model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calibrating to a new device: which networks to measure next, and when to stop.
+"""Calibration to a new device: active choice of networks, and a stopping rule.
 
 Networks are chosen for what measuring them tells about all the others: the one that
 lowers the mean predictive variance over the population most (active learning Cohn;

@@ -1,4 +1,4 @@
-"""Accuracy predictions that know what was evaluated already.
+"""Accuracy predictions that include earlier evaluations.
 
 A supernet's sub-network is evaluated with inherited weights at a fraction of what
 exporting, compiling and timing it costs, and its accuracy is the same on every device:

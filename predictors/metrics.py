@@ -1,4 +1,4 @@
-"""How good predictions are: rank, relative error, coverage."""
+"""Metrics of predictions: rank correlation, relative error, coverage."""
 
 import math
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""Which model answers when: each model's error against the number of samples, on recorded tables.
+"""Benchmark: error of each model by number of samples, on recorded tables.
 
 No known devices take part: this is how models learn one device, or one data set, from nothing.
 """

@@ -1,4 +1,4 @@
-"""The noise of an accuracy reading: ``k`` of ``n`` images right.
+"""The noise of an accuracy reading: ``k`` of ``n`` images classified correctly.
 
 A reading is binomial around the true accuracy. Networks that are read on the same images share
 part of that noise, since an image that is hard for one network is hard for its like: they are all

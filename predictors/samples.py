@@ -1,4 +1,4 @@
-"""The boundary where samples enter: shapes, finiteness and variety are checked once, here."""
+"""Validation of samples: shapes, finiteness and variety."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""One thread of linear algebra: predictors' matrices are small, and threads only wait for one another."""
+"""Restricts linear algebra to one thread: predictors' matrices are small, and threads would wait for each other."""
 
 from collections.abc import Callable
 from functools import cache, wraps

@@ -1,4 +1,4 @@
-"""The range of the training samples: candidates beyond it are predicted, but marked as outside."""
+"""The range of the training samples: candidates outside it are predicted, but marked."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""From unquantized to quantized accuracy: a base on the former, a small correction on top.
+"""Quantized accuracy from unquantized accuracy: a base model and a small correction.
 
 An accuracy model of unquantized networks carries over to quantized ones when a
 correction learns from a few of them what precision takes away (APQ, Wang et al.,

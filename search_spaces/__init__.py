@@ -1,1 +1,1 @@
-"""What can be searched: genes, candidates, canonical identity, encodings, cost facts."""
+"""Search spaces: genes, candidates, canonical identity, encodings, cost facts."""

@@ -1,4 +1,4 @@
-"""The one family of errors that a user of hwnas can see.
+"""The root of all errors that users of hwnas see.
 
 Every error carries a stable ``code`` (the REST problem type and the ``--json`` error
 key) and an ``exit_code`` for the command line. A message is one sentence or two: what

@@ -1,4 +1,4 @@
-"""Families of other packages, found by their entry points in the group ``hwnas.families``.
+"""Families from other packages, found by entry points in the group ``hwnas.families``.
 
 A family is a kind of supernet with its search spaces. Its entry point has the family's
 name, and its spaces are called ``FAMILY`` or ``FAMILY:VARIANT``. Only its spaces matter

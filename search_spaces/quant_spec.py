@@ -1,4 +1,4 @@
-"""What a precision is: the one definition that sizes, cost facts, features and exports follow from."""
+"""Definition of a precision; sizes, cost facts, features and exports are derived from it."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Image sizes that a network scales its images to: the choices of a resolution gene."""
+"""Choices of the resolution gene: the sizes that a network resizes its images to."""
 
 from collections.abc import Sequence
 

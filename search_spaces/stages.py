@@ -1,4 +1,4 @@
-"""What spaces of staged networks share: a stem, stages of blocks with elastic depth, a head.
+"""Base class of staged spaces: a stem, stages of blocks with elastic depth, a head.
 
 The network takes images in their own size and scales them itself (the resolution gene), so
 that an exported file needs no preparation beyond normalization.

@@ -1,4 +1,4 @@
-"""What a network is asked to do: its named inputs and outputs, and what counts as good."""
+"""Tasks: a network's named inputs and outputs, and its metric."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Routes, one module a resource.
+"""Routes, one module per resource.
 
 ``{name:segment}`` in a path is a part without slash and colon, so that ``/v1/predictors/ID:predict`` is the address
 of an action and not of a predictor named ``ID:predict``.

@@ -1,4 +1,4 @@
-"""Agents: processes elsewhere that measure for this service. They register, claim tasks and report."""
+"""Routes of agents, which measure on remote devices: register, claim tasks, report."""
 
 import asyncio
 import json

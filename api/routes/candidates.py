@@ -1,4 +1,4 @@
-"""Candidates and everything known about them."""
+"""Candidates with their measurements, accuracies and artifacts."""
 
 from typing import Annotated
 

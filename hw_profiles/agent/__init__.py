@@ -1,1 +1,1 @@
-"""The agent: measures on its own machine what a service elsewhere asks for. Needs a runtime and numpy."""
+"""The agent, which measures networks on its own machine for a service. Needs a runtime and numpy."""

@@ -1,4 +1,4 @@
-"""An agent: registers, then takes one task after the other until it is told to stop.
+"""The agent's main loop: registers, then runs one task after another until it is stopped.
 
 A lost connection is waited out: what was measured is reported when the service is back, and counts
 if the task was not given out again. Time is measured by the monotonic clock alone; what time it is

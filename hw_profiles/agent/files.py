@@ -1,4 +1,4 @@
-"""Files that tasks name by their hash, kept by it: each is checked before every use."""
+"""Files of tasks, stored by hash and checked before every use."""
 
 import contextlib
 import hashlib

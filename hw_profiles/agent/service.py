@@ -1,4 +1,4 @@
-"""The service as an agent sees it: requests over HTTP, and what its refusals mean."""
+"""The agent's HTTP client for the service."""
 
 import json
 from collections.abc import Iterator, Mapping

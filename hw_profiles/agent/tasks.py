@@ -1,4 +1,4 @@
-"""What a service asks of an agent, and how an agent answers: the documents that both sides read.
+"""Task and report documents, which the service and its agents exchange.
 
 A task is sent as the exact bytes that were signed, so that nothing depends on how either side
 writes JSON.

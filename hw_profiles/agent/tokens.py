@@ -1,4 +1,4 @@
-"""An agent's token: one secret, from which two keys are derived for two purposes.
+"""Agent tokens: one secret, from which an authentication key and a signing key are derived.
 
 The authentication key is all that travels. The signing key never does, so who reads every
 request can report false measurements but cannot make an agent run anything.

@@ -1,4 +1,4 @@
-"""Where an agent does its tasks: a bench per device, confined, over files by hash."""
+"""Runs an agent's tasks: one confined bench per device, over files by hash."""
 
 import contextlib
 import hashlib

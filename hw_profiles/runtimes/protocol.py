@@ -1,4 +1,4 @@
-"""What a runtime must offer to be a device's runtime."""
+"""The interface of a runtime."""
 
 from collections.abc import Mapping
 from pathlib import Path

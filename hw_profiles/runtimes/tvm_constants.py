@@ -1,4 +1,4 @@
-"""Computes what depends on constants alone with numpy.
+"""Constant folding with numpy.
 
 TVM's own ``FoldConstant`` compiles and runs a kernel for each such call, which is most of
 the time that compiling a small network takes: weights to another layout, biases to four

@@ -1,4 +1,4 @@
-"""Asks the hwnas service from Python; needs httpx and nothing else.
+"""Python client of the hwnas service; needs only httpx.
 
 Example::
 

@@ -1,4 +1,4 @@
-"""What can go wrong between a program and the service.
+"""Errors of the client.
 
 Errors of the service are problem documents (RFC 9457) and become a :class:`ProblemError`, by status and code.
 """

@@ -1,4 +1,4 @@
-"""What the service answers: one class for each schema of its description (``/openapi.json``)."""
+"""Response models: one class for each schema of the OpenAPI document (``/openapi.json``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

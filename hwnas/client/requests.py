@@ -1,4 +1,4 @@
-"""What the service is asked for. A field that is None is left out, so that the service's default counts."""
+"""Request models. Fields that are None are left out, so that the service's defaults apply."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass

@@ -1,4 +1,4 @@
-"""When a request is sent again.
+"""The retry policy.
 
 Every request of the client may be: those that start jobs carry an ``Idempotency-Key``, and the others have the same
 effect once or twice.

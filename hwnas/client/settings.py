@@ -1,4 +1,4 @@
-"""Where the service is and how it is asked."""
+"""Settings of the client: address, key, timeouts and retries."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""``hwnas agent``: a process that measures on its own machine for a service elsewhere."""
+"""``hwnas agent``: measures networks on this machine for a remote service."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``hwnas agents``: who may measure for this service."""
+"""``hwnas agents``: creates, lists and revokes agents."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -65,7 +65,7 @@ def list_agents(as_json: Json = False) -> None:
 
 @app.command("revoke")
 def revoke_agent(name: Name, as_json: Json = False) -> None:
-    """Revoke an agent's access immediately; its devices and measurements are kept."""
+    """End an agent's access at once; its devices and measurements stay."""
     from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""``hwnas audit``: who changed what."""
+"""``hwnas audit``: the audit log."""
 
 from datetime import UTC, datetime
 from typing import Annotated

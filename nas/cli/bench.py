@@ -1,4 +1,4 @@
-"""``hwnas bench``: how good the parts are, on recorded data and on this machine."""
+"""``hwnas bench``: benchmarks on recorded data and on this machine."""
 
 import typer
 

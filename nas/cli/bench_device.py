@@ -1,4 +1,4 @@
-"""``hwnas bench device``: a calibration of a device against held-out measurements."""
+"""``hwnas bench device``: calibrations against held-out measurements of a device."""
 
 from pathlib import Path
 from typing import Annotated

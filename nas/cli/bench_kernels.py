@@ -19,9 +19,9 @@ def kernels(
     networks: Annotated[int, typer.Option("--networks", min=1, help="Networks to time.")] = 5,
     image_size: Annotated[
         int | None,
-        typer.Option("--image-size", min=8, help="Side of square color images in pixels. Default: the space's own."),
+        typer.Option("--image-size", min=8, help="Colour images of so many pixels a side. Default: the space's own."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed for sampling networks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the networks.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Write one JSON row per network to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON instead of a table.")] = False,
 ) -> None:

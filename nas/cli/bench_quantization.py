@@ -1,4 +1,4 @@
-"""``hwnas bench quantization``: what int8 costs in accuracy, by recipe."""
+"""``hwnas bench quantization``: accuracy lost by int8, by recipe."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``hwnas bench search`` and ``hwnas bench front``: the search on recorded tables, and its inner speed."""
+"""``hwnas bench search`` and ``hwnas bench front``: search methods on recorded tables, and search speed."""
 
 from collections.abc import Sequence
 from pathlib import Path

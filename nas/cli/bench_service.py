@@ -1,4 +1,4 @@
-"""``hwnas bench service``: how many requests a second the REST service answers, and how fast."""
+"""``hwnas bench service``: requests per second and response times of the REST service."""
 
 from contextlib import nullcontext
 from dataclasses import asdict

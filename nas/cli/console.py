@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, progress and errors on standard error.
+"""Console output: results on standard output, progress and errors on standard error.
 
 With ``--json`` standard output holds one JSON document and nothing else.
 """

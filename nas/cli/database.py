@@ -1,4 +1,4 @@
-"""``hwnas db``: the database as a whole."""
+"""``hwnas db``: copies the database."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``hwnas doctor``: what is installed, what works, and what needs attention."""
+"""``hwnas doctor``: checks of the installation and of the running service."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""HTTP load on an address: as many requests as a number of connections can carry, one after another on each."""
+"""An HTTP load generator: a fixed number of connections, each with one request after another."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""``hwnas predict``: how long networks take on a device, without measuring them."""
+"""``hwnas predict``: predicted latencies of networks on a device."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``hwnas quickstart``: the whole product in one command."""
+"""``hwnas quickstart``: the whole pipeline in one command."""
 
 from collections.abc import Sequence
 from pathlib import Path

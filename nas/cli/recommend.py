@@ -1,4 +1,4 @@
-"""``hwnas recommend``: the one network to use on a device within limits."""
+"""``hwnas recommend``: the best network for a device within limits."""
 
 from typing import Annotated, Any
 

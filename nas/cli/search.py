@@ -1,4 +1,4 @@
-"""``hwnas search``: the best networks for a device within limits, measured there; and the searches so far."""
+"""``hwnas search``: runs, lists, resumes, cancels and reports searches."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,8 +100,8 @@ def search(
     finish_epochs: Annotated[
         float,
         typer.Option(
-            help="Epochs of fine-tuning for the front's networks and baselines before they are verified; 0 keeps"
-            " inherited weights.",
+            help="Epochs that the front's networks, and baselines beside them, are fine-tuned for before they are"
+            " verified; 0 ships inherited weights.",
             min=0.0,
         ),
     ] = DEFAULT_FINISH_EPOCHS,

@@ -1,4 +1,4 @@
-"""``hwnas sensitivity``: what each unit of a network loses when it alone is quantized."""
+"""``hwnas sensitivity``: quantization error per unit of a network."""
 
 from pathlib import Path
 from typing import Annotated

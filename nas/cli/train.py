@@ -1,4 +1,4 @@
-"""``hwnas train``: one weight-shared supernet on your images."""
+"""``hwnas train``: trains a supernet."""
 
 from typing import Annotated
 
@@ -8,10 +8,8 @@ from nas.cli.console import TerminalProgress, show
 
 
 def train(
-    data: Annotated[
-        str, typer.Option(help="Data set: fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")
-    ] = "fashion-mini",
-    space: Annotated[str, typer.Option(help="Search space of the supernet.")] = "mobilenet_v3:tiny",
+    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
+    space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images. Default: 20.", min=1, show_default=False)
     ] = None,

@@ -1,4 +1,4 @@
-"""``hwnas worker``: a process that runs the service's jobs."""
+"""``hwnas worker``: runs the service's jobs."""
 
 import logging
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Decodes image files in worker processes, ahead of whoever needs them.
+"""Decodes image files ahead of time in worker processes.
 
 The order of what comes out is the order asked for, whatever the number of workers. In a process
 that is a worker itself (one of those that prepare candidates) files are decoded there, since all

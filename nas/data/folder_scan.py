@@ -1,4 +1,4 @@
-"""What was found out about a folder of images that is too large to be decoded each time it is loaded.
+"""Cached scan results of image folders that are too large to decode at every load.
 
 Kept in the home's cache under a name that changes with any file's path, size or time of change.
 """

@@ -1,4 +1,4 @@
-"""How much memory decoded images may take before they stay on disk."""
+"""Memory limit for decoded images, beyond which they are streamed from disk."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""How pixels become network inputs: ``(pixels * scale - mean) / std``, per channel."""
+"""Normalization of pixels to network inputs: ``(pixels * scale - mean) / std``, per channel."""
 
 from dataclasses import dataclass
 from typing import Any

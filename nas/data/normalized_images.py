@@ -1,4 +1,4 @@
-"""Images that are normalized where they are needed, a batch at a time."""
+"""Images that are normalized on access, one batch at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

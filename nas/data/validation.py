@@ -1,4 +1,4 @@
-"""Checks that arrays from outside are a data set; each refusal is one sentence."""
+"""Validation of arrays as a data set, with one-sentence errors."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""How good a network is: batch-norm recalibration and accuracy on images."""
+"""Evaluation of networks: batch-norm recalibration and accuracy on images."""
 
 from nas.evaluation.accuracy import accuracy, evaluate_subnet, predictions
 from nas.evaluation.batch_norm import recalibrate_batch_norm

@@ -1,4 +1,4 @@
-"""Accuracy of what ships: a loaded artifact fed one image at a time."""
+"""Accuracy of a loaded artifact, fed one image at a time."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Batches of images for a network, whether they are tensors or are normalized when they are needed."""
+"""Batches of images for a network, from tensors or normalized on access."""
 
 from collections.abc import Iterator
 from typing import TypeAlias

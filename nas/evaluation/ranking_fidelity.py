@@ -1,4 +1,4 @@
-"""How well one accuracy of networks ranks them by another, from what each got right on the same images.
+"""Rank correlation of two accuracies of the same networks, corrected for the noise of shared images.
 
 ``n`` images make an accuracy a noisy reading, and noise alone lowers a rank correlation
 of networks that are close to each other. The noise is known here, since it is known

@@ -1,1 +1,1 @@
-"""Families of networks: each a folder with its supernet and the static networks cut from it."""
+"""Families of networks: each a folder with its supernet and the static networks extracted from it."""

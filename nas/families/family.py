@@ -1,4 +1,4 @@
-"""What a family must offer: one kind of supernet over its search spaces, and the networks cut from it."""
+"""The interface of a family: search spaces, their supernet, and the static networks extracted from it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

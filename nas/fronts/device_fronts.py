@@ -1,4 +1,4 @@
-"""What a device answers: which of its fronts are meant, merged and kept in memory."""
+"""The merged front of a device: selects the stored fronts, merges them and caches the result."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Two fronts compared: members of one or both, changed figures, and hypervolume under a common reference."""
+"""Comparison of two fronts: members of one or both, changed values, hypervolume with a common reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The front file, schema ``hwnas.front/1``: what REST, the command line and files all give.
+"""The front file, schema ``hwnas.front/1``, for REST, the command line and exports.
 
 Accuracies are fractions and paths are relative to the front file. Each latency says
 what was measured and what was predicted; ``measured`` is null where nothing was.

@@ -1,4 +1,4 @@
-"""Networks that meet constraints, or the one that comes closest: one answer for REST, command line and reports."""
+"""Networks that meet constraints, or the closest one, for REST, command line and reports."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The manifest beside a model: all that a program needs to use it without hwnas.
+"""The manifest of a model: all that a program needs to use it without hwnas.
 
 Feed ``(pixels * scale - mean) / std``, channels first; take the largest output.
 """

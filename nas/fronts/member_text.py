@@ -1,4 +1,4 @@
-"""Figures of a front's members as text, the same in tables and reports."""
+"""Values of a front's members as text, the same in tables and reports."""
 
 from nas.fronts.front import Member
 

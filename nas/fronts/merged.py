@@ -1,4 +1,4 @@
-"""Fronts of one device, space and supernet as one: everything verified, without dominated networks.
+"""Merges the fronts of one device, space and supernet, without dominated networks.
 
 A merged front is a ``hwnas.front/1`` document. Members of all fronts count once each, as
 they were verified last; those that another dominates in the fronts' objectives are left

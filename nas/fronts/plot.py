@@ -1,4 +1,4 @@
-"""Plots of a front beside its baselines: a PNG to paste, an HTML page to explore."""
+"""Plots of a front and its baselines, as PNG and as interactive HTML."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Work that a service hands to worker processes: a queue in SQL with leases and fences."""
+"""Jobs for worker processes: a queue in SQL with leases and fencing tokens."""
 
 from nas.jobs.queue import Job, JobQueue
 from nas.jobs.worker import JobContext, WorkerSettings, run_worker

@@ -1,4 +1,4 @@
-"""Deleting what nothing refers to any more."""
+"""Deletion of objects that nothing refers to."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Reasons for which a job ends before its handler does."""
+"""Errors that end a job before its handler finishes."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Figures of jobs beside their rows: place in the queue, and counts of failed and noisy evaluations."""
+"""Statistics of jobs: place in the queue, and counts of failed and noisy evaluations."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

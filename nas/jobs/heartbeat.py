@@ -1,4 +1,4 @@
-"""A thread that keeps a lease alive, whatever happens to the database meanwhile."""
+"""A thread that keeps a lease alive, even through database errors."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Searches that a command runs itself: their lease is kept alive, and they can be cancelled from elsewhere."""
+"""Searches run by a command: keeps their lease alive and lets other processes cancel them."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""How far a whole job is, from the tasks that it reports."""
+"""Progress of a whole job, computed from its tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

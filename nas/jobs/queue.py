@@ -1,4 +1,4 @@
-"""The queue of jobs: rows with state, lease and fence.
+"""The job queue: rows with state, lease and fencing token.
 
 A claim raises the fence; every later write of the claiming worker names the fence that
 it got. A worker that was paused past its lease finds another fence and can change

@@ -1,4 +1,4 @@
-"""Events of a search of the command line, made from its generations: no job keeps them."""
+"""Events of command-line searches, derived from their generations."""
 
 from itertools import accumulate
 

@@ -1,4 +1,4 @@
-"""Searches as users see them, whether a job of the service or the command line runs them."""
+"""The status of searches from the service and the command line, as shown to users."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

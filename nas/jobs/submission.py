@@ -1,4 +1,4 @@
-"""Accepting jobs: several in one transaction or none, once per idempotency key, and only as many as may wait."""
+"""Job submission: all or none in one transaction, once per idempotency key, within the queue limit."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A worker process beside a service: restarted when it dies or is stopped, and never left behind."""
+"""Supervises the service's worker process: restarts it if it dies, and ends it with the service."""
 
 import logging
 import os

@@ -1,1 +1,1 @@
-"""From a network to files, artifacts and figures: preparing, compiling, measuring, evaluating for real."""
+"""From networks to files, artifacts and measurements: preparing, compiling, measuring, evaluating."""

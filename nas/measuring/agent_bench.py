@@ -1,4 +1,4 @@
-"""The bench of a device that an agent serves: tasks in the store, which the service gives to the agent."""
+"""The bench of an agent's device: tasks in the store, which the service hands to the agent."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""An agent's devices: which of those that it offers are used, and what changed since it was last seen."""
+"""Devices of an agent: which of the offered ones are used, and what changed since it last registered."""
 
 from collections.abc import Sequence
 from typing import Final

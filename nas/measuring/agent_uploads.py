@@ -1,4 +1,4 @@
-"""Artifacts that were compiled on a device, on their way back; part of the cache."""
+"""Uploads of artifacts compiled on a device; part of the cache."""
 
 from pathlib import Path
 from typing import Final

@@ -1,4 +1,4 @@
-"""A bench with its anchor: what every command measures with, whichever bench it is."""
+"""A bench with its anchor network, which all commands use to measure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack

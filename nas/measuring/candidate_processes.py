@@ -1,4 +1,4 @@
-"""Local processes that work on candidates, each on one candidate at a time.
+"""A pool of local processes that each work on one candidate at a time.
 
 If a candidate kills or hangs its process, that candidate fails: the processes are started
 again and the rest of the batch continues.

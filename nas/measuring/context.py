@@ -1,4 +1,4 @@
-"""What every step on a device needs, as one value."""
+"""The context of a step on a device, as one value."""
 
 from dataclasses import dataclass
 from datetime import datetime

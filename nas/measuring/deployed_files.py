@@ -1,4 +1,4 @@
-"""The files of one deployed network: what runtimes compile and what their outputs are checked against."""
+"""Files of a deployed network, which runtimes compile and whose outputs are checked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The bench of a device: here, or an agent's."""
+"""Selects the bench of a device: local or an agent's."""
 
 from hw_profiles.bench import Bench
 from hw_profiles.local_bench import LocalBench

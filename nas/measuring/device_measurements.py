@@ -1,4 +1,4 @@
-"""What is known of the networks of a space on one device: the one answer that every part of hwnas asks for.
+"""All measurements of a space's networks on one device, for every part of hwnas.
 
 Latency belongs to (candidate, device fingerprint). It does not depend on weights, so searches,
 designed sets and calibrations share their measurements. When a device is found to have drifted,

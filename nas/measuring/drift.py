@@ -1,4 +1,4 @@
-"""Whether a device is still what it was when it was measured before.
+"""Drift detection: whether a device still measures what it measured before.
 
 A few of the networks that were measured before are measured again. Two measurements of
 one network differ by the device's repeatability; where the typical difference is far

@@ -1,4 +1,4 @@
-"""Real evaluations: prepared, measured on the device, written to the store as each ends.
+"""Real evaluations: prepared, measured on the device, and stored one by one.
 
 What the store holds already is not done again: an accuracy belongs to (supernet,
 candidate), a latency to (candidate, device fingerprint). So every command that

@@ -1,4 +1,4 @@
-"""Weights of networks that were finished: fine-tuned, each for itself, from what they inherited.
+"""Weights of finished networks, each fine-tuned from inherited weights.
 
 Imports torch: whoever asks for these weights has trained them.
 """

@@ -1,4 +1,4 @@
-"""From networks to measurements on a device, whatever their weights; every outcome is stored as it ends."""
+"""Measures networks on a device, whatever their weights; each outcome is stored as it ends."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""Turns one genotype into the files that devices run, and counts the accuracy of those files.
+"""Exports a genotype to the files that devices run, and evaluates the accuracy of those files.
 
 Building, export and quantization happen once per candidate and weight source; what is
 written stays under the home's cache with a record that is written last, so that a folder

@@ -1,4 +1,4 @@
-"""Seeded random weights: what a latency can be measured with before anything is trained.
+"""Seeded random weights, for measuring latency before training.
 
 Latency depends on shapes and precisions, not on weights, as long as activations keep
 a usual size: values that die out become denormal numbers, which processors handle

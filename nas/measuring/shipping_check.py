@@ -1,4 +1,4 @@
-"""What an artifact that ships must reproduce: its ONNX graph's outputs on many real images.
+"""Final check of an artifact: its ONNX graph's outputs on many real images.
 
 While a search measures, eight images tell a wrong artifact from a right one. What ships to a
 device is held against the graph whose accuracy is shown, on images that the supernet did not

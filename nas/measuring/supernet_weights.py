@@ -1,4 +1,4 @@
-"""A supernet's weights: networks that are cut out of it, with their own batch-norm statistics."""
+"""Weights from a supernet: networks extracted from it, with recalibrated batch norm."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a network's weights come from: what the one way from a network to its files is parametrized by."""
+"""The interface of weight sources, which parametrizes the preparation of networks."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Activation functions by the name that search spaces give them."""
+"""Activation functions by their names in search spaces."""
 
 from torch import Tensor, nn
 from torch.nn import functional

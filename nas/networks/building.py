@@ -1,4 +1,4 @@
-"""The network of a genotype, whatever its space."""
+"""Builds the network of a genotype of any space."""
 
 from nas.families.registry import family_of, has_supernet
 from nas.networks.fbnet import FbnetNetwork

@@ -1,4 +1,4 @@
-"""Layers that the networks of several spaces are made of; sizes are those of the spaces' operator lists."""
+"""Layers used by the networks of several spaces; sizes match the spaces' operator lists."""
 
 from dataclasses import dataclass
 from typing import Final

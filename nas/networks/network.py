@@ -1,4 +1,4 @@
-"""What a network of any space offers to those that evaluate and export it."""
+"""The interface of a network of any space, for evaluation and export."""
 
 import copy
 from collections.abc import Mapping

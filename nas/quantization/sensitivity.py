@@ -1,4 +1,4 @@
-"""What each unit of a network loses when it alone is quantized, on the graphs that would ship.
+"""Sensitivity of a network's units to quantization, on the exported graphs.
 
 A unit's sensitivity in a precision is the Kullback-Leibler divergence from the float
 network's class probabilities to those with that unit quantized, averaged over calibration

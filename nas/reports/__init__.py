@@ -1,1 +1,1 @@
-"""Reports for people: a search as one HTML page."""
+"""Reports: a search as one HTML page."""

@@ -1,4 +1,4 @@
-"""A search's report as one self-contained HTML page: it loads nothing from elsewhere."""
+"""A search report as one self-contained HTML page."""
 
 from collections.abc import Sequence
 from html import escape

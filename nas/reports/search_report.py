@@ -1,4 +1,4 @@
-"""What a report of a search shows, read from the store."""
+"""The content of a search report, read from the store."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

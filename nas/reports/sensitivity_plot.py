@@ -1,4 +1,4 @@
-"""The sensitivity of each unit as a bar chart: a PNG to paste, an HTML page to explore."""
+"""The sensitivity of each unit as a bar chart, as PNG and as interactive HTML."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final

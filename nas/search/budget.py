@@ -1,4 +1,4 @@
-"""What a search spends: the same defaults and bounds for the command line and the service."""
+"""Budgets of a search: defaults and bounds for the command line and the service."""
 
 from typing import Final
 

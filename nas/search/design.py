@@ -1,4 +1,4 @@
-"""The first candidates of a search or calibration: the corners and a spread between.
+"""The initial candidates of a search or calibration: the corners, and candidates spread between them.
 
 The corners are the smallest and the largest network in each precision. The rest are
 chosen one after another, farthest (in the encoding and in log cost) from what is

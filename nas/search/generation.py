@@ -1,4 +1,4 @@
-"""What a search has done: candidates evaluated together, and accuracies looked up before them."""
+"""Generations of a search: candidates evaluated together, and the look-ups before them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a finished search's candidates are worth: expected accuracies, limits with a margin, and the front.
+"""Evaluation of a finished search: expected accuracies, limits with a margin, and the front.
 
 A limit must hold when a network is measured again and on new images. So accuracies are
 compared with what 9 of 10 candidates reach on new images (the lower end of the one-sided

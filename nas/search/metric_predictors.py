@@ -1,4 +1,4 @@
-"""Predictions of every metric that a search compares, fitted to what it has evaluated.
+"""Predictions of all metrics of a search, fitted to its evaluations.
 
 Latency (p50) and accuracy have predictors of their own; p95 follows from the predicted
 p50 (:class:`predictors.tail_latency.TailLatency`), and what an artifact costs in bytes

@@ -1,4 +1,4 @@
-"""What a real evaluation gives."""
+"""The outcome of a real evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What accuracy to expect of a network of which ``k`` of ``n`` validation images were right.
+"""Posterior accuracy of a network that classifies ``k`` of ``n`` validation images correctly.
 
 A reading is a binomial draw around the true accuracy. All candidates are read on the
 same images, so its error has two parts. The *shared* part (these images are easier or

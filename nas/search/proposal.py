@@ -1,4 +1,4 @@
-"""What to evaluate next: predictors fitted to everything so far, evolution on them, a choice.
+"""Proposes the next batch: predictors fitted to all evaluations, evolution on them, a selection.
 
 The loop of LINAS (Cummings et al., 2022) with MSuNAS's choice of batches (Lu et al.,
 2020). Where architectures can be screened, by their float accuracy with inherited

@@ -1,4 +1,4 @@
-"""Part of a space: what a search may propose when not everything is asked for.
+"""Restriction of a search to a part of its space.
 
 A search can be held to some precisions (one of them is a uniform policy) and to some
 architectures (their policies are then what is searched). Whatever makes candidates, such as

@@ -1,4 +1,4 @@
-"""Optuna samplers over one of our spaces; see ``examples/optuna_study.py``.
+"""Optuna samplers over an hwnas search space; see ``examples/optuna_study.py``.
 
 Each works in any ``optuna.create_study`` whose directions are those of its objectives,
 with ``study.optimize`` or ask and tell, on any storage. Parameters are

@@ -1,4 +1,4 @@
-"""Which predicted candidates are worth a real evaluation.
+"""Selects the predicted candidates for real evaluation.
 
 The batch is chosen greedily by the hypervolume that each candidate is expected to add to
 the measured front, times the probability that it keeps the constraints; a chosen

@@ -1,4 +1,4 @@
-"""What hwnas knows, in one SQL database: SQLite embedded, PostgreSQL where several hosts work."""
+"""The SQL database of hwnas: SQLite by default, PostgreSQL for several hosts."""
 
 from nas.store.store import Store, open_store
 

@@ -1,4 +1,4 @@
-"""Tables of agents and of what they are asked to do."""
+"""Tables of agents and their tasks."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Tasks of agents: rows with state, lease and fence, as jobs are.
+"""Tasks of agents: rows with state, lease and fencing token, like jobs.
 
 The requester, a command or a worker that measures on an agent's device, adds a task and polls it;
 the service gives it to the agent. Only this service's clock counts. A task ends once: each time

@@ -1,4 +1,4 @@
-"""Agents: who may measure for this service, under which name, and what each said of itself."""
+"""Agents: their names, keys, and what each reported at registration."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""The anchor's reference latency on each device: what makes its measuring sessions comparable."""
+"""Reference latencies of the anchor on each device, which make measuring sessions comparable."""
 
 from hw_profiles.profile import DeviceProfile
 from nas.store import leases

@@ -1,4 +1,4 @@
-"""API keys: who may do what. Of a secret only the hash is stored."""
+"""API keys, their scopes and tenants. Only the hash of a secret is stored."""
 
 import hashlib
 import secrets

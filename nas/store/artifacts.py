@@ -1,4 +1,4 @@
-"""Content-addressed files and what they are to candidates."""
+"""Content-addressed files and their roles for candidates."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, and when. Entries are added and never changed."""
+"""The audit log: who changed what, and when. Entries are only added, never changed."""
 
 import getpass
 import socket

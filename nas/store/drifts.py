@@ -1,4 +1,4 @@
-"""Drifts that were found on devices: from when on their measurements count."""
+"""Detected drifts of devices, and the times from which measurements count."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What can go wrong between hwnas and its database."""
+"""Errors of the database."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Fronts: the bytes of ``hwnas.front/1`` as they are sent, and their members as rows to filter by."""
+"""Fronts: the bytes of ``hwnas.front/1`` as they are sent, and their members as rows for filtering."""
 
 import hashlib
 import json

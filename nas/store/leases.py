@@ -1,4 +1,4 @@
-"""A worker's right to write a job's results: the fence that the job had when it was claimed."""
+"""Leases: a worker's right to write a job's results, identified by a fencing token."""
 
 from dataclasses import dataclass
 

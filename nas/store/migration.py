@@ -1,4 +1,4 @@
-"""Bringing a database to this version's schema, with Alembic, once however many processes open it."""
+"""Migrates a database to the current schema with Alembic, once even if several processes open it."""
 
 from pathlib import Path
 from typing import Final

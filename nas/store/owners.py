@@ -1,4 +1,4 @@
-"""Processes that hold searches of the command line: who they are, and whether they still run."""
+"""Processes that own command-line searches, and whether they are alive."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Pages of rows, newest first, each found by where the page before it ended."""
+"""Pages of rows, newest first (keyset pagination)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Immutable revisions of predictors: where their files are and how wrong they were on held-out data."""
+"""Immutable predictor revisions: where their files are, and their errors on held-out data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every table is made of: the base class and the column types."""
+"""The base class and the column types of all tables."""
 
 import json
 from datetime import UTC, datetime

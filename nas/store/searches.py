@@ -1,4 +1,4 @@
-"""Searches and their generations: what a killed search resumes from.
+"""Searches and their generations, from which a killed search resumes.
 
 A search of a job is protected by the job's lease. A search of the command line has an
 owner, the process that runs it, and a lease of its own, which that process extends while

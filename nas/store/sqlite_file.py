@@ -1,4 +1,4 @@
-"""Whether a SQLite database is still the file that was opened, and whole.
+"""Checks that a SQLite database is still the file that was opened, and intact.
 
 SQLite goes on with a file that was deleted or overwritten: what is in its page cache or in the write-ahead log is
 read and written as before, and lost later. So the service looks for itself, always through SQLite: opening and

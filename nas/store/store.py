@@ -1,4 +1,4 @@
-"""The store: one object whose attributes are the concepts that it keeps."""
+"""The store: one object with one attribute per concept."""
 
 from pathlib import Path
 from types import TracebackType

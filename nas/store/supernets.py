@@ -1,4 +1,4 @@
-"""Trained supernets: where their files are and what they reached."""
+"""Trained supernets: where their files are, and their accuracies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The database's tables; only ``nas.store`` and ``nas.jobs`` see rows, the rest sees domain types.
+"""The database's tables; only ``nas.store`` and ``nas.jobs`` use rows, other packages use domain types.
 
 What must always hold is written here, as constraints: a program with a defect meets
 them too. Latencies and sizes are finite (``< 1e300`` also refuses PostgreSQL's NaN).

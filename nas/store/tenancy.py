@@ -1,4 +1,4 @@
-"""Whose objects a caller may see.
+"""Tenancy: which objects a caller may see.
 
 A job belongs to the tenant whose API key submitted it, and with it its search, its fronts, and the candidates and
 predictors that nobody else has found. What has no tenant (made on the command line, or over loopback without keys)

@@ -1,1 +1,1 @@
-"""The weight-shared supernet, its elastic layers, and the static networks cut from it."""
+"""The weight-sharing supernet, its elastic layers, and the extraction of static networks."""

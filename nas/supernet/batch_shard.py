@@ -1,4 +1,4 @@
-"""What a layer must know if each process sees only its share of a step's images.
+"""The shard of a batch that a process trains on, for layers that need statistics over the whole batch.
 
 Batch norm takes its statistics over the images of all processes, and dropout draws for all of
 them, so that processes together compute what one process would. Without a shard, which is the

@@ -1,4 +1,4 @@
-"""An elastic convolution with its batch norm and activation: what families build their blocks from."""
+"""An elastic convolution with its batch norm and activation, for the blocks of families."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""What a supernet of any family offers to those that train it and cut networks out of it."""
+"""The interface of a supernet of any family, for training and extraction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

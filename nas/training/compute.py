@@ -1,4 +1,4 @@
-"""Where a training computes: on the processor, or on a CUDA GPU if there is one."""
+"""The device of a training: the CPU, or a CUDA GPU if there is one."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext

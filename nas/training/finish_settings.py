@@ -1,4 +1,4 @@
-"""How networks are finished; importing this loads no torch."""
+"""Settings of finishing; importing this loads no torch."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Finishing: a short fine-tuning of chosen networks, from inherited weights and with the largest as teacher."""
+"""Finishing: a short fine-tuning of selected networks, from inherited weights, with the largest as teacher."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

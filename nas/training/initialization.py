@@ -1,4 +1,4 @@
-"""A supernet that starts from the weights of another data set's supernet of the same space.
+"""Initializes a supernet from another data set's supernet of the same space.
 
 What depends on the data alone starts afresh: the classifier always, since its classes mean
 something else, and the input layer where the number of channels differs.

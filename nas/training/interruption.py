@@ -1,4 +1,4 @@
-"""Ctrl-C between steps: a training stops where its state is whole."""
+"""Ctrl-C during training: stops between steps, when the state is consistent."""
 
 import signal
 import threading

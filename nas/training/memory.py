@@ -1,4 +1,4 @@
-"""Keeps the C library from giving memory back between operators.
+"""Keeps the C library from returning memory between operators.
 
 Activations of a few MiB are allocated and freed thousands of times a second; glibc
 returns the top of the heap to the system each time, and every page is faulted in

@@ -120,8 +120,8 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
 
     Raises:
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
-        CheckpointError: if a checkpoint is damaged.
-        ValueError: if a plan needs a supernet and there is none.
+        CheckpointError: where a checkpoint is damaged.
+        ValueError: where a plan needs a supernet and there is none.
     """
     threads = context.compute.thread_count if context.device.type == "cpu" else 1
     folders = [context.plan_folder(plan) for plan in plans]
@@ -276,7 +276,7 @@ class _NetworkTraining:
 def _start_network(plan: NetworkPlan, context: NetworkTrainingContext) -> UnitNetwork:
     if plan.inherit:
         if context.supernet is None:
-            raise ValueError("the plan inherits weights, but the context has no supernet")
+            raise ValueError("a plan inherits weights, and the context has no supernet")
         return context.supernet.extract(plan.genotype)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.settings.seed)
@@ -298,7 +298,7 @@ def _initialize(module: nn.Module) -> None:
 def _largest(context: NetworkTrainingContext) -> UnitNetwork:
     """The supernet's largest network, which teaches; only read, by all threads."""
     if context.supernet is None:
-        raise ValueError("the plan needs a teacher, but the context has no supernet")
+        raise ValueError("a plan asks for a teacher, and the context has no supernet")
     network = context.supernet.extract(context.space.largest()).to(context.device)
     recalibrate_batch_norm(network, context.data.recalibration_images)
     return network.fold_batch_norm().eval()

@@ -1,4 +1,4 @@
-"""The optimizer of a training: which weights decay, and which are matrices."""
+"""The optimizer of a training: which weights have weight decay, and which are matrices."""
 
 import torch
 from torch import nn

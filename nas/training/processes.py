@@ -1,4 +1,4 @@
-"""The processes of one training, started by ``torchrun``; one process is a group of its own.
+"""The processes of a training started by ``torchrun``; a single process is a group of one.
 
 All processes hold the same weights. Each computes the gradients of its share of a step's images,
 and the mean of all is applied by each. Process 0 alone evaluates, reports and writes files.

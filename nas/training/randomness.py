@@ -1,4 +1,4 @@
-"""Random numbers from (seed, purpose, step, index): nothing to save, resume is exact."""
+"""Random numbers from (seed, purpose, step, index): stateless, so that resuming is exact."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""How a supernet is trained; everything that changes its weights is in here."""
+"""Training settings of a supernet: everything that affects its weights."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Cost of a sandwich step beside the same networks as plain modules."""
+"""Cost of a sandwich step relative to the same networks as plain modules."""
 
 import time
 from collections.abc import Callable

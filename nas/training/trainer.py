@@ -1,4 +1,4 @@
-"""Trains a supernet; an interrupted training resumes to the same bits on the same machine."""
+"""Trains a supernet; resuming an interrupted training is bit-exact on the same machine."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What a checkpoint of a training holds: weights, optimizer state, averaged weights."""
+"""The state in a training checkpoint: weights, optimizer state, averaged weights."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""What commands and jobs do, step by step; each step goes on where it was interrupted."""
+"""Workflows behind commands and jobs; each step resumes where it was interrupted."""

@@ -1,4 +1,4 @@
-"""How well a calibration predicts a device: against held-out measurements."""
+"""Benchmark: calibrations against held-out measurements of a device."""
 
 import time
 from dataclasses import dataclass

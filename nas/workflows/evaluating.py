@@ -1,4 +1,4 @@
-"""Real evaluations for a device: the designed set, and whatever a search asks for."""
+"""Real evaluations on a device: the designed set, and the candidates of searches."""
 
 import contextlib
 from collections.abc import Collection, Iterator

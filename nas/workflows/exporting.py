@@ -1,4 +1,4 @@
-"""Stored fronts as folders: the front file, its models beside it, everything loaded back and checked."""
+"""Exports stored fronts to folders: the front file and its models, all loaded and checked."""
 
 import tempfile
 from collections.abc import Iterable, Mapping

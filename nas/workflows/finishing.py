@@ -1,4 +1,4 @@
-"""Finishing of a search's finalists: each is fine-tuned for itself before it is verified."""
+"""Finishing of a search's finalists: each is fine-tuned separately before it is verified."""
 
 import contextlib
 import json

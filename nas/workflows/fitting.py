@@ -1,4 +1,4 @@
-"""Predictors fitted to everything evaluated so far; each fit is an immutable revision."""
+"""Fits predictors to all evaluations so far; each fit is an immutable revision."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How fast predicted candidates are searched: our evolution beside Optuna's NSGA-II, fits included.
+"""Benchmark: speed of the predicted evolution and of Optuna's NSGA-II, including fits.
 
 Samples follow a law of cost facts (launches, work and memory; accuracy that saturates in
 size and loses a little by quantized units), so that no device is needed and the truth

@@ -1,4 +1,4 @@
-"""What workers run for each kind of job; after a worker's death, each job resumes where it stopped."""
+"""Job handlers of workers; after a worker's death, each job resumes where it stopped."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From what a client asks for to jobs that can be queued: names are looked up, contradictions are refused."""
+"""Converts client requests to jobs: resolves names and rejects contradictions."""
 
 from nas.home import Home
 from nas.jobs.requests import MAX_MEMBERS, BatchRequest, CalibrationRequest, SearchRequest

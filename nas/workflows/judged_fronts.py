@@ -1,4 +1,4 @@
-"""Fronts of whole searches, each in a fresh home, judged on the test images under one reference.
+"""Fronts of whole searches, each in a fresh home, compared on the test images with one reference.
 
 What the benchmarks of results and of policies share.
 """

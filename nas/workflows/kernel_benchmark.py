@@ -65,7 +65,7 @@ def benchmark_kernels(
 
     Raises:
         UsageError: for a space without int8, or where a runtime is not installed.
-        NasError: if a network cannot be prepared, compiled or run.
+        NasError: where a network cannot be prepared, compiled or run.
     """
     if not len(space.policy_columns):
         raise UsageError(f"networks of {space.name} have no int8 policy; give another, such as mobilenet_v3:tiny.")

@@ -1,4 +1,4 @@
-"""Models of the other devices that are known in a space: recorded in tables, or measured here."""
+"""Models of the known devices of a space, from recorded tables or local measurements."""
 
 import hashlib
 import shutil

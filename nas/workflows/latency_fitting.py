@@ -1,4 +1,4 @@
-"""A device's latency predictor from all that is known when it is asked for: what a search starts from.
+"""Fits a device's latency predictor to all data available when a search starts.
 
 Known devices are sources, as in a calibration, and what was measured on the device earlier joins
 what a search measures itself. Both are frozen when the fitter is made, so that a resumed search,

@@ -1,4 +1,4 @@
-"""Do the limits of a search hold when its front is measured again?
+"""Benchmark: whether a search's limits hold when its front is measured again.
 
 Searches with random limits on p95 latency and accuracy run on one supernet and device.
 Every member of every front is then timed again, in a new session, and compared with the

@@ -1,4 +1,4 @@
-"""What predictors said of a front's members before these were verified, and without having seen them.
+"""Predictions for a front's members by predictors that had not seen their verification.
 
 The predictors are those that the search ended with, frozen before verification. A
 candidate that they were fitted to is predicted by cross-validation, by models that had

@@ -1,4 +1,4 @@
-"""Is it worth searching architectures and policies together? Whole searches of several kinds at equal budgets.
+"""Benchmark: joint search of architecture and policy against other methods, at equal budgets.
 
 Each method spends the same number of real evaluations, and its front is judged on the test
 images afterwards. Every method and seed has a home of its own, so that none knows what

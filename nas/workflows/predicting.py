@@ -1,4 +1,4 @@
-"""Asking stored predictors about candidates, given as canonical strings or ids."""
+"""Predictions of stored predictors for candidates, given as canonical strings or ids."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Predictor revisions in a home: saved under the hash of their files, recorded in the store, loaded back."""
+"""Predictor revisions in a home: saved by the hash of their files, recorded in the store, loaded."""
 
 import hashlib
 import json

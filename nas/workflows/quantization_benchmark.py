@@ -78,7 +78,7 @@ def benchmark_quantization(
     """
     unknown = [name for name in recipes if name not in RECIPES]
     if unknown or not recipes:
-        raise UsageError(f"--recipes names {', '.join(unknown) or 'none'}; allowed are {', '.join(RECIPES)}.")
+        raise UsageError(f"--recipes names {', '.join(unknown) or 'none'}; there are {', '.join(RECIPES)}.")
     space = source.space
     if "int8" not in space.precisions:
         raise UsageError(f"networks of {space.name} have no int8 policy; there is nothing to compare.")

@@ -1,4 +1,4 @@
-"""The whole product in a row, on the embedded images and this machine's processor."""
+"""The whole pipeline, on the embedded images and this machine's CPU."""
 
 import time
 from collections.abc import Callable, Iterator

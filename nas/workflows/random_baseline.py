@@ -1,4 +1,4 @@
-"""Random search with a search's own budgets: as many real evaluations, as many look-ups.
+"""Random search with the budget of a search: as many real evaluations, as many look-ups.
 
 Candidates are drawn as every method's are (``SearchSpace.sample_spread``). Look-ups are
 spent before the device is asked: that many drawn architectures are evaluated in float,

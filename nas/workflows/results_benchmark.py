@@ -1,4 +1,4 @@
-"""Whole searches on a stored supernet, judged on the test images afterwards.
+"""Benchmark: whole searches on a stored supernet, compared on the test images.
 
 Each seed starts from a store of its own that holds the supernet and nothing else, so
 that no seed knows what another one measured. Within a seed the methods share readings

@@ -1,4 +1,4 @@
-"""Search methods on a recorded table: how fast each one finds the table's own front.
+"""Benchmark: convergence of search methods on a recorded table.
 
 A method proposes rows of the table and sees only those that it paid for. ``hwnas`` and
 ``linas`` predict all rows and choose among them; ``hwnas`` starts with the rows that cost

@@ -177,7 +177,7 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
     Raises:
         UsageError: for settings that cannot be, or that differ from the stored search's.
         DeviceChangedError: if the device is not what it was when the search's job began.
-        NasError: if nothing could be evaluated.
+        NasError: where nothing could be evaluated.
     """
     space, store = context.space, context.store
     restriction = request.restriction(space, context.profile)

@@ -1,4 +1,4 @@
-"""How far a supernet's inherited weights stand for networks that are trained alone."""
+"""Benchmark: inherited accuracy against networks trained alone."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How far the accuracies of a trained supernet's networks can be trusted, as far as that is known."""
+"""Confidence in the accuracies of a trained supernet's networks: intervals and benchmark results."""
 
 import json
 import shlex

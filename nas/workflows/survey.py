@@ -1,4 +1,4 @@
-"""Float accuracies of architectures with a supernet's weights, before any device is asked.
+"""Float accuracies of architectures with a supernet's weights, before any measurement on a device.
 
 Networks are evaluated on the validation images, in fp32 and without exporting them.
 Accuracy does not depend on the device, so what is known serves every device and every

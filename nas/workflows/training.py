@@ -1,4 +1,4 @@
-"""Training as a step: a data set and a space to a stored supernet."""
+"""Training as a step: from a data set and a space to a stored supernet."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Sensitivities of units as a step of other work: measured in the processes that prepare candidates."""
+"""Sensitivities of units for other steps, measured in the preparation processes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Verification of finalists: the files that ship are timed again, and tested once.
+"""Verification of finalists: the exported files are timed again and evaluated once on test images.
 
 A fresh measuring session times the very artifacts that are exported. Test images are
 touched here and nowhere else, by the artifact that ships, after every choice is made.

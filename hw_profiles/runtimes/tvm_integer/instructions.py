@@ -1,4 +1,4 @@
-"""What kernels need of a processor: four-way byte products summed into int32, rounding, narrowing.
+"""Instruction sets for integer kernels: four-way byte products summed into int32, rounding, narrowing.
 
 Weights always lie as (..., lanes, 4) int8: each lane of a vector holds four neighbouring
 input values' weights of one output channel. On x86, four vectors of sums are narrowed to

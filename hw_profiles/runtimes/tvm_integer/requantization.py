@@ -1,4 +1,4 @@
-"""From int32 sums to uint8 outputs inside a kernel's tile: scale, round half to even, activation, clip.
+"""Requantization of int32 sums to uint8 inside a kernel's tile: scale, round half to even, activation, clip.
 
 A quantized graph rounds between a convolution, its activation and a residual sum; an
 :class:`Epilogue` keeps every one of these roundings, so that the results are those of the

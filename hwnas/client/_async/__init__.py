@@ -1,1 +1,1 @@
-"""The client for ``asyncio``; the one beside it, without, is generated from this one."""
+"""The ``asyncio`` client; the synchronous client is generated from it."""

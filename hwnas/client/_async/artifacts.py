@@ -1,4 +1,4 @@
-"""Files of networks, by the hash of their bytes."""
+"""Artifacts: files of networks, by hash."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The client: one service, and everything that it can be asked."""
+"""The client of one service, with all its methods."""
 
 from types import TracebackType
 from typing import Self

@@ -1,4 +1,4 @@
-"""What is stored: devices, fronts, candidates, predictors, supernets and search spaces."""
+"""Devices, fronts, candidates, predictors, supernets and search spaces."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Requests and their answers: sent again where that helps, and turned into values or errors."""
+"""HTTP transport: retries, and conversion of responses to values or errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -1,4 +1,4 @@
-"""The weight-shared supernet of a MobileNetV3 space."""
+"""The weight-sharing supernet of a MobileNetV3 space."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The weight-shared supernet of a ResNet space."""
+"""The weight-sharing supernet of a ResNet space."""
 
 import torch
 from torch import Tensor, nn

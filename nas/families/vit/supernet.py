@@ -1,4 +1,4 @@
-"""The weight-shared supernet of a vision transformer space."""
+"""The weight-sharing supernet of a vision transformer space."""
 
 import torch
 from torch import Tensor, nn
