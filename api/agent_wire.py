@@ -34,7 +34,7 @@ class AgentRegistration(BaseModel):
 
 
 class AgentSession(BaseModel):
-    """What a registered agent works with."""
+    """The session of a registered agent."""
 
     agent: str
     name: str

@@ -26,7 +26,7 @@ def _connections_by_open_files() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What one client, or many, may take."""
+    """Limits on the connections of clients."""
 
     connections: int = field(default_factory=_connections_by_open_files)
     """Open at once. One more closes the one that has been idle longest; if none is idle, it gets 503."""

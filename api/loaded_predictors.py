@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 class LoadedPredictors:
-    """Loads a home's revisions when they are first asked.
+    """Loads a home's revisions on first use.
 
     Requests take turns, since a predictor keeps its last work.
     """

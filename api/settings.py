@@ -18,7 +18,7 @@ from nas.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """What the service takes and from whom, and what it tells about its requests."""
+    """Settings of the service: limits, authentication, logs and metrics."""
 
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     """Of its connections."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far an artifact's outputs lie from the ones that it must reproduce."""
+    """The difference between an artifact's outputs and its reference outputs."""
 
     max_abs_error: float
     top1_agreement: float

@@ -100,7 +100,7 @@ def _numbers(row: Sequence[Any]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What a bench found of one network."""
+    """Results of checking and timing one network on a bench."""
 
     attempts: tuple[Rounds, ...]
     """At least one. The last one passed its quality check, unless as many were taken as the settings allow."""

@@ -33,7 +33,7 @@ _TRIAL_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """For one process; time is limited by the deadline of each request."""
+    """Resource limits of one process; time is limited by the deadline of each request."""
 
     memory_bytes: int
     """Of private writable memory; address space may be larger by what libraries take."""
@@ -74,7 +74,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """How a worker is shut in."""
+    """How a worker is confined."""
 
     limits: Limits
     writable: Path

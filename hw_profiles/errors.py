@@ -19,7 +19,7 @@ class CompileError(NasError):
 
 
 class CompileWarning(UserWarning):
-    """What a user should know of a network that compiled: it runs, but not as fast as it could."""
+    """A warning about a compiled network: it runs, but slower than it could."""
 
 
 class ArtifactError(NasError):

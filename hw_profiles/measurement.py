@@ -71,7 +71,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementFailure:
-    """Why one candidate has no latency under one profile; the batch goes on."""
+    """Why one candidate has no latency under one profile; the batch continues."""
 
     candidate_id: str
     profile_id: str

@@ -27,7 +27,7 @@ from hw_profiles.reading import Reading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timed:
-    """What must be known of a measured candidate to time it again."""
+    """What is needed to time a measured candidate again."""
 
     network: CompiledNetwork
     p50_ms: float

@@ -92,7 +92,7 @@ class CalibrationStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:
-    """A calibrated predictor, what was measured for it, and why no more was.
+    """A calibrated predictor, its measurements, and why calibration stopped.
 
     ``stopped``: the expected error met the ``target``, the ``budget`` was spent, or the
     population was ``exhausted``.

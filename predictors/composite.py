@@ -119,7 +119,7 @@ class FittedBlend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendEstimator:
-    """Fits a :class:`FittedBlend`: models that err differently err less together.
+    """Fits a :class:`FittedBlend`: averaging models with different errors reduces the error.
 
     A member weighs as a power of its mean absolute left-out residual; ``sharpness`` 0
     gives all the same weight.

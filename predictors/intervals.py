@@ -38,12 +38,12 @@ _PRIOR_WEIGHT: Final = 8.0
 _PRIOR_QUANTILE: Final = 2.0
 _PRIOR_ERROR: Final = 0.95
 _MAX_PSEUDO_TARGETS: Final = 24
-_VOUCHING_DEVICES: Final = 4
-"""Pseudo-targets from which on they say what left-out errors are worth."""
+_MIN_PSEUDO_TARGETS: Final = 4
+"""Minimum number of pseudo-targets for scaling left-out errors."""
 _TRUSTED_SAMPLES: Final = 20
-"""From here on left-out errors are believed even without them."""
+"""Minimum number of samples for using left-out errors without pseudo-targets."""
 _GUESS_ERROR: Final = 0.1
-"""Log milliseconds: what errors are taken to be before anything is known."""
+"""Prior error in log milliseconds."""
 _GUESS_SAMPLES: Final = 5.0
 """Samples that it counts for at the fewest samples, falling to none at the trusted ones."""
 _CAUTION: Final = 0.25
@@ -111,7 +111,7 @@ def held_out_coverage_pct(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorScale:
-    """What true errors are expected to be.
+    """The expected scale of true errors.
 
     ``quantile`` holds 90 % of them, in standard deviations of a prediction; ``mean`` is their mean size in log
     milliseconds; ``pseudo_targets`` are the known devices that both were learned from.
@@ -203,7 +203,7 @@ def error_scale(
             typical = typical_error(fitted.loo.residuals / fitted.loo.std)
             quantiles.append(math.log((float(np.quantile(errors / std, LEVEL)) + SMALLEST) / typical))
             means.append(math.log((float(errors.mean() / std.mean()) + SMALLEST) / typical))
-    if len(quantiles) < _VOUCHING_DEVICES:
+    if len(quantiles) < _MIN_PSEUDO_TARGETS:
         scale = _shrink_scale(scale, samples.out_of_fold)
     widened = _shrunk_ratio(quantiles, _PRIOR_QUANTILE) * math.exp(_CAUTION * _deviation(quantiles))
     return ErrorScale(

@@ -30,7 +30,7 @@ class BasePredictor(Protocol):
 
 @runtime_checkable
 class CrossValidatedPredictor(BasePredictor, Protocol):
-    """A base predictor that can say what it would have predicted without having seen a sample."""
+    """A base predictor with out-of-fold predictions of its training samples."""
 
     def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
         """What policies change in accuracy, shape ``(n,)``, by models that had not seen the candidates."""
@@ -65,7 +65,7 @@ class KnownAccuracies:
 
 
 class KnownAccuracyPredictor:
-    """A base predictor, overruled by what is known of a candidate or of its architecture."""
+    """A base predictor, overridden by known accuracies of a candidate or of its architecture."""
 
     def __init__(self, base: BasePredictor, known: KnownAccuracies) -> None:
         self._base = base

@@ -68,7 +68,7 @@ def typical_error(residuals: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitAnswers:
-    """How requests for "at most T ms" fare when predictions answer them."""
+    """How often latency limits hold if networks are chosen by predictions."""
 
     held_pct: float
     """Percentage of the answers whose true latency is at most T."""

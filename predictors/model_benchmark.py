@@ -60,7 +60,7 @@ class ModelRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
-    """Devices and tasks to learn, from how many samples, under which seeds."""
+    """Devices and tasks to predict, numbers of samples, and seeds."""
 
     devices: tuple[str, ...]
     tasks: tuple[str, ...]

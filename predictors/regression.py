@@ -100,7 +100,7 @@ class FittedModel(Protocol):
 
 
 class Estimator(Protocol):
-    """A way to fit; stateless."""
+    """An unfitted estimator; stateless."""
 
     @property
     def name(self) -> str:

@@ -45,7 +45,7 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Revision:
-    """What every saved predictor carries beside its model."""
+    """Metadata of a saved predictor."""
 
     kind: str
     document: dict[str, Any]

@@ -47,7 +47,7 @@ def fold_of(genotypes: IntArray) -> IntArray:
 
 
 class _Fold(NamedTuple):
-    """One fold's rows: their numbers, what the additive base multiplies, what the trees see."""
+    """One fold: its row numbers, the loads of the additive base, and the features of the trees."""
 
     rows: IntArray
     linear: FloatArray

@@ -37,7 +37,7 @@ _SMALLEST_STD: Final = 1e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TailLatency:
-    """How one device's p95 follows from its p50; build one with :meth:`fit`.
+    """A device's ratio of p95 to p50; build one with :meth:`fit`.
 
     ``low`` and ``high`` are the ends of the 90 % interval of a new network's log ratio, relative
     to its predicted log ratio; ``loo_residuals`` are log ratios minus what a fit without that

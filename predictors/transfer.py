@@ -32,7 +32,7 @@ def quantized_rows(features: Features) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FittedTransfer:
-    """A base of unquantized networks and a correction for quantized ones."""
+    """A base model of unquantized networks and a correction for quantized ones."""
 
     estimator: "TransferEstimator"
     base: FittedModel

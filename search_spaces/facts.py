@@ -114,7 +114,7 @@ def weight_counts(space: SearchSpace, genotypes: IntArray) -> dict[Precision, Fl
 
 
 class CostFacts:
-    """Facts of one space's networks; what is computed is kept with the space, for all its facts."""
+    """Cost facts of one space's networks; computed tables are cached with the space."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space

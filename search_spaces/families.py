@@ -26,7 +26,7 @@ class FamilyError(NasError):
 
 
 class SpaceFamily(Protocol):
-    """What a search space is looked up in."""
+    """A family, as the registry of search spaces uses it."""
 
     @property
     def name(self) -> str:

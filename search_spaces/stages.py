@@ -25,7 +25,7 @@ from search_spaces.task import TaskSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedConfig:
-    """What every configuration says first; a space's id depends on the order of the fields.
+    """Common first fields of all configurations; a space's id depends on the order of the fields.
 
     ``resolution_scales`` are relative to the data's own size; the scaled sides are
     rounded to multiples of ``resolution_step_px``.

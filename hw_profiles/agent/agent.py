@@ -52,7 +52,7 @@ class AgentError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """How an agent works."""
+    """Settings of an agent."""
 
     folder: Path
     """Its own: downloaded files, what is compiled, logs."""

@@ -43,7 +43,7 @@ class SignatureError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSession:
-    """What a registered agent works with."""
+    """The session of a registered agent."""
 
     agent: str
     name: str

@@ -37,7 +37,7 @@ class TaskError(MeasuringError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFile:
-    """A file of a network by its content."""
+    """A file of a network, identified by its content."""
 
     sha256: str
     size_bytes: int
@@ -173,7 +173,7 @@ class AgentTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltArtifact:
-    """What compiling gave; the bytes lie at the service, or are one of the task's own files."""
+    """The result of compiling; its bytes were uploaded to the service, or are one of the task's own files."""
 
     sha256: str
     size_bytes: int
@@ -182,7 +182,7 @@ class BuiltArtifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Why a task has no outcome, for which its network is not to blame."""
+    """Why a task has no outcome, for a reason other than its network."""
 
     code: FaultCode
     message: str
@@ -244,7 +244,7 @@ def _artifact(row: Mapping[str, Any]) -> BuiltArtifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDescription:
-    """What an agent says of itself when it registers."""
+    """What an agent reports about itself when it registers."""
 
     protocol: int
     version: str

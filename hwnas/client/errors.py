@@ -21,15 +21,15 @@ class ClientError(Exception):
 
 
 class ServiceUnreachableError(ClientError):
-    """No answer came: connection refused, lost or timed out."""
+    """No response: connection refused, lost or timed out."""
 
 
 class UnexpectedAnswerError(ClientError):
-    """The answer is not what the service's description says; is the address that of an hwnas service?"""
+    """The response does not match the service's OpenAPI document; is it an hwnas service?"""
 
 
 class DamagedDownloadError(ClientError):
-    """The bytes that came do not have the hash that was asked for."""
+    """The downloaded bytes do not have the requested hash."""
 
 
 class JobFailedError(ClientError):
@@ -44,7 +44,7 @@ class JobFailedError(ClientError):
 
 
 class WaitTimeoutError(ClientError):
-    """A job had not ended when the time to wait was over; it goes on."""
+    """A job did not end within the time to wait; it continues."""
 
     def __init__(self, job: Any, timeout_s: float) -> None:  # noqa: ANN401 - as above
         self.job = job

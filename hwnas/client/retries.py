@@ -19,7 +19,7 @@ from hwnas.client.errors import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and after how long a request is sent again that got no answer, 429, 502, 503 or 504."""
+    """How often and after which delay to retry requests without response, or with 429, 502, 503 or 504."""
 
     attempts: int = 6
     """At most, the first one included; 1 never repeats a request."""

@@ -16,7 +16,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """How the service is asked."""
+    """Settings of requests to the service."""
 
     connect_s: float = 10.0
     """For a connection."""

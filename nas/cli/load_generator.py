@@ -18,7 +18,7 @@ _END_OF_HEADERS: Final = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to ask, and for how long."""
+    """The requests to send, and for how long."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFigures:
-    """How a service bore a load."""
+    """Results of a load test."""
 
     requests: int
     requests_per_s: float

@@ -323,7 +323,7 @@ def _run_devices(
     *,
     as_json: bool,
 ) -> None:
-    """Searches for several devices in this process; prints each front and what it is worth on the others."""
+    """Searches for several devices in this process; prints each front and its hypervolume on the others."""
     from nas.cli.front_table import print_front  # noqa: PLC0415
     from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
     from nas.measuring.context import SearchContext  # noqa: PLC0415

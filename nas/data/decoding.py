@@ -61,7 +61,7 @@ def decode(files: ImageFiles) -> ImageArray:
 
 
 class DecodedAhead:
-    """Images by position in a sequence that is mostly asked for in order: the next ones are decoded meanwhile."""
+    """Images by position; the next ones in the sequence are decoded in advance."""
 
     def __init__(self, files_at: Callable[[int], ImageFiles]) -> None:
         """``files_at`` gives the files of any position from 0; positions past the end are asked for, too."""

@@ -31,7 +31,7 @@ class CommonMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontDiff:
-    """What differs between front A and front B."""
+    """The differences between front A and front B."""
 
     only_a: tuple[Member, ...]
     only_b: tuple[Member, ...]

@@ -28,7 +28,7 @@ class FrontFileError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """One latency figure in milliseconds; ``interval_90`` is the prediction's."""
+    """A latency in milliseconds; ``interval_90`` is the prediction's."""
 
     measured: float | None = None
     predicted: float | None = None
@@ -60,7 +60,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """What accuracy to expect on new images (fractions), from a predictor as prior and the validation reading."""
+    """Expected accuracy on new images (fractions), from a predictor as prior and the validation reading."""
 
     expected: float
     interval_90: tuple[float, float]
@@ -78,7 +78,7 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a search spent."""
+    """The budget that a search used."""
 
     evaluations: int
     """Candidates exported, compiled, checked and timed."""
@@ -92,7 +92,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One network of a front, or a baseline beside it."""
+    """One network of a front, or a baseline."""
 
     candidate: str
     summary: str
@@ -166,7 +166,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """Same data, same device, same measurement: what the front must be worth beside."""
+    """Networks to compare the front with: same data, same device, same measurement."""
 
     largest_fp32: Member
     largest_int8: Member
@@ -181,7 +181,7 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """A search's answer for one device profile; members by rising latency."""
+    """The result of a search for one device profile; members in order of latency."""
 
     device: str
     space: str

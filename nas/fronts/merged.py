@@ -34,7 +34,7 @@ class StoredFront:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Verified:
-    """A member as one front has it."""
+    """A member of one of the merged fronts."""
 
     member: Member
     row: Mapping[str, Any]

@@ -25,7 +25,7 @@ Member = SearchStatus | CalibrationStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
-    """One batch now."""
+    """The current status of a batch."""
 
     id: str
     name: str | None

@@ -37,7 +37,7 @@ class StillActiveError(NasError):
 
 
 class StillReferencedError(NasError):
-    """Something else refers to it."""
+    """Another object refers to it."""
 
     code: ClassVar[str] = "still-referenced"
 

@@ -37,7 +37,7 @@ class HeldSearches:
 
 
 class CancellableProgress:
-    """A progress that ends its task once the search is to be cancelled."""
+    """Reports progress, and ends the task when its search is cancelled."""
 
     def __init__(self, progress: Progress, held: HeldSearches) -> None:
         self._progress = progress

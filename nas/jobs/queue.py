@@ -29,7 +29,7 @@ DEFAULT_MAX_ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job as it is now."""
+    """The current state of a job."""
 
     id: str
     kind: JobKind

@@ -31,7 +31,7 @@ STATES: Final[tuple[SearchStatusState, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchStatus:
-    """One search now. A job's search has its job's id."""
+    """The current status of a search. A job's search has its job's id."""
 
     id: str
     state: SearchStatusState

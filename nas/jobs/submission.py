@@ -26,7 +26,7 @@ _RETRY_AFTER_S: Final = 60
 
 
 class QueueFullError(NasError):
-    """As many jobs are waiting as may."""
+    """The queue has reached its limit."""
 
     code: ClassVar[str] = "queue-full"
 
@@ -79,7 +79,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What a request made, or what an earlier one with the same key made."""
+    """The jobs of a request, or of an earlier request with the same key."""
 
     resource_id: str
     """Of the batch, or of the job where there is no batch."""

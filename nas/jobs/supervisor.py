@@ -27,7 +27,7 @@ _LEAVE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSettings:
-    """How a worker is watched."""
+    """Settings of worker supervision."""
 
     command: Sequence[str] = (sys.executable, "-m", "nas.cli", "worker", "--supervised")
     """Starts a worker that uses :func:`ending_with_supervisor`."""

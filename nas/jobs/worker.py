@@ -30,7 +30,7 @@ its worker died, so that it looks first for what is done already."""
 
 
 class StopSignal:
-    """A worker's wish to end: first to drain (finish the job at hand), then to release it.
+    """A request to stop a worker: first to drain (finish the current job), then to release it.
 
     Plain attributes: an ``Event`` that a signal handler sets can deadlock with the wait that it interrupts.
     """
@@ -58,7 +58,7 @@ class StopSignal:
 
 
 class JobContext:
-    """What a handler has: the request, the lease to write with, and ways to report and to be stopped."""
+    """The context of a handler: the request, the lease for writes, progress reports and the stop signal."""
 
     def __init__(self, job: Job, queue: JobQueue, stop: StopSignal) -> None:
         self.job = job
@@ -127,7 +127,7 @@ def worker_name(pid: int | None = None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """How a worker takes and holds jobs."""
+    """Settings of a worker."""
 
     name: str = field(default_factory=worker_name)
     """Shown in the table of jobs."""

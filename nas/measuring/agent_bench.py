@@ -50,7 +50,7 @@ class AgentGoneError(MeasuringError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentBenchSettings:
-    """How a requester waits."""
+    """Waiting times of a requester."""
 
     patience_s: float = 300.0
     """For an agent that is not seen, before measuring is given up."""

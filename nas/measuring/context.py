@@ -16,7 +16,7 @@ from search_spaces.space import SearchSpace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceContext:
-    """A space on a device: where state is kept, where progress is reported, and the lease that writes need."""
+    """A space on a device, with its workspace, its progress reporter and the lease for writes."""
 
     workspace: Workspace
     space: SearchSpace

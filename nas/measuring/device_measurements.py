@@ -109,7 +109,7 @@ class DeviceSamples:
 
 
 class DeviceMeasurements:
-    """What is known of the networks of one space, for one task, on one device as it is now.
+    """All valid measurements of one space's networks, for one task, on one device in its present state.
 
     Reads the store on every call. ``before`` freezes the answer: only what was measured, and found to have
     drifted, before that time counts.

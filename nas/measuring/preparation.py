@@ -29,7 +29,7 @@ _WEIGHTS: Final = "weights.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationReading:
-    """The validation accuracy of the ONNX graph that would ship."""
+    """The validation accuracy of the ONNX graph that would be exported."""
 
     accuracy: float
     """A fraction."""
@@ -129,7 +129,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparationFailure:
-    """Why a candidate has no files; the batch goes on."""
+    """Why a candidate has no files; the batch continues."""
 
     candidate_id: str
     message: str

@@ -26,7 +26,7 @@ AccuracyOutcome = InheritedAccuracy | PreparationFailure
 
 @dataclass(slots=True)
 class _ProcessState:
-    """What a pool's process holds between its tasks."""
+    """State of a pool's process between its tasks."""
 
     preparer: NetworkPreparer | None = None
     start_error: str = "the process was not started by the pool."

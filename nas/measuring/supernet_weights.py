@@ -31,7 +31,7 @@ class ChangedDataError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparationSettings:
-    """How candidates are prepared."""
+    """Settings of preparation."""
 
     calibration_images: int = 128
     """Images that activation ranges are taken from."""

@@ -28,7 +28,7 @@ _SHRINKAGES: Final = np.linspace(0.3, 1.0, 36)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeSettings:
-    """How ranges are chosen.
+    """Settings of activation ranges.
 
     Raises:
         UsageError: for an unknown rule, or a percentile outside of 50 to 100.

@@ -17,7 +17,7 @@ from search_spaces.space import IntArray, SearchSpace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What predictors say of a population.
+    """Predictions for a population.
 
     ``objectives`` has shape ``(n, m)``, minimized; ``violations`` has shape ``(n,)``: 0
     where every limit holds.

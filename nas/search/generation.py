@@ -21,7 +21,7 @@ class Generation:
 
 
 class Journal(Protocol):
-    """Where a search keeps its rows."""
+    """Storage of a search's generations."""
 
     def generations(self) -> Sequence[Generation]:
         """All generations so far, by number."""

@@ -31,7 +31,7 @@ Latencies = Callable[[IntArray], FloatArray]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PolicyProgram:
-    """The policies of a chain of units, what each costs and how fast it is.
+    """The policies of a chain of units, with their sensitivities and latencies.
 
     Choice 0 of each unit is its float form. Latencies are changes against all units in choice 0.
     """

@@ -76,7 +76,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchProblem:
-    """What is searched, and how it is evaluated and predicted."""
+    """A search's space, evaluator and predictors."""
 
     space: SearchSpace
     design: IntArray

@@ -40,7 +40,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CostModel:
-    """An artifact's figure as a sum of non-negative costs of cost facts, with a constant.
+    """A linear model of an artifact's metric: cost facts with non-negative coefficients, and a constant.
 
     A file holds weights and a description of each operator; memory holds weights and
     activations; loading visits each of them: so none of these costs is negative. Errors
@@ -86,7 +86,7 @@ class CostModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MetricPredictors:
-    """A predictor per metric; those that are not asked for may be missing."""
+    """One predictor per metric; those not needed may be missing."""
 
     latency: Predictor
     accuracy: Predictor

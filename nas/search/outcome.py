@@ -9,7 +9,7 @@ from search_spaces.space import IntArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One real evaluation: measured figures, or the reason why there are none."""
+    """One real evaluation: measured values, or the reason of its failure."""
 
     candidate_id: str
     metrics: Mapping[str, float] = field(default_factory=dict)

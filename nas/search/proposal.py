@@ -42,7 +42,7 @@ would fill the batch. Chosen on recorded tables (``hwnas bench search``; a100 an
 
 @runtime_checkable
 class CrossValidated(Protocol):
-    """A fitted predictor that says what it would have predicted of its own training samples."""
+    """A fitted predictor with out-of-fold predictions of its training samples."""
 
     def cross_validated(self) -> Prediction:
         """Each sample's prediction by a model that had seen no form of its architecture, shape ``(n,)``."""
@@ -80,7 +80,7 @@ class PredictorFits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalSettings:
-    """What proposals aim at."""
+    """Settings of proposals."""
 
     objectives: Objectives = field(default_factory=Objectives)
     constraints: Constraints = field(default_factory=Constraints)
@@ -99,7 +99,7 @@ class ProposalSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class History:
-    """What a search has seen."""
+    """All evaluations and look-ups of a search."""
 
     archive: Archive
     tried: frozenset[bytes]

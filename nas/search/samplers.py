@@ -44,7 +44,7 @@ class SpaceExhaustedError(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
-    """What a sampler aims at and how often it fits.
+    """Settings of a sampler.
 
     Raises:
         UsageError: for a batch below 1 or a startup below 0.
@@ -154,7 +154,7 @@ class BatchSampler(BaseSampler):
 
 
 class GuidedSampler(BatchSampler):
-    """Ours: evolution on predictors, batches by expected hypervolume gains; see :mod:`nas.search.proposal`."""
+    """The hwnas method: evolution on predictions, batches by hypervolume gain; see :mod:`nas.search.proposal`."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class SpreadSampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
 
     def reseed_rng(self) -> None:
-        """Draws anew; Optuna calls it in each parallel worker."""
+        """Reseeds; Optuna calls it in each parallel worker."""
         self._rng = np.random.default_rng()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -35,7 +35,7 @@ units, precisions)``: what is lost if that unit alone has that precision; NaN wh
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FirstStage:
-    """What the first half of a staged search says."""
+    """Results of the first half of a staged search."""
 
     space: SearchSpace
     fits: PredictorFits

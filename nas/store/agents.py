@@ -34,7 +34,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAgent:
-    """An agent as it is now."""
+    """The current state of an agent."""
 
     id: str
     name: str

@@ -16,7 +16,7 @@ from nas.store.tenancy import EVERYTHING, Viewer, visible_artifacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A file in one of its uses."""
+    """A file in one of its roles."""
 
     sha256: str
     kind: str

@@ -15,7 +15,7 @@ from nas.store.tables import ArtifactUseRow, CandidateRow, FrontRow, JobRow, Pre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """Who asks."""
+    """The caller of a request."""
 
     tenant: str | None
     sees_all: bool = False

@@ -15,7 +15,7 @@ DEVICE_NAMES: Final[tuple[DeviceName, ...]] = get_args(DeviceName)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """What a training computes with.
+    """The device and number format of a training.
 
     On CUDA, networks run in bfloat16 where the GPU has it (weights, losses and batch-norm statistics stay
     float32), one after the other. On the processor, they run beside each other in float32.

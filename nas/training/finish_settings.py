@@ -7,7 +7,7 @@ from search_spaces.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishSettings:
-    """How networks are finished.
+    """Settings of finishing.
 
     Attributes:
         epochs: Passes over the training images, parts of one allowed.

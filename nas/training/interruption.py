@@ -24,7 +24,7 @@ class TrainingInterruptedError(NasError):
 
 @dataclass(slots=True)
 class Interruption:
-    """Whether a stop was asked for."""
+    """Whether a stop was requested."""
 
     requested: bool = False
 

@@ -48,7 +48,7 @@ _SUPERNET_ONLY: Final = frozenset({"epochs", "random_subnets", "label_share", "l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPlan:
-    """How one network is trained.
+    """Settings of one network's training.
 
     Attributes:
         genotype: Canonical, shape ``(genes,)``.

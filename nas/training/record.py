@@ -34,7 +34,7 @@ class SupernetError(NasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupernetRecord:
-    """What a trained supernet is and how it came about.
+    """The record of a trained supernet.
 
     Accuracies are fractions on the validation part, with inherited weights after
     batch-norm recalibration.

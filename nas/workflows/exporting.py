@@ -38,7 +38,7 @@ _FLIPPED_TOLERANCE = 0.25
 
 
 class ExportCheckError(NasError):
-    """An exported file that does not do what its front says."""
+    """An exported file that does not behave as its front states."""
 
     code: ClassVar[str] = "export-check-failed"
 

@@ -46,7 +46,7 @@ _NORMAL_MAD = 1.4826
 
 
 class InfeasibleError(NasError):
-    """Limits that no network keeps; the message names the nearest one."""
+    """No network meets the limits; the message names the closest one."""
 
     code: ClassVar[str] = "infeasible"
 

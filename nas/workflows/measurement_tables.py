@@ -19,7 +19,7 @@ from search_spaces.registry import canonical_name, get_space, space_names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownMeasurements:
-    """How much is known of one device or task in one space."""
+    """The number of measurements of one device or task in one space."""
 
     space: str
     kind: str

@@ -188,7 +188,7 @@ def policy_rows(device: str, found: Sequence[JudgedFront]) -> list[PolicyRow]:
 
 @dataclass(slots=True)
 class _Shared:
-    """What the homes of a benchmark have in common, and no search can learn from.
+    """What the homes of a benchmark share; searches cannot learn from it.
 
     The anchor network's reference latency makes their sessions comparable. Float accuracies are not counted
     twice; a search sees only those that it looks up.
@@ -228,7 +228,7 @@ def _policy_front(context: SearchContext, request: SearchRequest, method: str) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
-    """What a finished search took beside its budget."""
+    """Resources that a finished search used apart from its budget."""
 
     seconds: float
     unit_evaluations: int

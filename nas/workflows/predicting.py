@@ -23,7 +23,7 @@ _ID_START: Final = re.compile(r"[0-9a-f]{6,64}")
 
 
 class CandidateTextError(UsageError):
-    """A text that is no candidate of the space; ``row`` counts from 0."""
+    """A text that is not a candidate of the space; ``row`` counts from 0."""
 
     code: ClassVar[str] = "candidate"
 

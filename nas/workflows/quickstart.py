@@ -46,7 +46,7 @@ class QuickstartSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuickstartFront:
-    """One device's answer and where it lies."""
+    """The front of one device and its files."""
 
     profile_id: str
     front_id: str

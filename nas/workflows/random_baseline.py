@@ -30,7 +30,7 @@ _SEED_OFFSET = 1_000_003
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RandomBaseline:
-    """What random search found."""
+    """Results of random search."""
 
     front: IntArray
     """Genotypes that none of its candidates dominates in the search's objectives, shape ``(k, genes)``."""

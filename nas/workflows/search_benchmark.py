@@ -122,7 +122,7 @@ class TableLandscape:
 
 
 class _Memory:
-    """A journal that is kept nowhere."""
+    """A journal in memory."""
 
     def __init__(self) -> None:
         self._generations: list[Generation] = []

@@ -29,7 +29,7 @@ _LEAST_BEYOND: Final = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DeviceMatrix:
-    """Fronts of several devices, and what each is worth on the others."""
+    """Fronts of several devices, and the hypervolume of each on the others."""
 
     devices: tuple[str, ...]
     front_ids: tuple[str, ...]

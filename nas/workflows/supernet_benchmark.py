@@ -41,7 +41,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupernetBenchmarkRequest:
-    """What is compared.
+    """Settings of the benchmark.
 
     Attributes:
         data: As ``--data`` takes it.

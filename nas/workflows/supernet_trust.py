@@ -20,7 +20,7 @@ BENCHMARK_FILE: Final = "benchmark.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A validation accuracy (a fraction) with the 90 % interval that its number of images leaves."""
+    """A validation accuracy (a fraction) with its binomial 90 % interval."""
 
     network: str
     """``smallest``, ``middle`` or ``largest``."""
@@ -65,7 +65,7 @@ class InheritedAgainstAlone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupernetTrust:
-    """What is known of a supernet's accuracies."""
+    """Accuracies of a trained supernet, and benchmark results if there are any."""
 
     images_val: int | None
     readings: tuple[Reading, ...]
@@ -103,7 +103,7 @@ class SupernetTrust:
 
 
 def supernet_trust(workspace: Workspace, supernet: StoredSupernet) -> SupernetTrust:
-    """What is known of a supernet's accuracies.
+    """Accuracies of a trained supernet, and benchmark results if there are any.
 
     Raises:
         SupernetError: if the supernet's folder is damaged.

@@ -42,7 +42,7 @@ _TESTED_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """A candidate whose shipping files were timed and tested."""
+    """A candidate whose exported files were timed and tested."""
 
     genotype: IntArray
     candidate_id: str

@@ -20,7 +20,7 @@ from hwnas.client.settings import Address, ClientSettings
 
 
 class AsyncClient:
-    """Asks an hwnas service. A context manager, which closes its connections.
+    """A client of an hwnas service. A context manager, which closes its connections.
 
     Requests that get no answer, 429 or 503 are sent again, after the time that the service asks for.
     """
