@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.server_errors import ServerError
+from api.server_errors import StartError
 from api.stored_answers import STORED
 from nas.store import Store
 from nas.store.tables import JobRow
@@ -42,12 +42,12 @@ class ServiceMetrics:
         """Serves ``/metrics`` while the context is open; gives the port (a free one for 0).
 
         Raises:
-            ServerError: if the address cannot be listened on.
+            StartError: if the address cannot be listened on.
         """
         try:
             server, thread = start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
-            raise ServerError(f"cannot serve metrics on {host}, port {port}: {error}; choose another port.") from error
+            raise StartError(f"cannot serve metrics on {host}, port {port}: {error}; choose another port.") from error
         try:
             yield server.server_port
         finally:

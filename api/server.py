@@ -12,7 +12,7 @@ import uvicorn
 
 from api.app import create_app
 from api.connections import protocol_within
-from api.server_errors import ServerError
+from api.server_errors import StartError
 from api.settings import ServiceSettings
 from api.stored_answers import QuickAnswers
 from api.watches import Watches
@@ -45,7 +45,7 @@ def serve(
         settings: What it takes and from whom, and what it tells.
 
     Raises:
-        ServerError: if it cannot listen on the address.
+        StartError: if it cannot listen on the address.
     """
     with _listening(host, port) as listener:
         url = _url(host, listener)
@@ -64,7 +64,7 @@ def running(
         thread.start()
         try:
             if not ready.wait(_START_S):
-                raise ServerError(f"the service did not start within {_START_S:g} s; see its log.")
+                raise StartError(f"the service did not start within {_START_S:g} s; see its log.")
             yield _url(host, listener)
         finally:
             server.should_exit = True
@@ -135,7 +135,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise ServerError(
+            raise StartError(
                 f"cannot listen on {host}, port {port}: {error}; choose another, or port 0 for a free one."
             ) from error
         listener.listen(_BACKLOG)

@@ -5,7 +5,7 @@ from typing import ClassVar
 from search_spaces.errors import NasError
 
 
-class ServerError(NasError):
+class StartError(NasError):
     """The service cannot listen on its address."""
 
     code: ClassVar[str] = "server"

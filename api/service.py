@@ -52,7 +52,7 @@ def run_service(options: ServeOptions, *, announce: Callable[[str], None]) -> No
         announce: called with one line that has the address, once requests are answered.
 
     Raises:
-        ServerError: if an address cannot be listened on.
+        StartError: if an address cannot be listened on.
         KeysRequiredError: if other machines could ask and there is no API key.
         StoreError: if the database cannot be used.
     """

@@ -32,7 +32,7 @@ _TRIAL_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ProcessLimits:
     """Resource limits of one process; time is limited by the deadline of each request."""
 
     memory_bytes: int
@@ -42,7 +42,7 @@ class Limits:
     open_files: int = 256
 
     @classmethod
-    def of_machine(cls) -> "Limits":
+    def of_machine(cls) -> "ProcessLimits":
         """Three quarters of the machine's memory."""
         return cls(memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4)
 
@@ -67,7 +67,7 @@ class Limits:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Limits":
+    def from_json(cls, text: str) -> "ProcessLimits":
         """Inverse of :meth:`to_json`."""
         return cls(**json.loads(text))
 
@@ -76,7 +76,7 @@ class Limits:
 class Confinement:
     """How a worker is confined."""
 
-    limits: Limits
+    limits: ProcessLimits
     writable: Path
     """The one folder that it may write to."""
     readable: tuple[Path, ...] = ()
@@ -90,12 +90,12 @@ class Confinement:
         return "limits" if self.bubblewrap is None else "bubblewrap"
 
     @classmethod
-    def here(cls, writable: Path, *, readable: Sequence[Path] = (), limits: Limits | None = None) -> Self:
+    def here(cls, writable: Path, *, readable: Sequence[Path] = (), limits: ProcessLimits | None = None) -> Self:
         """With bubblewrap where it works; folders are made."""
         for folder in (writable, *readable):
             folder.mkdir(parents=True, exist_ok=True)
         return cls(
-            limits=limits or Limits.of_machine(),
+            limits=limits or ProcessLimits.of_machine(),
             writable=writable.resolve(),
             readable=tuple(folder.resolve() for folder in readable),
             bubblewrap=working_bubblewrap(),

@@ -25,7 +25,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 
 from hw_profiles.agreement import read_reference
-from hw_profiles.confinement import Limits
+from hw_profiles.confinement import ProcessLimits
 from hw_profiles.environment import ENVIRONMENT, is_fault_of_environment
 from hw_profiles.errors import CompileError, CompileWarning, DisagreementError
 from hw_profiles.footprint import measure_footprint
@@ -200,7 +200,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     if len(sys.argv) > 2:
-        Limits.from_json(sys.argv[2]).apply()
+        ProcessLimits.from_json(sys.argv[2]).apply()
     serve(DeviceProfile.from_json(json.loads(sys.argv[1])), sys.stdin, replies)
 
 

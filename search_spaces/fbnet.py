@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import ConvolutionShape, Size, convolution, global_pool, halved, linear
+from search_spaces.fused_layers import FusedConvolutionShape, Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
@@ -94,11 +94,13 @@ class FbnetSpace(SearchSpace):
         if self.units[unit] == "stem":
             size = (self.image.height, self.image.width)
             return (
-                convolution(ConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=self.stem_stride), size),
+                convolution(
+                    FusedConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=self.stem_stride), size
+                ),
             )
         if self.units[unit] == "head":
             return (
-                convolution(ConvolutionShape(_WIDTHS[-1], self.head_width), self._final_size),
+                convolution(FusedConvolutionShape(_WIDTHS[-1], self.head_width), self._final_size),
                 global_pool(self.head_width, self._final_size),
                 linear(self.head_width, self.task.classes),
             )
@@ -107,7 +109,9 @@ class FbnetSpace(SearchSpace):
             return tuple(block.operators())
         if layer.keeps_shape:
             return ()
-        return (convolution(ConvolutionShape(layer.in_channels, layer.out_channels, stride=layer.stride), layer.size),)
+        return (
+            convolution(FusedConvolutionShape(layer.in_channels, layer.out_channels, stride=layer.stride), layer.size),
+        )
 
     def block(self, position: int, choice: int) -> InvertedResidualShape | None:
         """The block that a choice selects for the layer at ``position`` (from 0); None for a skip."""

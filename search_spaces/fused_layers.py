@@ -46,7 +46,7 @@ def _operator(
 
 
 @dataclass(frozen=True, slots=True)
-class ConvolutionShape:
+class FusedConvolutionShape:
     """A convolution with a square kernel, padded by half of it."""
 
     in_channels: int
@@ -63,7 +63,7 @@ class ConvolutionShape:
 
 
 def convolution(
-    shape: ConvolutionShape,
+    shape: FusedConvolutionShape,
     size: Size,
     *,
     activation: Activation = "relu",

@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from search_spaces.fused_layers import ConvolutionShape, Size, convolution, elementwise, global_pool, halved, linear
+from search_spaces.fused_layers import (
+    FusedConvolutionShape,
+    Size,
+    convolution,
+    elementwise,
+    global_pool,
+    halved,
+    linear,
+)
 from search_spaces.operators import Operator
 
 
@@ -44,11 +52,11 @@ class InvertedResidualShape:
         """The fused operators, in order."""
         hidden, out_size = self.hidden, halved(self.size, self.stride)
         if self.expands:
-            yield convolution(ConvolutionShape(self.in_channels, hidden, groups=self.groups), self.size)
+            yield convolution(FusedConvolutionShape(self.in_channels, hidden, groups=self.groups), self.size)
             if self.groups > 1:
                 yield elementwise(hidden, self.size)
         yield convolution(
-            ConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden), self.size
+            FusedConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden), self.size
         )
         if self.squeezed:
             yield global_pool(hidden, out_size)
@@ -56,7 +64,7 @@ class InvertedResidualShape:
             yield linear(self.squeezed, hidden, "hard_sigmoid")
             yield elementwise(hidden, out_size)
         yield convolution(
-            ConvolutionShape(hidden, self.out_channels, groups=self.groups),
+            FusedConvolutionShape(hidden, self.out_channels, groups=self.groups),
             out_size,
             activation="none",
             residual=self.skip,

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import ConvolutionShape, Size, convolution, global_pool, halved, linear
+from search_spaces.fused_layers import FusedConvolutionShape, Size, convolution, global_pool, halved, linear
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
@@ -88,10 +88,10 @@ class MnasnetSpace(SearchSpace):
         """The fused operators of one stage."""
         if self.units[unit] == "stem":
             size = (self.image.height, self.image.width)
-            return (convolution(ConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=2), size),)
+            return (convolution(FusedConvolutionShape(self.image.channels, STEM_WIDTH, kernel=3, stride=2), size),)
         if self.units[unit] == "head":
             return (
-                convolution(ConvolutionShape(_WIDTHS[-1], HEAD_WIDTH), self._final_size),
+                convolution(FusedConvolutionShape(_WIDTHS[-1], HEAD_WIDTH), self._final_size),
                 global_pool(HEAD_WIDTH, self._final_size),
                 linear(HEAD_WIDTH, self.task.classes),
             )

@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from typing import Final, NamedTuple
 
 from search_spaces.fused_layers import (
-    ConvolutionShape,
+    FusedConvolutionShape,
     conversion,
     convolution,
     elementwise,
@@ -44,7 +44,7 @@ from search_spaces.task import TaskSpec
 from search_spaces.widths import round_width
 
 
-class BlockShape(NamedTuple):
+class InvertedBottleneckShape(NamedTuple):
     """The shape of one inverted bottleneck; sizes in channels and pixels.
 
     If ``fused``, the expansion has the kernel and the stride, and there is no depthwise convolution.
@@ -62,16 +62,16 @@ class BlockShape(NamedTuple):
     fused: bool = False
 
     @property
-    def inner_convolutions(self) -> tuple[ConvolutionShape, ...]:
+    def inner_convolutions(self) -> tuple[FusedConvolutionShape, ...]:
         """All before squeeze-excite and projection, in order; only the last has a stride."""
         hidden = self.hidden_width
         if self.fused:
-            return (ConvolutionShape(self.in_width, hidden, kernel=self.kernel, stride=self.stride),)
-        depthwise = ConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden)
-        return (*((ConvolutionShape(self.in_width, hidden),) if self.expands else ()), depthwise)
+            return (FusedConvolutionShape(self.in_width, hidden, kernel=self.kernel, stride=self.stride),)
+        depthwise = FusedConvolutionShape(hidden, hidden, kernel=self.kernel, stride=self.stride, groups=hidden)
+        return (*((FusedConvolutionShape(self.in_width, hidden),) if self.expands else ()), depthwise)
 
 
-class NetworkShape(NamedTuple):
+class MobileNetV3Shape(NamedTuple):
     """A genotype decoded into the sizes needed to build the network.
 
     ``block_units`` names the unit of each active block.
@@ -79,7 +79,7 @@ class NetworkShape(NamedTuple):
 
     resolution: tuple[int, int]
     stem_width: int
-    blocks: tuple[BlockShape, ...]
+    blocks: tuple[InvertedBottleneckShape, ...]
     block_units: tuple[str, ...]
     final_width: int
     feature_width: int
@@ -168,9 +168,9 @@ class MobileNetV3Space(StagedSpace):
         return tuple(self._block_operators(size, shape, bits, before))
 
     @property
-    def first_block(self) -> BlockShape:
+    def first_block(self) -> InvertedBottleneckShape:
         """The fixed block after the stem: depthwise and projection, without expansion."""
-        return BlockShape(
+        return InvertedBottleneckShape(
             in_width=self.config.stem_width,
             hidden_width=self.config.stem_width,
             out_width=self.config.first_width,
@@ -182,7 +182,7 @@ class MobileNetV3Space(StagedSpace):
             expands=False,
         )
 
-    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> BlockShape:
+    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> InvertedBottleneckShape:
         """Of the choices of the unit's genes."""
         number, stage = block.stage + 1, self.config.stages[block.stage]
         out_width = stage.widths[parts[f"stage{number}.width"]]
@@ -193,7 +193,7 @@ class MobileNetV3Space(StagedSpace):
         else:
             in_width = self.config.first_width
         fused = stage.fused[parts.get(f"stage{number}.fused", 0)]
-        return BlockShape(
+        return InvertedBottleneckShape(
             in_width=in_width,
             hidden_width=round_width(in_width * self.config.expand_ratios[parts[f"{block.unit}.expand"]]),
             out_width=out_width,
@@ -212,13 +212,15 @@ class MobileNetV3Space(StagedSpace):
             yield resize(image.channels, (image.height, image.width), size)
         yield from conversion(32, bits, image.channels, size)
         yield convolution(
-            ConvolutionShape(image.channels, self.config.stem_width, kernel=3, stride=2),
+            FusedConvolutionShape(image.channels, self.config.stem_width, kernel=3, stride=2),
             size,
             bits=bits,
             activation="hard_swish",
         )
 
-    def _block_operators(self, size: tuple[int, int], shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
+    def _block_operators(
+        self, size: tuple[int, int], shape: InvertedBottleneckShape, bits: int, before: int
+    ) -> Iterator[Operator]:
         hidden, out_size = shape.hidden_width, halved(size, shape.stride)
         yield from conversion(before, bits, shape.in_width, size)
         for inner in shape.inner_convolutions:
@@ -229,13 +231,13 @@ class MobileNetV3Space(StagedSpace):
             yield linear(squeeze_width(hidden), hidden, "hard_sigmoid", bits=bits)
             yield elementwise(hidden, out_size, bits=bits)
         yield convolution(
-            ConvolutionShape(hidden, shape.out_width), out_size, bits=bits, activation="none", residual=shape.skip
+            FusedConvolutionShape(hidden, shape.out_width), out_size, bits=bits, activation="none", residual=shape.skip
         )
 
     def _head_operators(self, size: tuple[int, int], width: int, bits: int, before: int) -> Iterator[Operator]:
         config = self.config
         yield from conversion(before, bits, width, size)
-        yield convolution(ConvolutionShape(width, config.final_width), size, bits=bits, activation="hard_swish")
+        yield convolution(FusedConvolutionShape(width, config.final_width), size, bits=bits, activation="hard_swish")
         yield global_pool(config.final_width, size, bits=bits)
         yield linear(config.final_width, config.feature_width, "hard_swish", bits=bits)
         yield linear(config.feature_width, self.task.classes, bits=bits)
@@ -243,11 +245,11 @@ class MobileNetV3Space(StagedSpace):
 
     # --- decoded shapes ------------------------------------------------------------
 
-    def network_shape(self, genotype: IntArray) -> NetworkShape:
+    def network_shape(self, genotype: IntArray) -> MobileNetV3Shape:
         """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
         parts = self.present_parts(genotype)
         present = [self.block_of[name] for name in parts if name in self.block_of]
-        return NetworkShape(
+        return MobileNetV3Shape(
             resolution=self.resolutions[parts["stem"]["resolution"]],
             stem_width=self.config.stem_width,
             blocks=(self.first_block, *(self._block_shape(block, parts[block.unit]) for block in present)),
@@ -256,7 +258,7 @@ class MobileNetV3Space(StagedSpace):
             feature_width=self.config.feature_width,
         )
 
-    def largest_shape(self, *, fused: bool) -> NetworkShape:
+    def largest_shape(self, *, fused: bool) -> MobileNetV3Shape:
         """The largest network with fused blocks in every stage that offers them, or in none."""
         genotype = self.cardinalities - 1
         for stage, gene in self._fused_genes.items():

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from search_spaces.errors import InvalidGenotypeError, UnsupportedTaskError, quoted
-from search_spaces.fused_layers import ConvolutionShape, convolution, elementwise, global_pool, linear, pool
+from search_spaces.fused_layers import FusedConvolutionShape, convolution, elementwise, global_pool, linear, pool
 from search_spaces.operators import Operator
 from search_spaces.space import BoolArray, Gene, IntArray, SearchSpace
 from search_spaces.task import TaskSpec
@@ -141,7 +141,7 @@ class NasBench201Space(SearchSpace):
     def unit_operators(self, unit: int, key: int) -> tuple[Operator, ...]:
         """An edge's kernels in all fifteen cells; the stem with nothing else, the head with the residual blocks."""
         if self.units[unit] == "stem":
-            return (convolution(ConvolutionShape(self.image.channels, STAGE_WIDTHS[0], kernel=3), self._size(0)),)
+            return (convolution(FusedConvolutionShape(self.image.channels, STAGE_WIDTHS[0], kernel=3), self._size(0)),)
         if self.units[unit] == "head":
             return (*self._between_stages(), *self._classifier())
         operation, added = divmod(key, 2)
@@ -159,7 +159,9 @@ class NasBench201Space(SearchSpace):
             mean = pool(width, size, kernel=3, stride=1)
             return (mean, elementwise(width, size, residual=True)) if added else (mean,)
         return (
-            convolution(ConvolutionShape(width, width, kernel=1 if operation == _CONV1 else 3), size, residual=added),
+            convolution(
+                FusedConvolutionShape(width, width, kernel=1 if operation == _CONV1 else 3), size, residual=added
+            ),
         )
 
     def _between_stages(self) -> tuple[Operator, ...]:
@@ -169,9 +171,9 @@ class NasBench201Space(SearchSpace):
             large, small = self._size(stage - 1), self._size(stage)
             operators += [
                 pool(before, large, kernel=2, stride=2),
-                convolution(ConvolutionShape(before, width), small),
-                convolution(ConvolutionShape(before, width, kernel=3, stride=2), large),
-                convolution(ConvolutionShape(width, width, kernel=3), small, residual=True),
+                convolution(FusedConvolutionShape(before, width), small),
+                convolution(FusedConvolutionShape(before, width, kernel=3, stride=2), large),
+                convolution(FusedConvolutionShape(width, width, kernel=3), small, residual=True),
             ]
         return tuple(operators)
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from search_spaces.fused_layers import (
-    ConvolutionShape,
+    FusedConvolutionShape,
     Size,
     conversion,
     convolution,
@@ -44,7 +44,7 @@ class StemShape(NamedTuple):
         return 4 if self.mid_width else 2
 
 
-class BlockShape(NamedTuple):
+class ResidualBlockShape(NamedTuple):
     """The shape of one residual block; widths in channels."""
 
     kind: BlockKind
@@ -58,17 +58,17 @@ class BlockShape(NamedTuple):
     """Whether it averages pixels first."""
 
     @property
-    def convolutions(self) -> tuple[ConvolutionShape, ...]:
+    def convolutions(self) -> tuple[FusedConvolutionShape, ...]:
         """Of the residual branch, in order."""
         if self.kind == "basic":
             return (
-                ConvolutionShape(self.in_width, self.mid_width, kernel=3, stride=self.stride),
-                ConvolutionShape(self.mid_width, self.out_width, kernel=3),
+                FusedConvolutionShape(self.in_width, self.mid_width, kernel=3, stride=self.stride),
+                FusedConvolutionShape(self.mid_width, self.out_width, kernel=3),
             )
         return (
-            ConvolutionShape(self.in_width, self.mid_width),
-            ConvolutionShape(self.mid_width, self.mid_width, kernel=3, stride=self.stride),
-            ConvolutionShape(self.mid_width, self.out_width),
+            FusedConvolutionShape(self.in_width, self.mid_width),
+            FusedConvolutionShape(self.mid_width, self.mid_width, kernel=3, stride=self.stride),
+            FusedConvolutionShape(self.mid_width, self.out_width),
         )
 
     @property
@@ -77,7 +77,7 @@ class BlockShape(NamedTuple):
         return 1 if self.pools else self.stride
 
 
-class NetworkShape(NamedTuple):
+class ResNetShape(NamedTuple):
     """A genotype decoded into the sizes needed to build the network.
 
     ``block_units`` names the unit of each present block.
@@ -85,7 +85,7 @@ class NetworkShape(NamedTuple):
 
     resolution: Size
     stem: StemShape
-    blocks: tuple[BlockShape, ...]
+    blocks: tuple[ResidualBlockShape, ...]
     block_units: tuple[str, ...]
 
 
@@ -164,7 +164,7 @@ class ResNetSpace(StagedSpace):
         mid_width = self.config.stem_mid_widths[parts["stem.mid_width"]]
         return StemShape(width=width, mid_width=mid_width, residual=bool(parts["stem.residual"]))
 
-    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> BlockShape:
+    def _block_shape(self, block: BlockPosition, parts: dict[str, int]) -> ResidualBlockShape:
         """Of the choices of the unit's genes."""
         config, stage = self.config, self.config.stages[block.stage]
         out_width, stride = stage.widths[parts[f"stage{block.stage + 1}.width"]], self.block_stride(block.unit)
@@ -172,7 +172,7 @@ class ResNetSpace(StagedSpace):
         if not block.position:
             widths = config.stages[block.stage - 1].widths if block.stage else config.stem_widths
             in_width = widths[parts[self._width_before(block)]]
-        return BlockShape(
+        return ResidualBlockShape(
             kind=config.block,
             in_width=in_width,
             mid_width=round_width(round(out_width * config.expand_ratios[parts[f"{block.unit}.expand"]])),
@@ -188,13 +188,13 @@ class ResNetSpace(StagedSpace):
             yield resize(image.channels, (image.height, image.width), size)
         yield from conversion(32, bits, image.channels, size)
         if not shape.mid_width:
-            yield convolution(ConvolutionShape(image.channels, shape.width, kernel=3, stride=2), size, bits=bits)
+            yield convolution(FusedConvolutionShape(image.channels, shape.width, kernel=3, stride=2), size, bits=bits)
             return
         mid, inner = shape.mid_width, halved(size, 2)
-        yield convolution(ConvolutionShape(image.channels, mid, kernel=3, stride=2), size, bits=bits)
+        yield convolution(FusedConvolutionShape(image.channels, mid, kernel=3, stride=2), size, bits=bits)
         if shape.residual:
-            yield convolution(ConvolutionShape(mid, mid, kernel=3), inner, bits=bits, residual=True)
-        yield convolution(ConvolutionShape(mid, shape.width, kernel=3), inner, bits=bits)
+            yield convolution(FusedConvolutionShape(mid, mid, kernel=3), inner, bits=bits, residual=True)
+        yield convolution(FusedConvolutionShape(mid, shape.width, kernel=3), inner, bits=bits)
         yield pool(shape.width, inner, kernel=3, stride=2, bits=bits)
 
     def _head_operators(self, size: Size, width: int, bits: int, before: int) -> Iterator[Operator]:
@@ -205,11 +205,11 @@ class ResNetSpace(StagedSpace):
 
     # --- decoded shapes ------------------------------------------------------------
 
-    def network_shape(self, genotype: IntArray) -> NetworkShape:
+    def network_shape(self, genotype: IntArray) -> ResNetShape:
         """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
         parts = self.present_parts(genotype)
         present = [self.block_of[name] for name in parts if name in self.block_of]
-        return NetworkShape(
+        return ResNetShape(
             resolution=self.resolutions[parts["stem"]["resolution"]],
             stem=self._stem_shape(parts["stem"]),
             blocks=tuple(self._block_shape(block, parts[block.unit]) for block in present),
@@ -248,13 +248,13 @@ class ResNetSpace(StagedSpace):
         return f"{side_text(shape.resolution)}, stem {stem}ch{extra}, {len(shape.blocks)} blocks: " + " | ".join(stages)
 
 
-def _block_operators(size: Size, shape: BlockShape, bits: int, before: int) -> Iterator[Operator]:
+def _block_operators(size: Size, shape: ResidualBlockShape, bits: int, before: int) -> Iterator[Operator]:
     yield from conversion(before, bits, shape.in_width, size)
     if shape.projects:
         shortcut_size = halved(size, shape.stride) if shape.pools else size
         if shape.pools:
             yield pool(shape.in_width, size, kernel=shape.stride, stride=shape.stride, bits=bits)
-        shortcut = ConvolutionShape(shape.in_width, shape.out_width, stride=shape.shortcut_stride)
+        shortcut = FusedConvolutionShape(shape.in_width, shape.out_width, stride=shape.shortcut_stride)
         yield convolution(shortcut, shortcut_size, activation="none", bits=bits)
     *inner, last = shape.convolutions
     for each in inner:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from search_spaces.fused_layers import (
-    ConvolutionShape,
+    FusedConvolutionShape,
     Size,
     conversion,
     convolution,
@@ -54,17 +54,17 @@ class EmbeddingShape(NamedTuple):
         return halved(self.size, 4 if self.mid_width else 2)
 
     @property
-    def convolutions(self) -> tuple[ConvolutionShape, ...]:
+    def convolutions(self) -> tuple[FusedConvolutionShape, ...]:
         """In order."""
         if not self.mid_width:
-            return (ConvolutionShape(self.in_width, self.out_width, kernel=3, stride=2),)
+            return (FusedConvolutionShape(self.in_width, self.out_width, kernel=3, stride=2),)
         return (
-            ConvolutionShape(self.in_width, self.mid_width, kernel=3, stride=2),
-            ConvolutionShape(self.mid_width, self.out_width, kernel=3, stride=2),
+            FusedConvolutionShape(self.in_width, self.mid_width, kernel=3, stride=2),
+            FusedConvolutionShape(self.mid_width, self.out_width, kernel=3, stride=2),
         )
 
 
-class BlockShape(NamedTuple):
+class TransformerBlockShape(NamedTuple):
     """The shape of one transformer block."""
 
     width: int
@@ -79,11 +79,11 @@ class BlockShape(NamedTuple):
         return self.heads * self.head_dim
 
 
-class NetworkShape(NamedTuple):
+class ViTShape(NamedTuple):
     """A genotype decoded into the sizes needed to build the network; units by name, in order."""
 
     resolution: Size
-    units: dict[str, EmbeddingShape | BlockShape]
+    units: dict[str, EmbeddingShape | TransformerBlockShape]
     width: int
     """Channels of the last tokens."""
     tokens: int
@@ -152,12 +152,12 @@ class ViTSpace(StagedSpace):
         match shape:
             case EmbeddingShape():
                 return tuple(self._embedding_operators(shape, bits))
-            case BlockShape():
+            case TransformerBlockShape():
                 return (*_attention_operators(shape, bits), *_mlp_operators(shape, bits))
             case (width, tokens):
                 return tuple(self._head_operators(width, tokens, bits))
 
-    def _unit_shape(self, unit: int, parts: dict[str, int]) -> EmbeddingShape | BlockShape | tuple[int, int]:
+    def _unit_shape(self, unit: int, parts: dict[str, int]) -> EmbeddingShape | TransformerBlockShape | tuple[int, int]:
         """Of the choices of the unit's genes; width and number of tokens for the head."""
         name, config = self.units[unit], self.config
         height, width = size = self.input_size(unit, parts["resolution"])
@@ -167,7 +167,7 @@ class ViTSpace(StagedSpace):
         if name in self.block_of:
             stage = self.block_of[name].stage
             out_width = config.stages[stage].widths[parts[f"stage{stage + 1}.width"]]
-            return BlockShape(
+            return TransformerBlockShape(
                 width=out_width,
                 heads=config.stages[stage].heads[parts[f"{name}.heads"]],
                 head_dim=config.head_dim,
@@ -195,7 +195,7 @@ class ViTSpace(StagedSpace):
             yield convolution(each, size, activation="relu", bits=bits)
             size = halved(size, each.stride)
         yield convolution(last, size, activation="none", bits=bits)
-        positions = ConvolutionShape(shape.out_width, shape.out_width, kernel=3, groups=shape.out_width)
+        positions = FusedConvolutionShape(shape.out_width, shape.out_width, kernel=3, groups=shape.out_width)
         yield convolution(positions, shape.grid, activation="none", residual=True, bits=bits)
         yield from conversion(bits, 32, shape.out_width, shape.grid)
         yield transpose(shape.out_width, shape.grid)
@@ -207,13 +207,15 @@ class ViTSpace(StagedSpace):
 
     # --- decoded shapes ------------------------------------------------------------
 
-    def network_shape(self, genotype: IntArray) -> NetworkShape:
+    def network_shape(self, genotype: IntArray) -> ViTShape:
         """Decodes one genotype, shape ``(genes,)``, into the sizes that build its network."""
         parts = self.present_parts(genotype)
         shapes = {name: self._unit_shape(self.units.index(name), choices) for name, choices in parts.items()}
-        units = {name: shape for name, shape in shapes.items() if isinstance(shape, EmbeddingShape | BlockShape)}
+        units = {
+            name: shape for name, shape in shapes.items() if isinstance(shape, EmbeddingShape | TransformerBlockShape)
+        }
         width, tokens = shapes["head"][:2]
-        return NetworkShape(
+        return ViTShape(
             resolution=self.resolutions[parts["stem"]["resolution"]], units=units, width=width, tokens=tokens
         )
 
@@ -234,9 +236,9 @@ class ViTSpace(StagedSpace):
     def describe(self, genotype: IntArray) -> str:
         """A summary such as ``28px, 5 blocks: 64ch h2-3 m2-3 | 128ch h4-6-8 m1-2-3``."""
         shape = self.network_shape(genotype)
-        stages: list[list[BlockShape]] = [[] for _ in self.config.stages]
+        stages: list[list[TransformerBlockShape]] = [[] for _ in self.config.stages]
         for name, unit in shape.units.items():
-            if isinstance(unit, BlockShape):
+            if isinstance(unit, TransformerBlockShape):
                 stages[self.block_of[name].stage].append(unit)
         texts = []
         for blocks in stages:
@@ -250,7 +252,7 @@ def _embedding_unit(stage: int) -> str:
     return "stem" if stage == 0 else f"stage{stage + 1}.embedding"
 
 
-def _attention_operators(shape: BlockShape, bits: int) -> Iterator[Operator]:
+def _attention_operators(shape: TransformerBlockShape, bits: int) -> Iterator[Operator]:
     heads, tokens, width = shape.heads, shape.tokens, shape.attention_width
     yield layer_norm(shape.width, tokens)
     yield from _linear(shape.width, 3 * width, tokens, bits)
@@ -263,7 +265,7 @@ def _attention_operators(shape: BlockShape, bits: int) -> Iterator[Operator]:
     yield from _linear(width, shape.width, tokens, bits, residual=True)
 
 
-def _mlp_operators(shape: BlockShape, bits: int) -> Iterator[Operator]:
+def _mlp_operators(shape: TransformerBlockShape, bits: int) -> Iterator[Operator]:
     width, hidden, size = shape.width, shape.hidden_width, (1, shape.tokens)
     yield layer_norm(width, shape.tokens)
     yield from conversion(32, bits, width, size)

@@ -19,7 +19,7 @@ from typing import ClassVar, Final, TypeVar
 
 from hw_profiles.agent.files import TaskFiles
 from hw_profiles.agent.service import (
-    AgentSession,
+    RegisteredSession,
     Service,
     ServiceRefusedError,
     ServiceUnreachableError,
@@ -27,7 +27,7 @@ from hw_profiles.agent.service import (
 )
 from hw_profiles.agent.tasks import PROTOCOL, AgentDescription, AgentTask, TaskError, TaskFile
 from hw_profiles.agent.workshop import Workshop
-from hw_profiles.confinement import Confinement, Limits
+from hw_profiles.confinement import Confinement, ProcessLimits
 from hw_profiles.detect import detect_profiles
 from hw_profiles.profile import DeviceProfile
 from search_spaces.errors import NasError, UsageError
@@ -60,7 +60,7 @@ class AgentSettings:
     """The name that the token must be of; None takes whatever it is of."""
     threads: tuple[int, ...] = (1,)
     """Each runtime is offered as a device with each of these numbers of threads."""
-    limits: Limits | None = None
+    limits: ProcessLimits | None = None
     """For the process that runs artifacts; by default three quarters of the memory."""
     wait_s: float = 20.0
     """How long one request waits for a task."""
@@ -146,7 +146,7 @@ class _Agent:
                 self._work(workshop, task, {profile.fingerprint: profile for profile in now.values()})
                 self._signals.idle = True
 
-    def _claimed(self, session: AgentSession, fingerprints: dict[str, str]) -> AgentTask | None:
+    def _claimed(self, session: RegisteredSession, fingerprints: dict[str, str]) -> AgentTask | None:
         wait_s = self._settings.wait_s
         try:
             return self._patiently(lambda: self._service.claim(session, fingerprints, wait_s))
@@ -200,7 +200,7 @@ class _Agent:
                     self._say(f"{self._service.url} answers again.")
                 return answer
 
-    def _welcome(self, session: AgentSession) -> None:
+    def _welcome(self, session: RegisteredSession) -> None:
         wanted = self._settings.name
         if wanted is not None and wanted != session.name:
             raise UsageError(f"the token is of agent {session.name!r}, not of {wanted!r}; use that agent's own token.")

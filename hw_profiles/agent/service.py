@@ -42,7 +42,7 @@ class SignatureError(NasError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSession:
+class RegisteredSession:
     """The session of a registered agent."""
 
     agent: str
@@ -82,10 +82,10 @@ class Service:
         """Closes its connections."""
         self._client.close()
 
-    def register(self, about: AgentDescription) -> AgentSession:
+    def register(self, about: AgentDescription) -> RegisteredSession:
         """Starts a session."""
         row = self._answer("POST", "/v1/agents/register", about.as_json()).json()
-        return AgentSession(
+        return RegisteredSession(
             agent=row["agent"],
             name=row["name"],
             number=row["session"],
@@ -93,7 +93,7 @@ class Service:
             notes=tuple(row["notes"]),
         )
 
-    def claim(self, session: AgentSession, fingerprints: Mapping[str, str], wait_s: float) -> AgentTask | None:
+    def claim(self, session: RegisteredSession, fingerprints: Mapping[str, str], wait_s: float) -> AgentTask | None:
         """The next task, or None if there was none in ``wait_s``.
 
         Raises:

@@ -19,7 +19,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, Registers, View, constant, shuffle
 from hw_profiles.runtimes.tvm_rows import LOWEST, across, broadcast, exponential
-from hw_profiles.runtimes.tvm_schedules import Registers as RegisterFile
+from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
 _MOST_ROWS: Final = 4
 """Queries per tile: more of them share each vector of keys, and need more registers."""

@@ -22,7 +22,7 @@ from search_spaces.precision import SPECS, Precision
 if TYPE_CHECKING:
     import tvm
 
-    from hw_profiles.runtimes.tvm_schedules import Registers
+    from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
 RECIPE: Final = 8
 """Raised whenever the passes, schedules or target below change the code that is generated."""
@@ -220,14 +220,14 @@ def target_of(profile: DeviceProfile) -> "tvm.target.Target":
     )
 
 
-def _registers(profile: DeviceProfile) -> "Registers":
-    from hw_profiles.runtimes.tvm_schedules import Registers
+def _registers(profile: DeviceProfile) -> "RegisterFile":
+    from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
     if "avx512f" in profile.isa:
-        return Registers(lanes=16, accumulators=24)
+        return RegisterFile(lanes=16, accumulators=24)
     if "avx2" in profile.isa:
-        return Registers(lanes=8, accumulators=12)
-    return Registers(lanes=4, accumulators=24 if profile.architecture == "aarch64" else 12)
+        return RegisterFile(lanes=8, accumulators=12)
+    return RegisterFile(lanes=4, accumulators=24 if profile.architecture == "aarch64" else 12)
 
 
 def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN401 - TVM has no type annotations

@@ -22,7 +22,7 @@ _SPATIAL: Final = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registers:
+class RegisterFile:
     """A processor's vector registers, as far as a tile of sums must fit them."""
 
     lanes: int
@@ -31,7 +31,7 @@ class Registers:
     """How many may hold sums; inputs and weights need the others."""
 
 
-def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> tuple["tvm.IRModule", tuple[str, ...]]:
+def schedule_kernels(module: "tvm.IRModule", registers: RegisterFile) -> tuple["tvm.IRModule", tuple[str, ...]]:
     """Schedules every kernel of a lowered module.
 
     Args:
@@ -55,7 +55,7 @@ def schedule_kernels(module: "tvm.IRModule", registers: Registers) -> tuple["tvm
     return module, tuple(sorted(scalar))
 
 
-def _scheduled(function: Any, registers: Registers) -> Any | None:  # noqa: ANN401 - TVM has no type annotations
+def _scheduled(function: Any, registers: RegisterFile) -> Any | None:  # noqa: ANN401 - TVM has no type annotations
     if function.attrs is not None and "tirx.is_scheduled" in function.attrs:
         return function
     for rule in (_tile_reduction, _vectorize_elementwise):
@@ -68,7 +68,7 @@ def _scheduled(function: Any, registers: Registers) -> Any | None:  # noqa: ANN4
     return None
 
 
-def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN401 - TVM has no type annotations
+def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:  # noqa: ANN401 - TVM has no type annotations
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     sums = [block for block in blocks if _is_reduction(schedule, block)]
     if len(sums) != 1:
@@ -117,7 +117,7 @@ def _tile_reduction(schedule: Any, registers: Registers) -> bool:  # noqa: ANN40
     return True
 
 
-def _vectorize_elementwise(schedule: Any, registers: Registers) -> bool:  # noqa: ANN401 - TVM has no type annotations
+def _vectorize_elementwise(schedule: Any, registers: RegisterFile) -> bool:  # noqa: ANN401 - TVM has no type annotations
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     if any(_is_reduction(schedule, block) for block in blocks):
         return False

@@ -54,7 +54,7 @@ def agent(
     from hw_profiles.agent.agent import AgentSettings, run_agent  # noqa: PLC0415
     from hw_profiles.agent.service import Service  # noqa: PLC0415
     from hw_profiles.agent.tokens import AgentToken, key_sha256  # noqa: PLC0415
-    from hw_profiles.confinement import Limits  # noqa: PLC0415
+    from hw_profiles.confinement import ProcessLimits  # noqa: PLC0415
     from search_spaces.errors import UsageError  # noqa: PLC0415
 
     if token_file is not None:
@@ -68,6 +68,6 @@ def agent(
         folder=folder or own,
         name=name,
         threads=tuple(dict.fromkeys(threads or [1])),
-        limits=None if memory_mb is None else Limits(memory_bytes=memory_mb << 20),
+        limits=None if memory_mb is None else ProcessLimits(memory_bytes=memory_mb << 20),
     )
     run_agent(Service(server, parsed), settings, lambda message: typer.echo(message, err=True))

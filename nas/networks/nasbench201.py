@@ -72,7 +72,7 @@ class Reduction(nn.Module):
         return self.shortcut(self.pool(x)) + self.second(self.first(torch.relu(x)))  # type: ignore[no-any-return]
 
 
-class Head(nn.Module):
+class NasBench201Head(nn.Module):
     """Batch norm, which a sum of edges leaves nothing to fold into; ReLU, pooling, classifier."""
 
     def __init__(self, width: int, classes: int) -> None:
@@ -104,4 +104,4 @@ class NasBench201Network(UnitNetwork):
                 self.add_unit(f"reduction{stage - 1}", Reduction(STAGE_WIDTHS[stage - 2], width))
             for number in range(1, CELLS_PER_STAGE + 1):
                 self.add_unit(f"stage{stage}.cell{number}", Cell(width, operations))
-        self.add_unit("head", Head(STAGE_WIDTHS[-1], space.task.classes))
+        self.add_unit("head", NasBench201Head(STAGE_WIDTHS[-1], space.task.classes))

@@ -14,7 +14,7 @@ import numpy as np
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.sizes import predicted_weight_bytes
 from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraints, Objectives, columns
-from nas.search.metric_predictors import Predictor
+from nas.search.metric_predictors import MetricPredictor
 from nas.search.outcome import Outcome
 from nas.search.pareto import non_dominated
 from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
@@ -55,7 +55,7 @@ class Evaluated:
 
 def expected_accuracies(
     space: SearchSpace,
-    fit: Callable[[IntArray, FloatArray], Predictor],
+    fit: Callable[[IntArray, FloatArray], MetricPredictor],
     evaluated: Evaluated,
     *,
     known: KnownAccuracies | None = None,

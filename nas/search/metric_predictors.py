@@ -30,7 +30,7 @@ _PENALTY: Final = 1e-3
 _SMALLEST_LOG_ERROR: Final = 0.005
 
 
-class Predictor(Protocol):
+class MetricPredictor(Protocol):
     """A fitted predictor of one metric."""
 
     def predict(self, genotypes: IntArray) -> Prediction:
@@ -88,8 +88,8 @@ class CostModel:
 class MetricPredictors:
     """One predictor per metric; those not needed may be missing."""
 
-    latency: Predictor
-    accuracy: Predictor
+    latency: MetricPredictor
+    accuracy: MetricPredictor
     tail: TailLatency | None
     costs: Mapping[str, CostModel]
 
@@ -97,8 +97,8 @@ class MetricPredictors:
     def fit(
         cls,
         space: SearchSpace,
-        latency: Predictor,
-        accuracy: Predictor,
+        latency: MetricPredictor,
+        accuracy: MetricPredictor,
         samples: tuple[IntArray, Mapping[str, FloatArray]],
         names: Sequence[str],
     ) -> "MetricPredictors":

@@ -16,8 +16,8 @@ import numpy as np
 from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraint, Constraints, Objectives
 from nas.search.evolution import EvolutionSettings, Scores, evolve, mutate
 from nas.search.metric_predictors import (
+    MetricPredictor,
     MetricPredictors,
-    Predictor,
     feasibility,
     loss_moments,
     needed_metrics,
@@ -71,7 +71,7 @@ def _no_margin(genotypes: IntArray) -> float:  # noqa: ARG001 - the contract's a
 class PredictorFits:
     """How to fit both predictors to ``(genotypes, values)``; values as latency in ms, accuracy as fraction."""
 
-    latency: Callable[[IntArray, FloatArray], Predictor]
+    latency: Callable[[IntArray, FloatArray], MetricPredictor]
     accuracy: Callable[[IntArray, FloatArray], BasePredictor]
     screening: Screening | None = None
     latency_margin: Callable[[IntArray], float] = _no_margin
@@ -169,7 +169,7 @@ class Proposer:
         posterior = self._posterior(base, readings)
         self._expected = replace(readings, accuracy=posterior.expected)
         self._limit_margin = _Z90_ONE_SIDED * float(np.median(posterior.total_std))
-        self._accuracy: Predictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
+        self._accuracy: MetricPredictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
 
     def _posterior(self, base: BasePredictor, readings: KnownAccuracies) -> AccuracyPosterior:
         # What was looked up was counted on the same images as what was evaluated.
@@ -291,7 +291,7 @@ class Proposer:
         return Constraints(tuple(items))
 
 
-def left_out_prior(base: Predictor, readings: FloatArray) -> Prediction:
+def left_out_prior(base: MetricPredictor, readings: FloatArray) -> Prediction:
     """What a predictor fitted to readings of shape ``(n,)`` says of each without it.
 
     A predictor that cannot say so gives no prior: everything is possible, and readings stand.

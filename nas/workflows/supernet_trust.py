@@ -19,7 +19,7 @@ BENCHMARK_FILE: Final = "benchmark.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class AccuracyWithInterval:
     """A validation accuracy (a fraction) with its binomial 90 % interval."""
 
     network: str
@@ -68,7 +68,7 @@ class SupernetTrust:
     """Accuracies of a trained supernet, and benchmark results if there are any."""
 
     images_val: int | None
-    readings: tuple[Reading, ...]
+    readings: tuple[AccuracyWithInterval, ...]
     alone: InheritedAgainstAlone | None
     """None where it was not measured for this supernet."""
     benchmark_command: str
@@ -119,7 +119,9 @@ def supernet_trust(workspace: Workspace, supernet: StoredSupernet) -> SupernetTr
     return SupernetTrust(
         images_val=images,
         readings=tuple(
-            Reading(network=name, accuracy=value, interval_90=None if images is None else interval_90(value, images))
+            AccuracyWithInterval(
+                network=name, accuracy=value, interval_90=None if images is None else interval_90(value, images)
+            )
             for name, value in values.items()
             if value is not None
         ),

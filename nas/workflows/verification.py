@@ -116,14 +116,14 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Timed:
+class _TimedFinalist:
     measurement: Measurement
     accuracy_test: float
 
 
 def _timed(
     context: SearchContext, ready: Sequence[Prepared], files: Mapping[str, NetworkFiles], weights: str
-) -> dict[str, _Timed]:
+) -> dict[str, _TimedFinalist]:
     """What ships of each candidate, first timed on a quiet machine, then tested; all readings are stored."""
     with device_bench(context.device, weights) as bench:
         shipped = _artifacts(context, ready, bench, weights)
@@ -150,7 +150,7 @@ def _tested(
     bench: AnchoredBench,
     files: Mapping[str, NetworkFiles],
     measured: Mapping[str, Measurement],
-) -> dict[str, _Timed]:
+) -> dict[str, _TimedFinalist]:
     """What was measured, with the fraction of the test images that each artifact gets right."""
     dataset = load_dataset(context.workspace.data_spec(context.supernet))
     record = read_record(context.workspace.supernet_folder(context.supernet))
@@ -165,13 +165,15 @@ def _tested(
             yield batch
         context.progress.update(f"testing on {context.profile.id}", total, total)
 
-    timed: dict[str, _Timed] = {}
+    timed: dict[str, _TimedFinalist] = {}
     found = bench.classify(networks, shown(images.batches(together)))
     for (name, measurement), classes in zip(measured.items(), found, strict=True):
         if isinstance(classes, MeasurementFailure):
             _say_left_out(context, classes)
         else:
-            timed[name] = _Timed(measurement=measurement, accuracy_test=float(np.mean(classes == dataset.y_test)))
+            timed[name] = _TimedFinalist(
+                measurement=measurement, accuracy_test=float(np.mean(classes == dataset.y_test))
+            )
     return timed
 
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from api.change_limit import MAX_CHANGES
-from api.server import ServerError, running
+from api.server import StartError, running
 from nas.home import Home
 from nas.store import open_store
 from nas.store.database import PoolSettings
@@ -56,9 +56,9 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ServerError, match=f"port {port}"), running(store, Home(tmp_path), port=port):
+        with pytest.raises(StartError, match=f"port {port}"), running(store, Home(tmp_path), port=port):
             pass
-        with pytest.raises(ServerError, match="port 70000"), running(store, Home(tmp_path), port=70000):
+        with pytest.raises(StartError, match="port 70000"), running(store, Home(tmp_path), port=70000):
             pass
 
 

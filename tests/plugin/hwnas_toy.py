@@ -11,7 +11,7 @@ import numpy as np
 from nas.families.family import Family
 from search_spaces.errors import UnsupportedTaskError
 from search_spaces.field_strings import FieldStringSpace
-from search_spaces.fused_layers import ConvolutionShape, conversion, convolution, global_pool, halved, linear
+from search_spaces.fused_layers import FusedConvolutionShape, conversion, convolution, global_pool, halved, linear
 from search_spaces.operators import Operator
 from search_spaces.precision import BITS, PRECISIONS
 from search_spaces.space import BoolArray, Gene, IntArray
@@ -75,9 +75,9 @@ class ToySpace(FieldStringSpace):
             yield linear(width, self.task.classes, bits=bits)
             yield from conversion(bits, 32, self.task.classes, (1, 1))
         elif unit == "stem":
-            yield convolution(ConvolutionShape(self.image.channels, width, kernel=3, stride=2), size, bits=bits)
+            yield convolution(FusedConvolutionShape(self.image.channels, width, kernel=3, stride=2), size, bits=bits)
         else:
-            yield convolution(ConvolutionShape(width, width, kernel=3), size, bits=bits)
+            yield convolution(FusedConvolutionShape(width, width, kernel=3), size, bits=bits)
 
     def fields(self) -> Mapping[str, tuple[str, ...]]:
         return {"w": ("width",), "d": ("depth",), "q": tuple(f"{unit}.precision" for unit in self.units)}

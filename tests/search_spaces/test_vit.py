@@ -7,7 +7,7 @@ from search_spaces.errors import UnsupportedTaskError
 from search_spaces.fused_layers import layer_norm, linear, matmul, softmax
 from search_spaces.registry import get_space
 from search_spaces.task import TaskSpec
-from search_spaces.vit import BlockShape
+from search_spaces.vit import TransformerBlockShape
 from tests.search_spaces.strategies import vits_with_genotypes
 
 SPACE = get_space("vit:tiny")
@@ -47,7 +47,9 @@ def test_the_space_has_the_sizes_that_its_documentation_states():
     assert sum(op.macs for op in largest) == 24_167_440
     assert sum(op.parameters for op in largest) == 1_034_538
     shapes = SPACE.network_shape(SPACE.largest())
-    assert [unit.tokens for unit in shapes.units.values() if isinstance(unit, BlockShape)] == [49] * 3 + [16] * 3
+    assert [unit.tokens for unit in shapes.units.values() if isinstance(unit, TransformerBlockShape)] == [49] * 3 + [
+        16
+    ] * 3
 
 
 @given(vits_with_genotypes)

@@ -15,7 +15,7 @@ _STEP_BITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageShape:
+class ActivationShape:
     """Sizes of a tensor of one image; a vector has one pixel."""
 
     height: int
@@ -33,7 +33,7 @@ class ImageShape:
         return self.pixels * padded(self.channels)
 
 
-def _float_shape(shape: ImageShape, *, channels_first: bool) -> tuple[int, ...]:
+def _float_shape(shape: ActivationShape, *, channels_first: bool) -> tuple[int, ...]:
     if shape.pixels == 1 and not channels_first:
         return (1, shape.channels)
     sides = (shape.height, shape.width)
@@ -42,7 +42,7 @@ def _float_shape(shape: ImageShape, *, channels_first: bool) -> tuple[int, ...]:
 
 def emit_quantize(
     emitter: Emitter,
-    shape: ImageShape,
+    shape: ActivationShape,
     after: Quantization,
     instructions: Instructions,
     *,
@@ -74,7 +74,7 @@ def emit_quantize(
 
 
 def emit_quantize_padded(
-    emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], after: Quantization
+    emitter: Emitter, shape: ActivationShape, pads: tuple[int, int, int, int], after: Quantization
 ) -> None:
     """float32 (channels, height, width), at most 4 channels, to uint8 with 4 channels, inside its padding.
 
@@ -107,7 +107,7 @@ def _quantized(value: Expr, after: Quantization, lanes: int) -> Expr:
     return tirx.Cast(kind.replace("int32", "uint8"), rounded + constant(after.zero_point, "int32", lanes))
 
 
-def emit_dequantize(emitter: Emitter, shape: ImageShape, before: Quantization, instructions: Instructions) -> None:
+def emit_dequantize(emitter: Emitter, shape: ActivationShape, before: Quantization, instructions: Instructions) -> None:
     """uint8 with padded channels to float32 (height, width, channels)."""
     source = emitter.operand("input", "uint8", shape.held)
     output = emitter.operand("output", "float32", *_float_shape(shape, channels_first=False))
@@ -124,7 +124,7 @@ def emit_dequantize(emitter: Emitter, shape: ImageShape, before: Quantization, i
                     emitter.store(output, pixel * shape.channels + at, value, lanes)
 
 
-def emit_table(emitter: Emitter, shape: ImageShape) -> None:
+def emit_table(emitter: Emitter, shape: ActivationShape) -> None:
     """Replaces each byte by its entry in the second argument, 256 bytes."""
     source = emitter.operand("input", "uint8", shape.held)
     table = emitter.operand("table", "uint8", 256)
@@ -135,7 +135,7 @@ def emit_table(emitter: Emitter, shape: ImageShape) -> None:
             emitter.store(output, at, emitter.load(table, tirx.Cast("int32", emitter.load(source, at, 1)), 1), 1)
 
 
-def emit_pad(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int], zero_point: int) -> None:
+def emit_pad(emitter: Emitter, shape: ActivationShape, pads: tuple[int, int, int, int], zero_point: int) -> None:
     """A copy with ``pads`` (top, left, bottom, right) pixels of the zero point around it."""
     top, left, bottom, right = pads
     held, wide = padded(shape.channels), shape.width + left + right
@@ -153,7 +153,7 @@ def emit_pad(emitter: Emitter, shape: ImageShape, pads: tuple[int, int, int, int
 
 
 def emit_add(
-    emitter: Emitter, shape: ImageShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
+    emitter: Emitter, shape: ActivationShape, before: Clip, residual: Residual, after: Clip, instructions: Instructions
 ) -> None:
     """The sum of two tensors with scales of their own; ``before`` is the first one's scheme."""
     source = emitter.operand("input", "uint8", shape.held)
@@ -179,7 +179,7 @@ def emit_add(
 
 def emit_gate(
     emitter: Emitter,
-    shape: ImageShape,
+    shape: ActivationShape,
     before: Quantization,
     gate: Quantization,
     after: tuple[Quantization, Clip],
@@ -210,7 +210,7 @@ def emit_gate(
 
 def emit_mean(
     emitter: Emitter,
-    shape: ImageShape,
+    shape: ActivationShape,
     before: Quantization,
     after: tuple[Quantization, Clip],
     instructions: Instructions,
@@ -245,7 +245,9 @@ def summed_activation(activation: Activation, pixels: int) -> Activation:
     return replace(activation, after=Quantization(scale=unit / 2.0**bits, zero_point=0))
 
 
-def mean_scale(shape: ImageShape, before: Quantization, after: Quantization, activation: Activation | None) -> float:
+def mean_scale(
+    shape: ActivationShape, before: Quantization, after: Quantization, activation: Activation | None
+) -> float:
     """Steps of the output per unit of a mean's sum."""
     unit = before.scale if activation is None else activation.after.scale
     return float(np.float32(unit / (shape.pixels * after.scale)))

@@ -16,7 +16,7 @@ from hw_profiles.runtimes.tvm_integer.convolution import (
     pack_constants,
 )
 from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, DepthwiseShape, pack_depthwise_constants
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.emission import padded
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, IntegerGraph, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
@@ -217,7 +217,7 @@ class _Builder:
             value, _held(tensor),
         )  # fmt: skip
 
-    def _channels_last(self, source: Any, shape: ImageShape) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    def _channels_last(self, source: Any, shape: ActivationShape) -> Any:  # noqa: ANN401 - TVM has no type annotations
         if shape.pixels == 1:
             return self._block.emit(relax.op.reshape(source, [1, shape.channels]))
         return self._block.emit(relax.op.permute_dims(source, [0, 2, 3, 1]))

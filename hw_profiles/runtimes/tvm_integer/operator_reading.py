@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -73,13 +73,13 @@ class OperatorReader:
             raise NotIntegerError(f"its scale is {value}")
         return Quantization(scale=value, zero_point=int(zero_point.reshape(())))
 
-    def _image(self, name: str) -> ImageShape:
+    def _image(self, name: str) -> ActivationShape:
         shape = self.shapes.get(name, ())
         match shape:
             case (1, channels, height, width):
-                return ImageShape(height=height, width=width, channels=channels)
+                return ActivationShape(height=height, width=width, channels=channels)
             case (rows, channels):
-                return ImageShape(height=1, width=rows, channels=channels)
+                return ActivationShape(height=1, width=rows, channels=channels)
             case _:
                 raise NotIntegerError(
                     f"its shape is {shape}; (1, channels, height, width) or (rows, channels) is needed"
@@ -115,7 +115,7 @@ class OperatorReader:
         quantization = self._quantization(node)
         return QuantizedTensor(name=node.input[0], shape=self._image(name), quantization=quantization)
 
-    def _reshaped(self, node: onnx.NodeProto) -> ImageShape:
+    def _reshaped(self, node: onnx.NodeProto) -> ActivationShape:
         before, after = self._image(node.input[0]), self._image(node.output[0])
         same = before == after and len(self.shapes[node.input[0]]) == len(self.shapes[node.output[0]])
         if not same and (before.pixels > 1 or after.pixels > 1):

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.pooling import Windows
 from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
 
@@ -16,7 +16,7 @@ class QuantizedTensor:
     """A uint8 tensor of one image."""
 
     name: str
-    shape: ImageShape
+    shape: ActivationShape
     quantization: Quantization
 
 
@@ -114,7 +114,7 @@ class PoolOperator:
     def windows(self) -> Windows:
         """Over the padded image."""
         shape, (top, left, bottom, right) = self.source.shape, self.pads
-        image = ImageShape(
+        image = ActivationShape(
             height=shape.height + top + bottom, width=shape.width + left + right, channels=shape.channels
         )
         return Windows(image=image, kernel=self.kernel, stride=self.stride)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape, pieces, store_rounded
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape, pieces, store_rounded
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, constant, padded
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Clip, Quantization, widened
@@ -19,7 +19,7 @@ _BYTES: Final = (64, 32, 16)
 class Windows:
     """Windows over an image whose padding is part of it."""
 
-    image: ImageShape
+    image: ActivationShape
     kernel: tuple[int, int]
     stride: tuple[int, int]
 

@@ -5,15 +5,15 @@ from torch.nn import functional
 
 from nas.networks.layers import BottleneckShape, ConvUnit, InvertedResidual, SqueezeExcite, global_mean
 from nas.networks.network import UnitNetwork
-from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.mobilenet_v3 import InvertedBottleneckShape, MobileNetV3Shape, MobileNetV3Space
 from search_spaces.mobilenet_v3_config import squeeze_width
 from search_spaces.space import IntArray
 
 
-class Block(InvertedResidual):
+class InvertedBottleneck(InvertedResidual):
     """Inverted bottleneck of one shape."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: InvertedBottleneckShape) -> None:
         hidden = shape.hidden_width
         super().__init__(
             BottleneckShape(
@@ -33,7 +33,7 @@ class Block(InvertedResidual):
 class FusedBlock(nn.Module):
     """Inverted bottleneck of one shape whose expansion is a dense convolution with the block's kernel."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: InvertedBottleneckShape) -> None:
         super().__init__()
         hidden = shape.hidden_width
         self.skip = shape.skip
@@ -53,7 +53,7 @@ class FusedBlock(nn.Module):
         return total
 
 
-class Stem(nn.Module):
+class MobileNetV3Stem(nn.Module):
     """Scaling to the network's resolution and the first convolution."""
 
     def __init__(self, channels: int, width: int, image_size: tuple[int, int], resolution: tuple[int, int]) -> None:
@@ -70,10 +70,10 @@ class Stem(nn.Module):
         return y
 
 
-class Head(nn.Module):
+class MobileNetV3Head(nn.Module):
     """Last expansion, pooling, feature layer, classifier."""
 
-    def __init__(self, in_width: int, shape: NetworkShape, classes: int) -> None:
+    def __init__(self, in_width: int, shape: MobileNetV3Shape, classes: int) -> None:
         super().__init__()
         self.expand = ConvUnit(in_width, shape.final_width, activation="hard_swish")
         self.feature = nn.Linear(shape.final_width, shape.feature_width)
@@ -90,14 +90,16 @@ class MobileNetV3Network(UnitNetwork):
     """One network; its units are ``stem``, ``first``, ``stage1.block1``, …, ``head``."""
 
     space: MobileNetV3Space
-    stem: Stem
-    head: Head
+    stem: MobileNetV3Stem
+    head: MobileNetV3Head
 
     def __init__(self, space: MobileNetV3Space, genotype: IntArray) -> None:
         super().__init__(space, genotype)
         shape = space.network_shape(self.genotype)
         image = space.image
-        self.add_unit("stem", Stem(image.channels, shape.stem_width, (image.height, image.width), shape.resolution))
+        self.add_unit(
+            "stem", MobileNetV3Stem(image.channels, shape.stem_width, (image.height, image.width), shape.resolution)
+        )
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
-            self.add_unit(unit, FusedBlock(block) if block.fused else Block(block))
-        self.add_unit("head", Head(shape.blocks[-1].out_width, shape, space.task.classes))
+            self.add_unit(unit, FusedBlock(block) if block.fused else InvertedBottleneck(block))
+        self.add_unit("head", MobileNetV3Head(shape.blocks[-1].out_width, shape, space.task.classes))

@@ -12,14 +12,14 @@ from nas.supernet.elastic_squeeze_excite import ElasticSqueezeExcite
 from nas.supernet.elastic_units import ElasticConvUnit, ElasticDepthwiseUnit
 from nas.supernet.extraction import copy_weights
 from nas.supernet.supernet import Supernet
-from search_spaces.mobilenet_v3 import BlockShape, MobileNetV3Space, NetworkShape
+from search_spaces.mobilenet_v3 import InvertedBottleneckShape, MobileNetV3Shape, MobileNetV3Space
 from search_spaces.space import IntArray
 
 
-class ElasticBlock(nn.Module):
-    """Inverted bottleneck at its largest size; the :class:`BlockShape` of a call selects what runs."""
+class ElasticInvertedBottleneck(nn.Module):
+    """Inverted bottleneck at its largest size; the :class:`InvertedBottleneckShape` of a call selects what runs."""
 
-    def __init__(self, largest: BlockShape, kernels: tuple[int, ...]) -> None:
+    def __init__(self, largest: InvertedBottleneckShape, kernels: tuple[int, ...]) -> None:
         """Builds a block that runs as any part of ``largest``, with any of the kernel sizes."""
         super().__init__()
         hidden_width = largest.hidden_width
@@ -28,7 +28,7 @@ class ElasticBlock(nn.Module):
         self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if largest.squeeze_excite else None
         self.project = ElasticConvUnit(hidden_width, largest.out_width)
 
-    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+    def forward(self, x: Tensor, shape: InvertedBottleneckShape) -> Tensor:
         """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
         y = x
         if self.expand is not None:
@@ -44,14 +44,14 @@ class ElasticBlock(nn.Module):
 class ElasticFusedBlock(nn.Module):
     """The same for fused blocks, whose expansion is a dense convolution with the block's kernel."""
 
-    def __init__(self, largest: BlockShape) -> None:
+    def __init__(self, largest: InvertedBottleneckShape) -> None:
         super().__init__()
         hidden_width = largest.hidden_width
         self.expand = ElasticConvUnit(largest.in_width, hidden_width, kernel=largest.kernel, stride=largest.stride)
         self.squeeze_excite = ElasticSqueezeExcite(hidden_width) if largest.squeeze_excite else None
         self.project = ElasticConvUnit(hidden_width, largest.out_width)
 
-    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+    def forward(self, x: Tensor, shape: InvertedBottleneckShape) -> Tensor:
         """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
         y: Tensor = self.expand(x, shape.hidden_width, shape.activation)
         if shape.squeeze_excite and self.squeeze_excite is not None:
@@ -61,7 +61,7 @@ class ElasticFusedBlock(nn.Module):
         return total
 
 
-class ElasticHead(nn.Module):
+class ElasticMobileNetV3Head(nn.Module):
     """Last expansion, pooling, feature layer, classifier."""
 
     def __init__(self, in_width: int, final_width: int, feature_width: int, classes: int) -> None:
@@ -70,7 +70,7 @@ class ElasticHead(nn.Module):
         self.feature = ElasticLinear(final_width, feature_width)
         self.classifier = ElasticLinear(feature_width, classes)
 
-    def forward(self, x: Tensor, shape: NetworkShape, dropout: float) -> Tensor:
+    def forward(self, x: Tensor, shape: MobileNetV3Shape, dropout: float) -> Tensor:
         """From ``(n, c, h, w)`` to logits ``(n, classes)``."""
         pooled = self.expand(x, shape.final_width, "hard_swish").mean((2, 3))
         feature = functional.hardswish(self.feature(pooled, shape.feature_width))
@@ -96,14 +96,14 @@ class MobileNetV3Supernet(Supernet):
                 if shape.fused:
                     self.fused_blocks[_module_name(unit)] = ElasticFusedBlock(shape)
 
-    def _build(self, space: MobileNetV3Space, largest: NetworkShape) -> None:
+    def _build(self, space: MobileNetV3Space, largest: MobileNetV3Shape) -> None:
         config = space.config
         self.stem = ElasticConvUnit(space.image.channels, config.stem_width, kernel=3, stride=2)
         self.blocks = nn.ModuleDict()
         for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
             kernels = (shape.kernel,) if unit == "first" else config.kernels
-            self.blocks[_module_name(unit)] = ElasticBlock(shape, kernels)
-        self.head = ElasticHead(
+            self.blocks[_module_name(unit)] = ElasticInvertedBottleneck(shape, kernels)
+        self.head = ElasticMobileNetV3Head(
             largest.blocks[-1].out_width, config.final_width, config.feature_width, space.task.classes
         )
 

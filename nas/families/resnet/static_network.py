@@ -8,7 +8,7 @@ from torch.nn import functional
 from nas.networks.layers import ConvUnit, global_mean, scale_images
 from nas.networks.network import UnitNetwork
 from search_spaces.fused_layers import Size
-from search_spaces.resnet import BlockShape, ResNetSpace, StemShape
+from search_spaces.resnet import ResidualBlockShape, ResNetSpace, StemShape
 from search_spaces.space import IntArray
 
 RESIDUAL_GAIN: Final = 0.2
@@ -19,7 +19,7 @@ steadily (compare the zeros of Goyal et al., 2017; zeros would leave nothing to 
 """
 
 
-class Stem(nn.Module):
+class ResNetStem(nn.Module):
     """Scaling to the network's resolution and the first convolutions."""
 
     def __init__(self, channels: int, shape: StemShape, resolution: Size) -> None:
@@ -44,7 +44,7 @@ class Stem(nn.Module):
 class Shortcut(nn.Module):
     """The shortcut of a block that changes width or size."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: ResidualBlockShape) -> None:
         super().__init__()
         self.pool = average_pool(shape.stride) if shape.pools else None
         self.unit = ConvUnit(shape.in_width, shape.out_width, activation="none", stride=shape.shortcut_stride)
@@ -55,10 +55,10 @@ class Shortcut(nn.Module):
         return y
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block of one shape; ReLU follows the addition."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: ResidualBlockShape) -> None:
         super().__init__()
         self.shortcut = Shortcut(shape) if shape.projects else None
         *inner, last = shape.convolutions
@@ -80,7 +80,7 @@ class Block(nn.Module):
         return y
 
 
-class Head(nn.Module):
+class ResNetHead(nn.Module):
     """Pooling and classifier."""
 
     def __init__(self, in_width: int, classes: int) -> None:
@@ -96,16 +96,16 @@ class Head(nn.Module):
 class ResNetNetwork(UnitNetwork):
     """One network; its units are ``stem``, ``stage1.block1``, …, ``head``."""
 
-    stem: Stem
-    head: Head
+    stem: ResNetStem
+    head: ResNetHead
 
     def __init__(self, space: ResNetSpace, genotype: IntArray) -> None:
         super().__init__(space, genotype)
         shape = space.network_shape(self.genotype)
-        self.add_unit("stem", Stem(space.image.channels, shape.stem, shape.resolution))
+        self.add_unit("stem", ResNetStem(space.image.channels, shape.stem, shape.resolution))
         for unit, block in zip(shape.block_units, shape.blocks, strict=True):
-            self.add_unit(unit, Block(block))
-        self.add_unit("head", Head(shape.blocks[-1].out_width, space.task.classes))
+            self.add_unit(unit, ResidualBlock(block))
+        self.add_unit("head", ResNetHead(shape.blocks[-1].out_width, space.task.classes))
 
 
 def average_pool(stride: int) -> nn.AvgPool2d:

@@ -11,7 +11,7 @@ from nas.supernet.elastic_linear import ElasticLinear
 from nas.supernet.elastic_units import ElasticConvUnit
 from nas.supernet.extraction import copy_weights
 from nas.supernet.supernet import Supernet
-from search_spaces.resnet import BlockShape, ResNetSpace, StemShape
+from search_spaces.resnet import ResidualBlockShape, ResNetSpace, StemShape
 from search_spaces.space import IntArray
 
 
@@ -39,7 +39,7 @@ class ElasticStem(nn.Module):
 class ElasticShortcut(nn.Module):
     """The shortcut of a block that changes width or size."""
 
-    def __init__(self, largest: BlockShape) -> None:
+    def __init__(self, largest: ResidualBlockShape) -> None:
         super().__init__()
         self.pool = average_pool(largest.stride) if largest.pools else None
         self.unit = ElasticConvUnit(largest.in_width, largest.out_width, stride=largest.shortcut_stride)
@@ -50,10 +50,10 @@ class ElasticShortcut(nn.Module):
         return y
 
 
-class ElasticBlock(nn.Module):
-    """Residual block at its largest size; the :class:`BlockShape` of a call selects what runs."""
+class ElasticResidualBlock(nn.Module):
+    """Residual block at its largest size; the :class:`ResidualBlockShape` of a call selects what runs."""
 
-    def __init__(self, largest: BlockShape) -> None:
+    def __init__(self, largest: ResidualBlockShape) -> None:
         super().__init__()
         self.shortcut = ElasticShortcut(largest) if largest.projects else None
         *inner, last = largest.convolutions
@@ -63,7 +63,7 @@ class ElasticBlock(nn.Module):
         )
         self.last = ElasticConvUnit(last.in_channels, last.out_channels, kernel=last.kernel, gain=RESIDUAL_GAIN)
 
-    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+    def forward(self, x: Tensor, shape: ResidualBlockShape) -> Tensor:
         """From ``(n, shape.in_width, h, w)`` to ``(n, shape.out_width, h', w')``."""
         shortcut = x if self.shortcut is None else self.shortcut(x, shape.out_width)
         y = x
@@ -72,7 +72,7 @@ class ElasticBlock(nn.Module):
         return functional.relu(shortcut + self.last(y, shape.out_width, "none"))
 
 
-class ElasticHead(nn.Module):
+class ElasticResNetHead(nn.Module):
     """Pooling and classifier."""
 
     def __init__(self, in_width: int, classes: int) -> None:
@@ -101,8 +101,8 @@ class ResNetSupernet(Supernet):
             self.stem = ElasticStem(space.image.channels, largest.stem)
             self.blocks = nn.ModuleDict()
             for unit, shape in zip(largest.block_units, largest.blocks, strict=True):
-                self.blocks[_module_name(unit)] = ElasticBlock(shape)
-            self.head = ElasticHead(largest.blocks[-1].out_width, space.task.classes)
+                self.blocks[_module_name(unit)] = ElasticResidualBlock(shape)
+            self.head = ElasticResNetHead(largest.blocks[-1].out_width, space.task.classes)
 
     def forward_as(self, genotype: IntArray, images: Tensor, dropout: float = 0.0) -> Tensor:
         """See :class:`nas.supernet.supernet.Supernet`."""

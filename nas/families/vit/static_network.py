@@ -9,7 +9,7 @@ from nas.networks.layers import EPSILON, ConvUnit, scale_images
 from nas.networks.network import UnitNetwork
 from search_spaces.fused_layers import Size
 from search_spaces.space import IntArray
-from search_spaces.vit import BlockShape, EmbeddingShape, ViTSpace
+from search_spaces.vit import EmbeddingShape, TransformerBlockShape, ViTSpace
 
 RESIDUAL_SCALE: Final = 0.2
 """Of the last linear layer of each branch at the start: small branches train more steadily."""
@@ -39,7 +39,7 @@ class Convolutions(nn.Module):
         return tokens_of(x + self.positions(x))
 
 
-class Stem(nn.Module):
+class ViTStem(nn.Module):
     """Scaling to the network's resolution, then the first embedding."""
 
     def __init__(self, shape: EmbeddingShape) -> None:
@@ -70,7 +70,7 @@ class Embedding(nn.Module):
 class Attention(nn.Module):
     """Self-attention of one shape."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: TransformerBlockShape) -> None:
         super().__init__()
         self._tokens, self._heads = shape.tokens, shape.heads
         self.heads = TokenLinear(shape.width, 3 * shape.attention_width)
@@ -85,7 +85,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers over each token, GELU between them."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: TransformerBlockShape) -> None:
         super().__init__()
         self.expand = TokenLinear(shape.width, shape.hidden_width)
         self.act = nn.GELU()
@@ -97,10 +97,10 @@ class Mlp(nn.Module):
         return projected
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Transformer block of one shape; each branch starts with layer norm."""
 
-    def __init__(self, shape: BlockShape) -> None:
+    def __init__(self, shape: TransformerBlockShape) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(shape.width, eps=EPSILON)
         self.attention = Attention(shape)
@@ -114,7 +114,7 @@ class Block(nn.Module):
         return y
 
 
-class Head(nn.Module):
+class ViTHead(nn.Module):
     """Layer norm, the mean of each image's tokens, classifier."""
 
     def __init__(self, width: int, tokens: int, classes: int) -> None:
@@ -137,11 +137,11 @@ class ViTNetwork(UnitNetwork):
         shape = space.network_shape(self.genotype)
         for name, unit in shape.units.items():
             match unit:
-                case BlockShape():
-                    self.add_unit(name, Block(unit))
+                case TransformerBlockShape():
+                    self.add_unit(name, TransformerBlock(unit))
                 case EmbeddingShape():
-                    self.add_unit(name, Stem(unit) if name == "stem" else Embedding(unit))
-        self.add_unit("head", Head(shape.width, shape.tokens, space.task.classes))
+                    self.add_unit(name, ViTStem(unit) if name == "stem" else Embedding(unit))
+        self.add_unit("head", ViTHead(shape.width, shape.tokens, space.task.classes))
 
 
 def tokens_of(images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from nas.supernet.elastic_units import ElasticConvUnit, ElasticDepthwiseUnit
 from nas.supernet.extraction import copy_weights
 from nas.supernet.supernet import Supernet
 from search_spaces.space import IntArray
-from search_spaces.vit import BlockShape, EmbeddingShape, ViTSpace
+from search_spaces.vit import EmbeddingShape, TransformerBlockShape, ViTSpace
 
 
 class ElasticConvolutions(nn.Module):
@@ -62,17 +62,17 @@ class ElasticMlp(nn.Module):
         return projected
 
 
-class ElasticBlock(nn.Module):
-    """Transformer block at its largest size; the :class:`BlockShape` of a call selects what runs."""
+class ElasticTransformerBlock(nn.Module):
+    """Transformer block at its largest size; the :class:`TransformerBlockShape` of a call selects what runs."""
 
-    def __init__(self, largest: BlockShape) -> None:
+    def __init__(self, largest: TransformerBlockShape) -> None:
         super().__init__()
         self.attention_norm = ElasticLayerNorm(largest.width)
         self.attention = ElasticAttention(largest.width, largest.attention_width, scale=RESIDUAL_SCALE)
         self.mlp_norm = ElasticLayerNorm(largest.width)
         self.mlp = ElasticMlp(largest.width, largest.hidden_width)
 
-    def forward(self, x: Tensor, shape: BlockShape) -> Tensor:
+    def forward(self, x: Tensor, shape: TransformerBlockShape) -> Tensor:
         """Keeps the shape ``(n * shape.tokens, shape.width)``."""
         normalized = self.attention_norm(x)
         x = x + self.attention(normalized, tokens=shape.tokens, heads=shape.heads, head_dim=shape.head_dim)
@@ -80,7 +80,7 @@ class ElasticBlock(nn.Module):
         return y
 
 
-class ElasticHead(nn.Module):
+class ElasticViTHead(nn.Module):
     """Layer norm, the mean of each image's tokens, classifier."""
 
     def __init__(self, width: int, classes: int) -> None:
@@ -110,11 +110,11 @@ class ViTSupernet(Supernet):
             self.embeddings, self.blocks = nn.ModuleDict(), nn.ModuleDict()
             for unit, shape in largest.units.items():
                 match shape:
-                    case BlockShape():
-                        self.blocks[_module_name(unit)] = ElasticBlock(shape)
+                    case TransformerBlockShape():
+                        self.blocks[_module_name(unit)] = ElasticTransformerBlock(shape)
                     case EmbeddingShape():
                         self.embeddings[_module_name(unit)] = ElasticEmbedding(shape)
-            self.head = ElasticHead(largest.width, space.task.classes)
+            self.head = ElasticViTHead(largest.width, space.task.classes)
 
     def forward_as(self, genotype: IntArray, images: Tensor, dropout: float = 0.0) -> Tensor:
         """See :class:`nas.supernet.supernet.Supernet`."""
@@ -122,7 +122,7 @@ class ViTSupernet(Supernet):
         x = scale_images(images, network.resolution)
         for unit, shape in network.units.items():
             match shape:
-                case BlockShape():
+                case TransformerBlockShape():
                     x = self.blocks[_module_name(unit)](x, shape)
                 case EmbeddingShape():
                     image = x if unit == "stem" else image_of(x, shape.size)

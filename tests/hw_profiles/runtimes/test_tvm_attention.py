@@ -14,11 +14,11 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from hw_profiles.runtimes.tvm_attention import AttentionShape, TokenView, emit_attention, fuse_attention
 from hw_profiles.runtimes.tvm_runtime import _build
-from hw_profiles.runtimes.tvm_schedules import Registers
+from hw_profiles.runtimes.tvm_schedules import RegisterFile
 from nas.networks.attention import attend
 from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL, run
 
-REGISTERS = Registers(lanes=16, accumulators=24)
+REGISTERS = RegisterFile(lanes=16, accumulators=24)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -31,7 +31,9 @@ pytestmark = [
     heads=st.integers(1, 4),
     tokens=st.sampled_from([1, 2, 4, 9, 15, 16, 17, 49]),
     head_dim=st.sampled_from([4, 8, 16, 24, 32]),
-    registers=st.sampled_from([REGISTERS, Registers(lanes=8, accumulators=12), Registers(lanes=4, accumulators=12)]),
+    registers=st.sampled_from(
+        [REGISTERS, RegisterFile(lanes=8, accumulators=12), RegisterFile(lanes=4, accumulators=12)]
+    ),
     size=st.sampled_from([1.0, 30.0]),
 )
 @example(heads=4, tokens=49, head_dim=16, registers=REGISTERS, size=1.0)

@@ -83,7 +83,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_sentence(source):
         initialize_from(build_supernet(other), root, record.weights_sha256)
     wider = build_supernet(MobileNetV3Space(replace(TINY, stem_width=24), DATA.task))
     before = {name: tensor.clone() for name, tensor in wider.state_dict().items()}
-    with pytest.raises(UsageError, match=r"of images of 24x28x3, and its weights \(stem"):
+    with pytest.raises(UsageError, match=r"on images of 24x28x3, and its weights \(stem"):
         initialize_from(wider, root, record.weights_sha256)
     assert all(tensor.equal(before[name]) for name, tensor in wider.state_dict().items())
     with pytest.raises(UsageError, match="setting init is 'best'"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.tvm_integer import elementwise
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization, Residual, multiply_add
 from tests.hw_profiles.runtimes.tvm_integer.kernels import every_vector_width, held, run
 
@@ -18,7 +18,7 @@ def _image(sides, seed=0):
 
 
 def _shape(sides):
-    return ImageShape(height=sides[0], width=sides[1], channels=sides[2])
+    return ActivationShape(height=sides[0], width=sides[1], channels=sides[2])
 
 
 def _clip(values, clip):
@@ -48,7 +48,7 @@ def test_quantize(instructions, sides, channels_first):
 
 def test_quantize_clips_what_no_integer_holds():
     values = np.array([[[np.inf, -np.inf, 1e30, -1e30]]], np.float32)
-    shape = ImageShape(height=1, width=1, channels=4)
+    shape = ActivationShape(height=1, width=1, channels=4)
     output = run(lambda emitter: elementwise.emit_quantize_padded(emitter, shape, (0, 0, 0, 0), BEFORE), [values], 4)
     np.testing.assert_array_equal(output, [255, 0, 255, 0])
 

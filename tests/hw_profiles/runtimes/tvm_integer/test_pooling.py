@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ImageShape
+from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.pooling import Windows, average_scale, emit_average_pool, emit_max_pool
 from hw_profiles.runtimes.tvm_integer.requantization import Clip, Quantization
 from tests.hw_profiles.runtimes.tvm_integer.kernels import every_vector_width, held, run
@@ -22,7 +22,7 @@ every_shape = pytest.mark.parametrize(
 
 
 def _windows(sides, kernel, stride):
-    image = ImageShape(height=sides[0], width=sides[1], channels=sides[2])
+    image = ActivationShape(height=sides[0], width=sides[1], channels=sides[2])
     return Windows(image=image, kernel=kernel, stride=stride)
 
 
