@@ -72,7 +72,7 @@ class Authentication:
         return caller
 
     def _until(self) -> object | None:
-        """What changes when a known key has to be looked up again; None: it has to be now."""
+        """A value that changes when a cached key must be looked up again; None if that is now."""
         database = self._store.database
         return self._clock() // _KNOWN_S if database.is_shared else database.stamp()
 

@@ -30,7 +30,7 @@ class LoadedPredictors:
     def ask(
         self, stored: StoredPredictor, question: "Callable[[LatencyPredictor | AccuracyPredictor], Answer]"
     ) -> Answer:
-        """What ``question`` answers of the revision.
+        """Returns the result of ``question`` on the revision.
 
         Raises:
             RevisionError: if its files are gone, damaged, or of another feature schema.

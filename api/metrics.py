@@ -104,7 +104,7 @@ class _Jobs(Collector):
         yield from (GaugeMetricFamily(name, text) for name, text in _GAUGES.items())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Asks the database; only ``hwnas_database_up`` is given where it does not answer."""
+        """Queries the database; returns only ``hwnas_database_up`` if it does not respond."""
         up = GaugeMetricFamily("hwnas_database_up", _GAUGES["hwnas_database_up"])
         try:
             found = self._figures()

@@ -53,7 +53,7 @@ class StoredAnswers:
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
 
     def stamp(self) -> Stamp:
-        """What the database is now; see :meth:`nas.store.database.Database.stamp`."""
+        """The database's current stamp; see :meth:`nas.store.database.Database.stamp`."""
         return self._store.database.stamp()
 
     def find(self, scope: Scope, stamp: Stamp) -> _Answer | None:

@@ -178,7 +178,7 @@ class Bench(Protocol):
 
     @property
     def profile(self) -> DeviceProfile:
-        """What the networks are compiled for."""
+        """The profile that networks are compiled for."""
         ...
 
     @property
@@ -199,11 +199,11 @@ class Bench(Protocol):
         ...
 
     def check(self, network: CompiledNetwork) -> Agreement | BenchFailure:
-        """Whether the artifact computes what its network computes."""
+        """Checks that the artifact computes the same outputs as its network."""
         ...
 
     def classify(self, networks: Sequence[CompiledNetwork], images: Path) -> list[Classes | BenchFailure]:
-        """What each artifact makes of images, float32 ``(n, C, H, W)`` in an npy file."""
+        """The class that each artifact predicts for images, float32 ``(n, C, H, W)`` in an npy file."""
         ...
 
     def time(

@@ -151,7 +151,7 @@ class CompilePool:
         items: Sequence[_Item],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[_Outcome]:
-        """What ``work`` makes of each item in whichever worker is free, in order; it raises what ``work`` raises."""
+        """Runs ``work`` on each item in any free worker; returns results in order and raises what ``work`` raises."""
         idle: SimpleQueue[WorkerProcess] = SimpleQueue()
         for worker in self._workers:
             idle.put(worker)

@@ -41,7 +41,7 @@ class MeasuringSettings:
 
     @property
     def longest_task_s(self) -> float:
-        """What compiling, or checking and timing, one network may take on a bench, whatever happens."""
+        """The time limit for compiling, or for checking and timing, one network on a bench."""
         timing_s = 2 * self.check_deadline_s + self.max_attempts * self.time_deadline_s
         return self.start_deadline_s + max(self.compile_deadline_s, timing_s)
 

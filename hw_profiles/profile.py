@@ -108,7 +108,7 @@ class DeviceProfile:
         return replace(self, id=f"{host}/{self.runtime}{variant}", device=host)
 
     def executes(self, precision: Precision) -> Execution | None:
-        """How a precision runs here; None where it does not."""
+        """How a precision is executed on this device; None if it is not."""
         return self.precisions.get(precision)
 
     def as_json(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Reading:
         )
 
     def passes(self, settings: MeasuringSettings) -> bool:
-        """Whether it counts as ok: quiet enough, and its rounds agree."""
+        """Whether the reading has quality ``ok``: enough quiet rounds, and rounds that agree."""
         return (
             2 * self.quiet_rounds >= self.rounds
             and self.spread <= settings.max_spread

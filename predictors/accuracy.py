@@ -70,7 +70,7 @@ def _pool(has_policy: bool) -> tuple[Estimator, ...]:
 
 
 def accuracy_models() -> dict[str, Estimator]:
-    """What competes for unquantized networks, by name."""
+    """Candidate models for unquantized networks, by name."""
     return {form.name: form for form in _pool(has_policy=False)}
 
 
@@ -238,7 +238,7 @@ class AccuracyPredictor:
         return self._with_interval(value, std)
 
     def cross_validated(self) -> Prediction:
-        """What was predicted of each training sample by a model that had seen no form of its architecture.
+        """Predictions of each training sample by models that had not seen its architecture in any precision.
 
         Returns:
             Fractions with 90 % intervals as of :meth:`predict`, in the order of ``genotypes``: the
@@ -247,7 +247,7 @@ class AccuracyPredictor:
         return self._with_interval(self.out_of_fold, self.out_of_fold_std)
 
     def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
-        """What policies change in accuracy (a fraction), by models that had not seen the candidates.
+        """Predicted effect of policies on accuracy (a fraction), by models that had not seen the candidates.
 
         Args:
             genotypes: Canonical, shape ``(n, genes)``.

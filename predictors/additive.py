@@ -68,7 +68,7 @@ class AdditiveEstimator:
     with_sources: bool = True
 
     def columns(self, features: Features) -> FloatArray:
-        """What the costs multiply, shape ``(n, costs)``."""
+        """The factors of the costs, shape ``(n, costs)``."""
         loads = features.loads if self.with_loads else features.loads[:, :0]
         sources = features.source_loads if self.with_sources else features.source_loads[:, :0]
         return np.hstack([loads, sources, np.ones((len(features), 1))])

@@ -66,7 +66,7 @@ def conformal_quantile(scores: FloatArray, level: float = LEVEL) -> float:
 
 
 def true_value_quantile(residuals: FloatArray, std: FloatArray, noise: FloatArray, level: float = LEVEL) -> float:
-    """How many ``std`` hold a share of the true values, where residuals are of readings with known noise.
+    """Number of ``std`` that cover a share of the true values, if residuals are of readings with known noise.
 
     Noise is taken off the residuals' size: what remains is the model's own error. It is never taken
     for less than one standard error of the noise itself, since so few residuals cannot tell.

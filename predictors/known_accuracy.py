@@ -33,7 +33,7 @@ class CrossValidatedPredictor(BasePredictor, Protocol):
     """A base predictor with out-of-fold predictions of its training samples."""
 
     def cross_validated_change(self, genotypes: IntArray) -> FloatArray:
-        """What policies change in accuracy, shape ``(n,)``, by models that had not seen the candidates."""
+        """Predicted effect of policies on accuracy, shape ``(n,)``, by models that had not seen the candidates."""
         ...
 
 

@@ -105,7 +105,7 @@ def _pool(sources: int) -> tuple[Estimator, ...]:
 
 
 def latency_models() -> dict[str, Estimator]:
-    """What competes where no device is known, by the names that benchmarks give it."""
+    """Candidate models without known devices, by their names in benchmarks."""
     names = {
         "own_additive": "additive",
         "own_additive+trees": "trees",
@@ -286,7 +286,7 @@ class LatencyPredictor:
         return _prediction(log_ms, self.expected.quantile * std, self.repeatability)
 
     def cross_validated(self, latency_ms: FloatArray) -> Prediction:
-        """What was predicted of each training sample by a model that had not seen it, with 90 % intervals.
+        """Out-of-fold predictions of the training samples, with 90 % intervals.
 
         Args:
             latency_ms: the samples' milliseconds, as they were fitted to, shape ``(n,)``.

@@ -87,7 +87,7 @@ class FittedModel(Protocol):
         ...
 
     def std(self, features: Features) -> FloatArray:
-        """How uncertain each prediction is relative to the others, positive, shape ``(n,)``."""
+        """Relative uncertainty of each prediction, positive, shape ``(n,)``."""
         ...
 
     def predict_with_std(self, features: Features) -> tuple[FloatArray, FloatArray]:

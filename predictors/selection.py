@@ -252,7 +252,7 @@ class _Tried(NamedTuple):
         return float(self.losses.mean())
 
     def errors_in_std(self, truth: FloatArray) -> float:
-        """How many of its standard deviations the estimator typically errs; each has units of its own."""
+        """The estimator's typical error in units of its own standard deviation."""
         return typical_error((truth - self.values) / self.stds)
 
 

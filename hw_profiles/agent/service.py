@@ -117,7 +117,7 @@ class Service:
         return task
 
     def heartbeat(self, task: AgentTask) -> None:
-        """Says that the task is still worked on."""
+        """Reports that the task is still in progress."""
         self._answer("POST", f"/v1/agents/tasks/{task.number}/heartbeat", {"fence": task.fence})
 
     def report(self, task: AgentTask, outcome: Outcome) -> None:

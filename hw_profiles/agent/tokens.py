@@ -51,12 +51,12 @@ class AgentToken:
 
     @property
     def authentication_key(self) -> str:
-        """What the agent sends, 64 hexadecimal digits."""
+        """The key that the agent sends, 64 hexadecimal digits."""
         return self._derived("authentication")
 
     @property
     def signing_key(self) -> str:
-        """What tasks are signed with, 64 hexadecimal digits."""
+        """The key that signs tasks, 64 hexadecimal digits."""
         return self._derived("signature")
 
     def _derived(self, purpose: str) -> str:
@@ -69,10 +69,10 @@ def sign(signing_key: str, body: bytes) -> str:
 
 
 def is_signed(signing_key: str, body: bytes, signature: str) -> bool:
-    """Whether a signature is the body's, in constant time."""
+    """Verifies the signature of a body in constant time."""
     return hmac.compare_digest(sign(signing_key, body).encode(), signature.encode())
 
 
 def key_sha256(key: str) -> str:
-    """What the service keeps of an authentication key."""
+    """The hash of an authentication key that the service stores."""
     return hashlib.sha256(key.encode()).hexdigest()

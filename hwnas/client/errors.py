@@ -120,7 +120,7 @@ class StillReferencedError(ConflictError):
 
     @property
     def referrers(self) -> tuple[str, ...]:
-        """What refers to it."""
+        """Objects that refer to it."""
         return tuple(map(str, self.document.get("referrers", ())))
 
 

@@ -105,7 +105,7 @@ class Job:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing runs it or will."""
+        """Whether the job has ended."""
         return self.state not in ACTIVE
 
 

@@ -31,7 +31,7 @@ class RetryPolicy:
     def delay_s(
         self, error: ClientError, attempt: int, uniform: Callable[[float, float], float] = random.uniform
     ) -> float | None:
-        """How long to wait after a failed attempt, or None if its error is to be raised.
+        """Delay in seconds after a failed attempt, or None to raise its error.
 
         Args:
             error: that the attempt ended with.

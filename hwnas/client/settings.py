@@ -35,7 +35,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str | None, key: str | None) -> "Address":
-        """What is given, or ``HWNAS_SERVER`` and ``HWNAS_KEY``, or a service on this machine without a key.
+        """The given address and key, else ``HWNAS_SERVER`` and ``HWNAS_KEY``, else a local service without a key.
 
         Raises:
             ClientError: if the address is not one of HTTP.

@@ -119,7 +119,7 @@ def cancel_batch(batch_id: BatchId, as_json: Json = False) -> None:
 
 
 def read_batch(file: Path) -> "BatchRequest":
-    """What a batch file asks for.
+    """Reads the request of a batch file.
 
     Raises:
         UsageError: for a file that cannot be read or a field that is wrong.

@@ -118,7 +118,7 @@ def front_rows(values: Mapping[str, FloatArray], objectives: Objectives) -> IntA
 
 
 def nearest_message(constraints: Constraints, values: Mapping[str, FloatArray], what: str) -> str:
-    """What the nearest network misses, in one sentence; no network may keep the constraints.
+    """Describes in one sentence which constraints the closest network violates; no network may meet them all.
 
     Args:
         constraints: what was asked.

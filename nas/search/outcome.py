@@ -50,5 +50,5 @@ class Evaluator(Protocol):
     """Evaluates candidates for real. A failed candidate is an outcome, not an exception."""
 
     def evaluate(self, genotypes: IntArray) -> Sequence[Outcome]:
-        """One outcome a row, in order; what was evaluated before is not evaluated again."""
+        """One outcome per row, in order; known candidates are not evaluated again."""
         ...

@@ -108,7 +108,7 @@ def hypervolume(objectives: FloatArray, reference: FloatArray) -> float:
 
 
 def hypervolume_gains(points: FloatArray, front: FloatArray, reference: FloatArray) -> FloatArray:
-    """What each point of shape ``(n, m)`` alone would add to a front's hypervolume, shape ``(n,)``.
+    """Hypervolume that each point of shape ``(n, m)`` alone would add to a front, shape ``(n,)``.
 
     Raises:
         UsageError: if an objective is NaN.

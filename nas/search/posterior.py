@@ -64,7 +64,7 @@ class AccuracyPosterior:
 
     @property
     def guaranteed(self) -> FloatArray:
-        """What 90 of 100 candidates reach on new images: what a limit is compared with."""
+        """The one-sided 90 % lower bound of accuracy on new images, which limits are compared with."""
         return np.clip(self.expected - _Z90_ONE_SIDED * self.total_std, 0.0, 1.0)
 
 

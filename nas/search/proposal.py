@@ -292,9 +292,9 @@ class Proposer:
 
 
 def left_out_prior(base: MetricPredictor, readings: FloatArray) -> Prediction:
-    """What a predictor fitted to readings of shape ``(n,)`` says of each without it.
+    """Leave-one-out predictions for readings of shape ``(n,)``.
 
-    A predictor that cannot say so gives no prior: everything is possible, and readings stand.
+    A predictor without out-of-fold predictions gives a flat prior: readings stand.
     """
     if isinstance(base, CrossValidated):
         return base.cross_validated()

@@ -85,7 +85,7 @@ class Restriction:
 
 
 def native_restriction(space: SearchSpace, profile: DeviceProfile) -> Restriction:
-    """What a device is offered unless more is asked for: float, and what its runtime executes natively."""
+    """The default restriction on a device: float, and the precisions that its runtime executes natively."""
     natives = [name for name in space.precisions if profile.executes(name) == "native"]
     return Restriction(precisions=tuple(dict.fromkeys([space.precisions[0], *natives])))
 

@@ -79,7 +79,7 @@ class FirstStage:
 
 
 def first_stage_evaluations(evaluations: int) -> int:
-    """How many of a staged search's evaluations are spent in float."""
+    """Number of a staged search's evaluations in float."""
     return (evaluations + 1) // 2
 
 

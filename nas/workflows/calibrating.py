@@ -280,7 +280,7 @@ class CalibrationRun:
 
 
 def device_folder(home: Home, profile: DeviceProfile) -> Path:
-    """Where the plots of a device's calibrations, as it is now, are kept."""
+    """The folder for plots of a device's calibrations, by its current fingerprint."""
     return home.calibrations / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
 

@@ -60,7 +60,7 @@ def common_reference(fronts: Sequence[JudgedFront]) -> FloatArray:
 
 
 def hypervolume_on_test(front: JudgedFront, reference: FloatArray) -> float:
-    """What a front dominates in log p50 and test error inside a reference of shape ``(2,)``."""
+    """Hypervolume of a front in log p50 and test error, with a reference of shape ``(2,)``."""
     return hypervolume(front.losses, reference)
 
 

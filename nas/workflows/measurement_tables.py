@@ -65,7 +65,7 @@ def list_measurements(workspace: Workspace) -> list[KnownMeasurements]:
 
 
 def own_measurements(workspace: Workspace, space: str) -> MeasurementTable | None:
-    """What was measured here of a space (canonical name), for the images and classes that it was published with."""
+    """Local measurements of a space (canonical name), for its published images and classes."""
     bound = get_space(space)
     row_of: dict[str, int] = {}
     measured: dict[str, dict[int, float]] = {}
