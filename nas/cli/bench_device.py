@@ -58,4 +58,6 @@ def device(
             for row, flat in zip(found, rows, strict=True)
         ],
     )
-    print_lines(f"the device repeats within {first.repeatability_pct:.1f} %: no predictor can be more accurate.")
+    print_lines(
+        f"the device's repeatability is {first.repeatability_pct:.1f} %, a lower bound on the error of any predictor."
+    )

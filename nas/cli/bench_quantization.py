@@ -63,4 +63,4 @@ def _print(rows: "Sequence[QuantizationRow]", names: Sequence[str]) -> None:
     )
     for row in rows:
         if row.collapsed:
-            print_lines(f"{row.recipe}: {row.summary} collapses from {row.accuracy_fp32:.1%} to {row.accuracy:.1%}.")
+            print_lines(f"{row.recipe}: {row.summary} drops from {row.accuracy_fp32:.1%} to {row.accuracy:.1%}.")

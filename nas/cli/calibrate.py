@@ -105,11 +105,11 @@ def report_lines(report: "CalibrationReport") -> list[str]:
     """A calibration in lines to read."""
     predictor, held_out = report.calibration.predictor, report.calibration.predictor.held_out
     lines = [
-        f"{report.device}, {report.space}: {_counts(report)}; stopped as {_STOPPED[report.calibration.stopped]}.",
+        f"{report.device}, {report.space}: {_counts(report)}; stopped because {_STOPPED[report.calibration.stopped]}.",
         f"expected error on new networks {predictor.expected_mape_pct:.1f} %;"
         f" cross-validated {held_out.mape_pct:.1f} %, Spearman {held_out.spearman:.3f},"
         f" {held_out.within_10_pct:.0f} % within ±10 %;"
-        f" the device repeats within {predictor.repeatability * 100:.1f} %.",
+        f" repeatability of the device {predictor.repeatability * 100:.1f} %.",
         f"model: {predictor.choice.form}, {len(report.known.devices)} known devices as sources.",
     ]
     if report.drift is not None:
@@ -126,11 +126,11 @@ def report_lines(report: "CalibrationReport") -> list[str]:
 def _counts(report: "CalibrationReport") -> str:
     """What was fitted to; the chosen networks less the failed ones, and the others, are all."""
     chosen = (
-        f"{report.measured + report.reused} networks chosen ({report.measured} taken now, {report.reused} known"
+        f"{report.measured + report.reused} networks chosen ({report.measured} measured now, {report.reused} known"
         f" already), {report.failed} of them failed"
     )
     drifted = report.drift is not None and report.drift.drifted
-    origin = "by the check for drift" if drifted else "earlier"
+    origin = "by the drift check" if drifted else "earlier"
     noun = "other" if report.joined == 1 else "others"
     others = f", and {report.joined} {noun} measured {origin}" if report.joined else ""
     return f"{len(report.calibration.latency_ms)} measurements: {chosen}{others}"

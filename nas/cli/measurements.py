@@ -79,7 +79,9 @@ def list_known(as_json: Json = False) -> None:
         )
         return
     if not known:
-        print_lines("no measurements yet; `hwnas calibrate` takes some, `hwnas measurements import` brings some.")
+        print_lines(
+            "no measurements yet; take some with `hwnas calibrate`, or import some with `hwnas measurements import`."
+        )
         return
     print_table(
         "Measurements",

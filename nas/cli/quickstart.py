@@ -130,7 +130,7 @@ def _closing_lines(fronts: "Sequence[QuickstartFront]", folder: Path, seconds: d
         f"Everything is in {folder}:",
         *(f"  {one.file.name}, {one.png.name}, {one.html.name}: the front of {one.profile_id}" for one in fronts),
         f"  artifacts/: {sum(one.files_checked for one in fronts)} files (ONNX, TVM library, weights, manifest each),"
-        " each loaded back and checked",
+        " all loaded and checked",
         "",
         "Next:",
         "  hwnas serve",

@@ -67,7 +67,7 @@ def find_drift(
             lease=context.lease,
         )
         context.progress.say(
-            f"{context.profile.id} has drifted: {check.checked} networks measured before now take"
+            f"{context.profile.id} has drifted: the latency of {check.checked} earlier networks changed by"
             f" {check.change_pct:+.1f} % (its repeatability explains {check.allowed_pct:.1f} %). It needs"
             f" recalibration, which happens now; its {len(earlier)} earlier measurements are discarded."
         )

@@ -71,7 +71,7 @@ class NetworkMeasurer:
             outcome = self._timed(prepared, artifact)
             if isinstance(outcome, MeasurementFailure) and not self._is_own(prepared, outcome):
                 context.progress.say(
-                    f"network {prepared.candidate_id[:12]} is made again: {outcome.stage} failed ({outcome.message})"
+                    f"network {prepared.candidate_id[:12]} is prepared again: {outcome.stage} failed: {outcome.message}"
                 )
                 outcome = self._again(prepared)
             context.store.measurements.add(outcome, supernet_id=self._pool.source.supernet_id, lease=context.lease)

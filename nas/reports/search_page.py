@@ -44,13 +44,13 @@ def report_page(report: SearchReport) -> str:
         "<h2>Progress</h2>",
         _note(
             "Hypervolume of everything evaluated so far, as a fraction of that of all the searches shown together. "
-            "Accuracy is the reading on the validation images here; latency and size count in log scale."
+            "Accuracy is the validation reading; latency and size are on a log scale."
         ),
         figure_html(progress_figure(report), "progress") if report.runs else _note("No generation has finished yet."),
         _runs_table(report),
         "<h2>Genes that the front's members share</h2>",
         _note(
-            "The most frequent choice of each gene among the members in which it is active. Where the grey bar "
+            "The most frequent choice of each gene among the members in which it is active. If the grey bar "
             "(all evaluated candidates) is much shorter, the choice matters for the front."
         )
         if report.genes

@@ -97,8 +97,8 @@ class SupernetTrust:
             f"Validation accuracy with inherited weights{counted}: {', '.join(shown)}.",
             self.alone.sentence
             if self.alone is not None
-            else "How far that is below the same networks trained alone is not known for this supernet;"
-            f" this measures it: {self.benchmark_command}",
+            else "The gap to the same networks trained alone has not been measured for this supernet;"
+            f" to measure it, run {self.benchmark_command}",
         ]
 
 

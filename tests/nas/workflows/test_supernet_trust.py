@@ -20,7 +20,7 @@ def test_the_trust_in_a_supernet_is_what_was_measured_of_it(hwnas, small_data):
         assert reading["accuracy"] == before["metrics"][f"accuracy_{name}"]
     assert trust["inherited_against_alone"] is None
     _, output, _ = hwnas(*arguments)
-    assert "is not known for this supernet" in output
+    assert "has not been measured for this supernet" in output
     assert trust["benchmark_command"] in output
     # The command that it names measures this very supernet.
     program, *command = shlex.split(trust["benchmark_command"])
