@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from nas.store import Store, open_store
 from nas.store.searches import Generation, SearchSpec, Trial
 from nas.store.tables import JobRow
 from tests.api.problems import problem_of, wrong_fields
-from tests.databases import PostgresServer, SteppedClock, missing_postgres, running_postgres
+from tests.databases import SteppedClock
 from tests.nas.store.rows import (
     PROFILE,
     SPACE,
@@ -78,23 +78,13 @@ class Jobs:
         return document
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    if reason := missing_postgres():
-        pytest.skip(reason)
-    with running_postgres() as server:
-        yield server
-
-
 _ON_BOTH = pytest.mark.parametrize("jobs", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Jobs]:
+def jobs(request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Jobs]:
     clock = SteppedClock()
-    url = f"sqlite:///{tmp_path / 'hwnas.db'}"
-    if getattr(request, "param", "sqlite") == "postgresql":
-        url = request.getfixturevalue("postgres_server").create_database()
+    url = new_database(getattr(request, "param", "sqlite"))
     settings = ServiceSettings(max_queued=MAX_QUEUED)
     with (
         open_store(url, clock=clock) as store,

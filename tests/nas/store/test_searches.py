@@ -175,10 +175,10 @@ sys.stdin.read()
 """
 
 
-def test_a_search_belongs_to_one_process_and_is_free_once_that_is_killed(database_url: str) -> None:
-    with open_store(database_url) as store:
+def test_a_search_belongs_to_one_process_and_is_free_once_that_is_killed(store_url: str) -> None:
+    with open_store(store_url) as store:
         process = subprocess.Popen(
-            [sys.executable, "-c", _OTHER_PROCESS, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", _OTHER_PROCESS, store_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert process.stdin is not None
         assert process.stdout is not None
