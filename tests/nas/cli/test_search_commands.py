@@ -18,7 +18,6 @@ FIGURES = [(1.0, 100, 0.7), (2.0, 400, 0.8), (4.0, 200, 0.9)]
 @pytest.fixture
 def stored(hwnas):
     """A search of the command line with two fronts, and a queued job; ids by name."""
-    hwnas.home.mkdir()
     with open_store(hwnas.home / "hwnas.db") as store:
         open_search(store, "5ea1")
         ids = put_candidates(store, 3)
