@@ -69,7 +69,7 @@ class AccuracyPosterior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Readings:
+class AccuracyReadings:
     """Accuracies of candidates on the same validation images."""
 
     accuracy: FloatArray
@@ -80,7 +80,7 @@ class Readings:
 
 def accuracy_posterior(
     prior: Prediction,
-    readings: Readings,
+    readings: AccuracyReadings,
     *,
     images_new: int | None = None,
     individual_share: float = 1.0 - SHARED_SHARE,
@@ -111,7 +111,7 @@ def accuracy_posterior(
     )
 
 
-def finished_posterior(inherited: AccuracyPosterior, finished: Readings) -> AccuracyPosterior:
+def finished_posterior(inherited: AccuracyPosterior, finished: AccuracyReadings) -> AccuracyPosterior:
     """Joins what finishing did to all networks with the reading of each finished one.
 
     Networks that inherit less gain more, so the prior is a line from expected inherited accuracy to the

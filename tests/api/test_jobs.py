@@ -17,7 +17,7 @@ from nas.home import Home
 from nas.jobs import JobQueue
 from nas.jobs.events import KEPT_EVENTS, JobEvents, record_event
 from nas.store import Store, open_store
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from nas.store.tables import JobRow
 from tests.api.problems import problem_of, wrong_fields
 from tests.databases import SteppedClock
@@ -139,7 +139,7 @@ def test_failed_and_noisy_evaluations_are_counted(jobs: Jobs) -> None:
         for number, state in enumerate(("complete", "failed", "failed"))
     )
     jobs.store.searches.append_generation(
-        job.id, Generation(number=0, evaluations=3, trials=trials, notes={}), lease=job.lease
+        job.id, StoredGeneration(number=0, evaluations=3, trials=trials, notes={}), lease=job.lease
     )
     jobs.store.measurements.add(replace(measurement(ids[0]), quality="noisy"), lease=job.lease)
     jobs.store.measurements.add(measurement(ids[1]))  # of nobody's job
@@ -360,7 +360,9 @@ def test_events_are_streamed_and_resumed(jobs: Jobs) -> None:
 def test_a_search_of_the_command_line_has_events_too(jobs: Jobs) -> None:
     open_search(jobs.store)
     for number in range(2):
-        jobs.store.searches.append_generation("search-1", Generation(number=number, evaluations=8, trials=(), notes={}))
+        jobs.store.searches.append_generation(
+            "search-1", StoredGeneration(number=number, evaluations=8, trials=(), notes={})
+        )
     jobs.store.searches.end("search-1", "succeeded")
     events = list(_events(iter(jobs.client.get("/v1/searches/search-1/events").text.splitlines())))
     assert [(event["id"], event["data"].get("done"), event["data"].get("state")) for event in events] == [

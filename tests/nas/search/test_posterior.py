@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nas.search.pareto import non_dominated
-from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior, finished_posterior
+from nas.search.posterior import AccuracyPosterior, AccuracyReadings, accuracy_posterior, finished_posterior
 from predictors.prediction import Prediction
 
 
@@ -18,7 +18,7 @@ def simulated(rng, *, predictor_error, share, images=1000, candidates=80):
     value = 0.80 + 0.08 * np.sqrt(cost) + (noise * np.sqrt(1 - share) * shared)
     half = 1.645 * np.sqrt(predictor_error**2 + share * noise**2)
     prior = Prediction(value=value, low=value - half, high=value + half)
-    return cost, true, Readings(accuracy=read, images=np.full(candidates, images)), prior
+    return cost, true, AccuracyReadings(accuracy=read, images=np.full(candidates, images)), prior
 
 
 @pytest.mark.parametrize("predictor_error", [0.003, 0.006, 0.012])
@@ -52,7 +52,9 @@ def test_nine_of_ten_reach_their_guaranteed_accuracy(predictor_error):
 
 def test_exact_figures_stay_as_they_are():
     prior = Prediction(value=np.array([0.5, 0.6]), low=np.array([0.4, 0.5]), high=np.array([0.6, 0.7]))
-    posterior = accuracy_posterior(prior, Readings(accuracy=np.array([0.7, 0.8]), images=np.zeros(2, dtype=np.int64)))
+    posterior = accuracy_posterior(
+        prior, AccuracyReadings(accuracy=np.array([0.7, 0.8]), images=np.zeros(2, dtype=np.int64))
+    )
     assert posterior.expected == pytest.approx([0.7, 0.8])
     assert posterior.total_std == pytest.approx([0.0, 0.0], abs=1e-9)
 
@@ -73,7 +75,7 @@ def test_finished_readings_are_drawn_towards_what_finishing_did_to_the_others(co
         true = 0.86 + 0.3 * (inherited - 0.86) + rng.normal(0, 0.002, count)
         images = np.full(count, 2400)
         own = np.sqrt(0.27 * true * (1 - true) / images)
-        readings = Readings(accuracy=true + own * rng.normal(size=count), images=images)
+        readings = AccuracyReadings(accuracy=true + own * rng.normal(size=count), images=images)
         posterior = finished_posterior(known(inherited), readings)
         best = int(np.argmax(posterior.expected))
         by_posterior.append(posterior.expected[best] - true[best])
@@ -87,14 +89,14 @@ def test_finished_readings_are_drawn_towards_what_finishing_did_to_the_others(co
 
 
 def test_a_single_finished_network_is_believed_its_reading():
-    reading = Readings(accuracy=np.array([0.84]), images=np.array([2400]))
+    reading = AccuracyReadings(accuracy=np.array([0.84]), images=np.array([2400]))
     posterior = finished_posterior(known(np.array([0.80])), reading)
     assert posterior.expected == pytest.approx([0.84])
     assert posterior.low[0] < 0.84 < posterior.high[0]
 
 
 def test_networks_that_inherit_alike_share_a_mean_gain():
-    readings = Readings(accuracy=np.array([0.84, 0.85, 0.83, 0.84]), images=np.full(4, 2400))
+    readings = AccuracyReadings(accuracy=np.array([0.84, 0.85, 0.83, 0.84]), images=np.full(4, 2400))
     posterior = finished_posterior(known(np.full(4, 0.80)), readings)
     assert np.ptp(posterior.expected) < 0.02
     assert posterior.expected.mean() == pytest.approx(0.84, abs=1e-3)
