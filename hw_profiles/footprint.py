@@ -7,11 +7,12 @@ process that starts from nothing pays the runtime's own imports and code pages o
 Memory is the rise of the process's resident set from before the load to its highest point
 while loading and running once (``VmHWM`` of ``/proc/self/status``, reset through
 ``/proc/self/clear_refs``). It counts weights, activations, the runtime's structures and the
-pages of the artifact itself. It is not the liveness figure of the operator list
-(``peak_activation_bytes`` in :mod:`search_spaces.facts`), which counts activations alone
-and no runtime. Limits: Linux alone; the kernel counts pages in batches, so that a single
-reading is off by up to some 100 kB; what fits into gaps of memory that was freed before is
-not seen, for which reason free memory is given back first where the C library can.
+pages of the artifact itself. The figure of the operator list (``peak_activation_bytes`` in
+:mod:`search_spaces.facts`) is another one: what the largest single operator reads and writes,
+without shortcuts that stay in memory meanwhile, weights and runtime. Limits: Linux alone; the
+kernel counts pages in batches, so that a single reading is off by up to some 100 kB; what fits
+into gaps of memory that was freed before is not seen, for which reason free memory is given back
+first where the C library can.
 """
 
 import ctypes

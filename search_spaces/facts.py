@@ -65,6 +65,7 @@ SUMMED: Final[tuple[str, ...]] = (
     *(f"kernels:{name}" for name in _CLASSES),
 )
 MAXIMA: Final[tuple[str, ...]] = ("peak_activation_bytes",)
+"""Of single operators: what the largest one reads and writes, without what waits in memory for a later operator."""
 FACTS: Final[tuple[str, ...]] = SUMMED + MAXIMA
 """Columns of :meth:`CostFacts.of`, in order."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from nas.fronts.front import Front
 from nas.metrics import METRICS, Objectives, columns
 from nas.search.pareto import hypervolume
-from nas.store.searches import Generation, StoredSearch, Trial
+from nas.store.searches import StoredGeneration, StoredSearch, Trial
 from nas.store.store import Store
 from search_spaces.facts import FloatArray
 from search_spaces.registry import get_space
@@ -121,7 +121,10 @@ def trial_metrics(trial: Trial) -> dict[str, float]:
 
 
 def _runs(
-    store: Store, searches: Sequence[StoredSearch], journals: Mapping[str, Sequence[Generation]], objectives: Objectives
+    store: Store,
+    searches: Sequence[StoredSearch],
+    journals: Mapping[str, Sequence[StoredGeneration]],
+    objectives: Objectives,
 ) -> tuple[Run, ...]:
     losses = {
         search.id: [_losses(generation.trials, objectives) for generation in journals[search.id]] for search in searches
@@ -148,7 +151,7 @@ def _runs(
     return tuple(runs)
 
 
-def _lookups(store: Store, search: StoredSearch, generations: Sequence[Generation]) -> int | None:
+def _lookups(store: Store, search: StoredSearch, generations: Sequence[StoredGeneration]) -> int | None:
     """As the search's front says, else as its generations say."""
     info = store.fronts.of_search(search.id)
     if info is not None and (budget := Front.from_bytes(store.fronts.body(info.id)).budget) is not None:

@@ -17,7 +17,7 @@ from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraints, O
 from nas.search.metric_predictors import MetricPredictor
 from nas.search.outcome import Outcome
 from nas.search.pareto import non_dominated
-from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
+from nas.search.posterior import AccuracyPosterior, AccuracyReadings, accuracy_posterior
 from nas.search.proposal import left_out_prior
 from predictors.errors import UnfitDataError
 from predictors.known_accuracy import KnownAccuracies
@@ -45,9 +45,9 @@ class Evaluated:
         return columns([outcome.metrics for outcome in self.outcomes], names) | {ACCURACY.name: accuracy}
 
     @property
-    def readings(self) -> Readings:
+    def readings(self) -> AccuracyReadings:
         """Their readings on the validation images."""
-        return Readings(
+        return AccuracyReadings(
             accuracy=np.array([outcome.accuracy_val for outcome in self.outcomes], dtype=np.float64),
             images=np.array([outcome.images_val for outcome in self.outcomes], dtype=np.int64),
         )
@@ -87,7 +87,7 @@ def expected_accuracies(
     prior = _concatenated(left_out, _no_prior(rest.readings.accuracy) if apart is None else apart)
     posterior = accuracy_posterior(
         prior,
-        Readings(
+        AccuracyReadings(
             accuracy=np.concatenate([training.accuracy, rest.readings.accuracy]),
             images=np.concatenate([images, rest.readings.images]),
         ),

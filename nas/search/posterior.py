@@ -18,6 +18,7 @@ import numpy as np
 
 from predictors.prediction import Prediction
 from predictors.reading_noise import SHARED_SHARE
+from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray
 
@@ -69,7 +70,7 @@ class AccuracyPosterior:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Readings:
+class AccuracyReadings:
     """Accuracies of candidates on the same validation images."""
 
     accuracy: FloatArray
@@ -80,7 +81,7 @@ class Readings:
 
 def accuracy_posterior(
     prior: Prediction,
-    readings: Readings,
+    readings: AccuracyReadings,
     *,
     images_new: int | None = None,
     individual_share: float = 1.0 - SHARED_SHARE,
@@ -93,7 +94,11 @@ def accuracy_posterior(
         images_new: size of the set of new images that the intervals are for; as many as
             were read by default.
         individual_share: share of the binomial variance that is each candidate's own, from 0 to 1.
+
+    Raises:
+        UsageError: if a prior or a reading is NaN.
     """
+    _refuse_nan(prior, readings)
     binomial = _binomial_variance(prior.value, readings.images)
     residuals = readings.accuracy - prior.value
     predicted = np.maximum(((prior.high - prior.low) / (2 * _Z90)) ** 2, 1e-12)
@@ -111,7 +116,7 @@ def accuracy_posterior(
     )
 
 
-def finished_posterior(inherited: AccuracyPosterior, finished: Readings) -> AccuracyPosterior:
+def finished_posterior(inherited: AccuracyPosterior, finished: AccuracyReadings) -> AccuracyPosterior:
     """Joins what finishing did to all networks with the reading of each finished one.
 
     Networks that inherit less gain more, so the prior is a line from expected inherited accuracy to the
@@ -139,6 +144,12 @@ def finished_posterior(inherited: AccuracyPosterior, finished: Readings) -> Accu
     noise = (1.0 - SHARED_SHARE) * _binomial_variance(value, finished.images)
     half = _Z90 * np.sqrt(np.maximum(np.mean(missed**2), noise))
     return accuracy_posterior(Prediction(value=value, low=value - half, high=value + half), finished)
+
+
+def _refuse_nan(prior: Prediction, readings: AccuracyReadings) -> None:
+    bad = np.flatnonzero(np.isnan(np.stack([prior.value, prior.low, prior.high, readings.accuracy])).any(axis=0))
+    if len(bad):
+        raise UsageError(f"accuracies of {len(bad)} candidates are NaN, the first in row {int(bad[0])}.")
 
 
 def _binomial_variance(accuracy: FloatArray, images: IntArray) -> FloatArray:

@@ -22,7 +22,7 @@ from nas.search.metric_predictors import (
     loss_moments,
     needed_metrics,
 )
-from nas.search.posterior import AccuracyPosterior, Readings, accuracy_posterior
+from nas.search.posterior import AccuracyPosterior, AccuracyReadings, accuracy_posterior
 from nas.search.restriction import Restriction
 from nas.search.selection import choose_batch, unit_scale
 from nas.search.study import Archive
@@ -175,7 +175,7 @@ class Proposer:
         # What was looked up was counted on the same images as what was evaluated.
         images = np.full(len(readings.accuracy), self._archive.images_val.max(initial=0))
         images[: len(self._archive.images_val)] = self._archive.images_val
-        read = Readings(accuracy=readings.accuracy, images=images)
+        read = AccuracyReadings(accuracy=readings.accuracy, images=images)
         return accuracy_posterior(left_out_prior(base, readings.accuracy), read)
 
     def _screen(self, screening: Screening | None) -> None:

@@ -12,8 +12,7 @@ from nas.metrics import Objectives
 from nas.search.generation import Generation
 from nas.search.outcome import Outcome
 from nas.store.leases import Lease
-from nas.store.searches import Generation as StoredGeneration
-from nas.store.searches import Trial
+from nas.store.searches import StoredGeneration, Trial
 from nas.store.store import Store
 from predictors.known_accuracy import KnownAccuracies
 from search_spaces.space import IntArray, SearchSpace

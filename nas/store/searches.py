@@ -67,7 +67,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class StoredGeneration:
     """One generation as it was written, whole."""
 
     number: int
@@ -220,7 +220,7 @@ class Searches:
         with self._database.read() as session:
             return tuple(search_of_row(row, self._clock()) for row in session.scalars(query))
 
-    def append_generation(self, search_id: str, generation: Generation, *, lease: Lease | None = None) -> None:
+    def append_generation(self, search_id: str, generation: StoredGeneration, *, lease: Lease | None = None) -> None:
         """Writes a generation and the search's count of evaluations in one transaction.
 
         Raises:
@@ -270,7 +270,7 @@ class Searches:
             if search.job_id is None:
                 search.lease_until = now + timedelta(seconds=LEASE_S)
 
-    def generations(self, search_id: str) -> tuple[Generation, ...]:
+    def generations(self, search_id: str) -> tuple[StoredGeneration, ...]:
         """All generations, first to last, trials by position."""
         generations = select(GenerationRow).where(GenerationRow.search_id == search_id)
         trials = select(TrialRow).where(TrialRow.search_id == search_id)
@@ -279,7 +279,7 @@ class Searches:
             for row in session.scalars(trials.order_by(TrialRow.generation, TrialRow.position)):
                 by_number.setdefault(row.generation, []).append(_trial(row))
             return tuple(
-                Generation(
+                StoredGeneration(
                     number=row.generation,
                     evaluations=row.evaluations,
                     trials=tuple(by_number.get(row.generation, ())),

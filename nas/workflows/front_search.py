@@ -25,7 +25,7 @@ from nas.search.judging import (
 )
 from nas.search.metric_predictors import needed_metrics
 from nas.search.outcome import Outcome
-from nas.search.posterior import AccuracyPosterior, Readings, finished_posterior
+from nas.search.posterior import AccuracyPosterior, AccuracyReadings, finished_posterior
 from nas.training.finish_settings import FinishSettings
 from nas.training.record import read_record
 from nas.workflows.member_predictions import predict_latencies, search_accuracies
@@ -291,8 +291,8 @@ def _accuracies(
     return posterior.take(np.array([place[one.candidate_id] for one in inherited], dtype=np.int64))
 
 
-def _readings(prepared: Sequence[Prepared]) -> Readings:
-    return Readings(
+def _readings(prepared: Sequence[Prepared]) -> AccuracyReadings:
+    return AccuracyReadings(
         accuracy=np.array([one.accuracy_val for one in prepared], dtype=np.float64),
         images=np.array([one.images_val for one in prepared], dtype=np.int64),
     )

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +31,13 @@ class Logged:
 
 
 @pytest.fixture
-def logged(tmp_path: Path) -> Iterator[Logged]:
+def logged(tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Logged]:
     log = io.StringIO()
     settings = ServiceSettings(require_keys=True, access_log=log)
-    with open_store(tmp_path / "hwnas.db") as store, running(store, Home(tmp_path), settings=settings) as url:
+    with (
+        open_store(new_database("sqlite")) as store,
+        running(store, Home(tmp_path), settings=settings) as url,
+    ):
         put_device(store)
         put_supernet(store)
         key, text = store.api_keys.create(name="test", tenant="vision", scopes=frozenset(("read", "submit")))

@@ -20,7 +20,7 @@ from nas.home import Home
 from nas.jobs import JobQueue
 from nas.store import Store, open_store
 from nas.store.api_keys import ApiKey, Scope
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from tests.api.problems import problem_of
 from tests.nas.store.rows import (
     PROFILE,
@@ -84,7 +84,7 @@ def _finished(guarded: Guarded, search_id: str, seed: int) -> str:
     (candidate,) = put_candidates(guarded.store, 1, seed=seed)
     trial = Trial(genotype=(seed,), candidate_id=candidate, state="complete", values=(1.0, 0.5))
     guarded.store.searches.append_generation(
-        job.id, Generation(number=0, evaluations=1, trials=(trial,), notes={}), lease=job.lease
+        job.id, StoredGeneration(number=0, evaluations=1, trials=(trial,), notes={}), lease=job.lease
     )
     member = front_member(candidate, p95_ms=1.0 + seed / 10, size_bytes=9, accuracy=0.5 + seed / 100)
     guarded.store.fronts.add(job.id, front_body([member], seed=seed), lease=job.lease)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from nas.home import Home
 from nas.jobs import JobQueue
 from nas.jobs.events import KEPT_EVENTS, JobEvents, record_event
 from nas.store import Store, open_store
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from nas.store.tables import JobRow
 from tests.api.problems import problem_of, wrong_fields
-from tests.databases import PostgresServer, SteppedClock, missing_postgres, running_postgres
+from tests.databases import SteppedClock
 from tests.nas.store.rows import (
     PROFILE,
     SPACE,
@@ -78,23 +78,13 @@ class Jobs:
         return document
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    if reason := missing_postgres():
-        pytest.skip(reason)
-    with running_postgres() as server:
-        yield server
-
-
 _ON_BOTH = pytest.mark.parametrize("jobs", ["sqlite", "postgresql"], indirect=True)
 
 
 @pytest.fixture
-def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Jobs]:
+def jobs(request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Jobs]:
     clock = SteppedClock()
-    url = f"sqlite:///{tmp_path / 'hwnas.db'}"
-    if getattr(request, "param", "sqlite") == "postgresql":
-        url = request.getfixturevalue("postgres_server").create_database()
+    url = new_database(getattr(request, "param", "sqlite"))
     settings = ServiceSettings(max_queued=MAX_QUEUED)
     with (
         open_store(url, clock=clock) as store,
@@ -149,7 +139,7 @@ def test_failed_and_noisy_evaluations_are_counted(jobs: Jobs) -> None:
         for number, state in enumerate(("complete", "failed", "failed"))
     )
     jobs.store.searches.append_generation(
-        job.id, Generation(number=0, evaluations=3, trials=trials, notes={}), lease=job.lease
+        job.id, StoredGeneration(number=0, evaluations=3, trials=trials, notes={}), lease=job.lease
     )
     jobs.store.measurements.add(replace(measurement(ids[0]), quality="noisy"), lease=job.lease)
     jobs.store.measurements.add(measurement(ids[1]))  # of nobody's job
@@ -370,7 +360,9 @@ def test_events_are_streamed_and_resumed(jobs: Jobs) -> None:
 def test_a_search_of_the_command_line_has_events_too(jobs: Jobs) -> None:
     open_search(jobs.store)
     for number in range(2):
-        jobs.store.searches.append_generation("search-1", Generation(number=number, evaluations=8, trials=(), notes={}))
+        jobs.store.searches.append_generation(
+            "search-1", StoredGeneration(number=number, evaluations=8, trials=(), notes={})
+        )
     jobs.store.searches.end("search-1", "succeeded")
     events = list(_events(iter(jobs.client.get("/v1/searches/search-1/events").text.splitlines())))
     assert [(event["id"], event["data"].get("done"), event["data"].get("state")) for event in events] == [

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from nas.jobs import JobQueue
 from nas.store import Store, open_store
 from nas.store.searches import LEASE_S
 from tests.api.problems import problem_of, wrong_fields
-from tests.databases import PostgresServer, SteppedClock, missing_postgres, running_postgres
+from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, open_search, put_device
 
 
@@ -37,23 +37,11 @@ class Searches:
         return str(self.client.get(f"/v1/searches/{search_id}").json()["state"])
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[PostgresServer]:
-    if reason := missing_postgres():
-        pytest.skip(reason)
-    with running_postgres() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def searches(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Searches]:
+def searches(request: pytest.FixtureRequest, tmp_path: Path, new_database: Callable[[str], str]) -> Iterator[Searches]:
     clock = SteppedClock()
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'hwnas.db'}"
-    else:
-        url = request.getfixturevalue("postgres_server").create_database()
     with (
-        open_store(url, clock=clock) as store,
+        open_store(new_database(request.param), clock=clock) as store,
         running(store, Home(tmp_path)) as address,
         httpx.Client(base_url=address) as client,
     ):

@@ -1,20 +1,12 @@
 """Stores on both databases: every test that asks for one runs on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from nas.store import Store, open_store
-from tests.databases import PostgresServer, SteppedClock, missing_postgres, running_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    if reason := missing_postgres():
-        pytest.skip(reason)
-    with running_postgres() as server:
-        yield server
+from tests.databases import PostgresServer, SteppedClock
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -34,7 +26,13 @@ def clock() -> SteppedClock:
     return SteppedClock()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """A database of the present schema without rows."""
+    return new_database(request.param)
+
+
 @pytest.fixture
-def store(database_url: str, clock: SteppedClock) -> Iterator[Store]:
-    with open_store(database_url, clock=clock) as opened:
+def store(store_url: str, clock: SteppedClock) -> Iterator[Store]:
+    with open_store(store_url, clock=clock) as opened:
         yield opened

@@ -1,4 +1,6 @@
-"""Commands in this process on an empty home."""
+"""Commands in this process on a home without anything but an empty database."""
+
+import shutil
 
 import pytest
 
@@ -6,6 +8,9 @@ from tests.command_line import CommandLine
 
 
 @pytest.fixture
-def hwnas(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HWNAS_HOME", str(tmp_path / "home"))
-    return CommandLine(tmp_path / "home", capsys)
+def hwnas(tmp_path, monkeypatch, capsys, sqlite_template):
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(sqlite_template, home / "hwnas.db")
+    monkeypatch.setenv("HWNAS_HOME", str(home))
+    return CommandLine(home, capsys)

@@ -12,7 +12,6 @@ from tests.nas.store.rows import front_body, front_member, open_search, put_cand
 @pytest.fixture
 def front(hwnas):
     """The id of a stored front whose artifacts are nowhere: whatever is copied fails otherwise."""
-    hwnas.home.mkdir()
     with open_store(hwnas.home / "hwnas.db") as store:
         open_search(store)
         (candidate,) = put_candidates(store, 1)

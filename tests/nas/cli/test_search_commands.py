@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from nas.jobs.queue import JobQueue
 from nas.store import open_store
-from nas.store.searches import Generation, Trial
+from nas.store.searches import StoredGeneration, Trial
 from tests.nas.store.rows import PROFILE, SPACE, front_body, front_member, open_search, put_candidates
 
 FIGURES = [(1.0, 100, 0.7), (2.0, 400, 0.8), (4.0, 200, 0.9)]
@@ -18,7 +18,6 @@ FIGURES = [(1.0, 100, 0.7), (2.0, 400, 0.8), (4.0, 200, 0.9)]
 @pytest.fixture
 def stored(hwnas):
     """A search of the command line with two fronts, and a queued job; ids by name."""
-    hwnas.home.mkdir()
     with open_store(hwnas.home / "hwnas.db") as store:
         open_search(store, "5ea1")
         ids = put_candidates(store, 3)
@@ -91,7 +90,7 @@ def test_a_search_opens_in_optuna(hwnas, stored, tmp_path):
             for candidate, (p95_ms, _, accuracy) in zip(stored["candidates"], FIGURES, strict=True)
         )
         open_search(store, "5ea1")
-        store.searches.append_generation("5ea1", Generation(number=0, evaluations=3, trials=trials, notes={}))
+        store.searches.append_generation("5ea1", StoredGeneration(number=0, evaluations=3, trials=trials, notes={}))
     out = tmp_path / "study.log"
     assert hwnas.json("search", "study", "5ea1", "--out", out)["trials"] == 3
     with warnings.catch_warnings():

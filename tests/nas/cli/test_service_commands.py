@@ -32,7 +32,6 @@ budget = 6
 @pytest.fixture
 def filled(hwnas):
     """A home with a device and a supernet."""
-    hwnas.home.mkdir()
     with open_store(hwnas.home / "hwnas.db") as store:
         put_device(store)
         put_device(store, "local-cpu/onnxruntime")

@@ -165,13 +165,13 @@ def test_what_cannot_be_a_job_is_refused(queue: JobQueue) -> None:
     assert queue.all(state="running") == ()
 
 
-def test_threads_that_race_claim_each_job_once(database_url: str, store: Store) -> None:
+def test_threads_that_race_claim_each_job_once(store_url: str, store: Store) -> None:
     queue = JobQueue(store)
     expected = {queue.enqueue("search", {}).id for _ in range(30)}
     claimed: list[str] = []
 
     def work() -> None:
-        with open_store(database_url) as own:
+        with open_store(store_url) as own:
             own_queue = JobQueue(own)
             while (job := own_queue.claim("thread", kinds=("search",), lease_s=600)) is not None:
                 claimed.append(job.id)

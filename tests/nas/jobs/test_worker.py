@@ -103,9 +103,9 @@ def workers_on(url: str, *, lease_s: float) -> Iterator[Workers]:
 
 
 @pytest.fixture
-def live_store(database_url: str) -> Iterator[Store]:
+def live_store(store_url: str) -> Iterator[Store]:
     """A store on the real clock: leases of other processes run out on it."""
-    with open_store(database_url) as store:
+    with open_store(store_url) as store:
         put_device(store)
         put_supernet(store)
         yield store
@@ -153,16 +153,14 @@ def _survive(store: Store, url: str, *, jobs: int, kills: int, pauses: int, seed
     assert any(job.attempts > 1 for job in ended.values())
 
 
-def test_nothing_is_lost_or_ended_twice_under_kills_and_pauses(live_store: Store, database_url: str) -> None:
-    _survive(live_store, database_url, jobs=24, kills=4, pauses=3, seed=0)
+def test_nothing_is_lost_or_ended_twice_under_kills_and_pauses(live_store: Store, store_url: str) -> None:
+    _survive(live_store, store_url, jobs=24, kills=4, pauses=3, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_three_hundred_jobs_survive_sixty_kills_and_thirty_pauses(
-    live_store: Store, database_url: str, seed: int
-) -> None:
-    _survive(live_store, database_url, jobs=300, kills=60, pauses=30, seed=seed)
+def test_three_hundred_jobs_survive_sixty_kills_and_thirty_pauses(live_store: Store, store_url: str, seed: int) -> None:
+    _survive(live_store, store_url, jobs=300, kills=60, pauses=30, seed=seed)
 
 
 def _is_locked(store: Store, job_id: str) -> bool:
@@ -184,10 +182,10 @@ def _until(lines: Iterator[tuple[int, str]], word: str) -> int:
     return next(pid for pid, words in lines if words.startswith(word))
 
 
-def test_a_worker_paused_past_its_lease_is_fenced_out(live_store: Store, database_url: str) -> None:
+def test_a_worker_paused_past_its_lease_is_fenced_out(live_store: Store, store_url: str) -> None:
     queue = JobQueue(live_store)
     job = queue.enqueue("search", {"steps": 1, "ask": True})
-    with workers_on(database_url, lease_s=0.3) as workers:
+    with workers_on(store_url, lease_s=0.3) as workers:
         first = workers.start()
         lines = workers.lines()
         _until(lines, "through")
@@ -208,11 +206,11 @@ def test_a_worker_paused_past_its_lease_is_fenced_out(live_store: Store, databas
     assert ended.fence == ended.attempts >= 2
 
 
-def test_a_signal_drains_and_a_second_one_releases(live_store: Store, database_url: str) -> None:
+def test_a_signal_drains_and_a_second_one_releases(live_store: Store, store_url: str) -> None:
     queue = JobQueue(live_store)
     job = queue.enqueue("search", {"steps": 1, "ask": True})
     waiting = queue.enqueue("search", {"steps": 1})
-    with workers_on(database_url, lease_s=30) as workers:
+    with workers_on(store_url, lease_s=30) as workers:
         process = workers.start()
         lines = workers.lines()
         _until(lines, "through")

@@ -13,7 +13,7 @@ from nas.jobs import JobContext, WorkerSettings, run_worker
 from nas.jobs.supervisor import ending_with_supervisor
 from nas.jobs.worker import StopSignal
 from nas.store import Store, open_store
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
 
 
@@ -41,7 +41,7 @@ def handle(store: Store, context: JobContext) -> Mapping[str, Any]:
         say("step", context.job_id, number, context.lease.fence)
         context.check_cancelled()
         trial = Trial(genotype=(number, context.lease.fence), candidate_id=None, state="complete", values=(0.5,))
-        generation = Generation(number=number, evaluations=1, trials=(trial,), notes={})
+        generation = StoredGeneration(number=number, evaluations=1, trials=(trial,), notes={})
         store.searches.append_generation(search.id, generation, lease=context.lease)
         context.report_progress({"generation": number})
     say("through", context.job_id)

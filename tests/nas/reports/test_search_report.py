@@ -15,7 +15,7 @@ from nas.reports.search_plots import front_figure
 from nas.reports.search_report import search_report, trial_metrics
 from nas.store import Store
 from nas.store.errors import NotStoredError
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, open_search, put_candidates, put_device, put_supernet
 
 
@@ -68,12 +68,12 @@ def searched(store: Store) -> Store:
     )
     second = _trials(store, [(2.0, 0.75)], 1)
     notes = {"lookups": [[[0], 0.5]] * 3}
-    store.searches.append_generation("search-1", Generation(number=0, evaluations=2, trials=first, notes={}))
+    store.searches.append_generation("search-1", StoredGeneration(number=0, evaluations=2, trials=first, notes={}))
     store.searches.append_generation(
-        "search-1", Generation(number=1, evaluations=2, trials=(*second, failed), notes=notes)
+        "search-1", StoredGeneration(number=1, evaluations=2, trials=(*second, failed), notes=notes)
     )
     other = _trials(store, [(8.0, 0.25)], 2)
-    store.searches.append_generation("search-2", Generation(number=0, evaluations=1, trials=other, notes=notes))
+    store.searches.append_generation("search-2", StoredGeneration(number=0, evaluations=1, trials=other, notes=notes))
     members = [_member(str(trial.candidate_id), *(trial.values or (0.0, 0.0))) for trial in (first[0], *second)]
     front = Front(
         device=PROFILE.id, space=SPACE.name, data="fashion-mini", seed=7, evaluations=4, members=tuple(members),

@@ -8,8 +8,7 @@ from nas.search.generation import Generation
 from nas.search.outcome import Outcome
 from nas.search.store_journal import StoreJournal
 from nas.store import open_store
-from nas.store.searches import Generation as StoredGeneration
-from nas.store.searches import Trial
+from nas.store.searches import StoredGeneration, Trial
 from predictors.known_accuracy import KnownAccuracies
 from tests.nas.store.rows import SPACE, open_search, put_candidates, put_device, put_supernet
 

@@ -10,8 +10,8 @@ from nas.store.errors import StoreUnavailableError
 
 
 @pytest.mark.parametrize("connections", [1, 7])
-def test_who_gets_no_connection_is_told_to_come_again(database_url: str, connections: int) -> None:
-    with open_store(database_url, pool=PoolSettings(connections=connections, wait_s=0.01)) as store:
+def test_who_gets_no_connection_is_told_to_come_again(store_url: str, connections: int) -> None:
+    with open_store(store_url, pool=PoolSettings(connections=connections, wait_s=0.01)) as store:
         with ExitStack() as stack:
             for _ in range(connections):
                 stack.enter_context(store.database.engine.connect())

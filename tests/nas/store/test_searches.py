@@ -11,13 +11,13 @@ from nas.jobs.queue import JobQueue
 from nas.store import Store, open_store
 from nas.store.errors import LeaseLostError, NotStoredError, SearchBusyError, StoreConflictError, StoreError
 from nas.store.leases import Lease
-from nas.store.searches import LEASE_S, Generation, SearchSpec, StoredSearch, Trial
+from nas.store.searches import LEASE_S, SearchSpec, StoredGeneration, StoredSearch, Trial
 from nas.store.tables import SearchRow
 from tests.databases import SteppedClock
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID, open_search, put_candidates, put_device, put_supernet
 
 
-def _generation(number: int, ids: tuple[str, ...]) -> Generation:
+def _generation(number: int, ids: tuple[str, ...]) -> StoredGeneration:
     trials = tuple(
         Trial(
             genotype=(number, position),
@@ -29,7 +29,7 @@ def _generation(number: int, ids: tuple[str, ...]) -> Generation:
         for position, candidate_id in enumerate(ids)
     )
     failed = Trial(genotype=(9, 9), candidate_id=None, state="failed", values=None)
-    return Generation(number=number, evaluations=len(ids), trials=(*trials, failed), notes={"hypervolume": 0.5})
+    return StoredGeneration(number=number, evaluations=len(ids), trials=(*trials, failed), notes={"hypervolume": 0.5})
 
 
 def test_generations_come_back_exactly(store: Store, clock: SteppedClock) -> None:
@@ -175,10 +175,10 @@ sys.stdin.read()
 """
 
 
-def test_a_search_belongs_to_one_process_and_is_free_once_that_is_killed(database_url: str) -> None:
-    with open_store(database_url) as store:
+def test_a_search_belongs_to_one_process_and_is_free_once_that_is_killed(store_url: str) -> None:
+    with open_store(store_url) as store:
         process = subprocess.Popen(
-            [sys.executable, "-c", _OTHER_PROCESS, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", _OTHER_PROCESS, store_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert process.stdin is not None
         assert process.stdout is not None
