@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from nas.store.database import Clock, Database
+from nas.store.database import Database
 from nas.store.service_tables import AuditEntryRow
 
 
@@ -32,11 +33,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A change to record."""
+    """Who makes a change; given to what makes it, which records it in the transaction of the change."""
 
     actor: str
     action: str
-    subject: str
     tenant: str | None = None
     trace_id: str | None = None
 
@@ -44,22 +44,8 @@ class Change:
 class Audit:
     """Entries by number."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
-
-    def record(self, change: Change) -> None:
-        """Adds an entry."""
-        row = AuditEntryRow(
-            made_at=self._clock(),
-            actor=change.actor,
-            tenant=change.tenant,
-            action=change.action,
-            subject=change.subject,
-            trace_id=change.trace_id,
-        )
-        with self._database.write() as session:
-            session.add(row)
 
     def last(self, count: int, *, since: datetime | None = None) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first, made at ``since`` or later."""
@@ -79,6 +65,26 @@ class Audit:
                 )
                 for row in session.scalars(query)
             )
+
+
+def record_change(session: Session, change: Change | None, now: datetime, *, subject: str) -> None:
+    """Adds an entry in the transaction that makes the change; None is a change that nobody is named for."""
+    if change is not None:
+        session.add(
+            AuditEntryRow(
+                made_at=now,
+                actor=change.actor,
+                tenant=change.tenant,
+                action=change.action,
+                subject=subject,
+                trace_id=change.trace_id,
+            )
+        )
+
+
+def local_change(action: str) -> Change:
+    """A change by the user of a command line."""
+    return Change(actor=local_actor(), action=action)
 
 
 def local_actor() -> str:

@@ -1,11 +1,11 @@
-"""Tables of the service alone: batches, events of jobs, idempotency keys, API keys, the audit trail."""
+"""Tables of the service alone: batches, events of jobs, idempotency keys, API keys, uploads, the audit trail."""
 
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from nas.store.schema import Base, Json, Name, Number, Prose, Sha256
+from nas.store.schema import Base, Big, Json, Name, Number, Prose, Sha256
 
 
 class BatchRow(Base):
@@ -67,6 +67,31 @@ class ApiKeyRow(Base):
     __table_args__ = (
         CheckConstraint("length(secret_sha256) = 64", name="secret_sha256"),
         CheckConstraint("length(tenant) > 0", name="tenant"),
+    )
+
+
+class DataSetRow(Base):
+    """A data set that is being uploaded or was; its bytes are in the home."""
+
+    __tablename__ = "data_sets"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[Name | None]
+    name: Mapped[Name]
+    size_bytes: Mapped[Big]
+    sha256: Mapped[Sha256]
+    state: Mapped[str] = mapped_column(String(16))
+    contents: Mapped[Json | None]
+    error: Mapped[Prose | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("size_bytes > 0", name="size_bytes"),
+        CheckConstraint("length(sha256) = 64", name="sha256"),
+        CheckConstraint("state IN ('uploading', 'ready', 'refused')", name="state"),
+        CheckConstraint("(state = 'ready') = (contents IS NOT NULL)", name="ready_has_contents"),
+        CheckConstraint("(state = 'refused') = (error IS NOT NULL)", name="refused_has_error"),
+        Index(None, "sha256"),
     )
 
 

@@ -11,6 +11,7 @@ from nas.store.api_keys import ApiKeys
 from nas.store.artifacts import Artifacts
 from nas.store.audit import Audit
 from nas.store.candidates import Candidates
+from nas.store.data_sets import DataSets
 from nas.store.database import Clock, Database, PoolSettings, utc_now
 from nas.store.devices import Devices
 from nas.store.drifts import Drifts
@@ -34,6 +35,7 @@ class Store:
         self.database = database
         self.clock = clock
         self.devices = Devices(database, clock)
+        self.data_sets = DataSets(database, clock)
         self.supernets = Supernets(database, clock)
         self.candidates = Candidates(database, clock)
         self.evaluations = Evaluations(database, clock)
@@ -41,7 +43,7 @@ class Store:
         self.anchor_references = AnchorReferences(database, clock)
         self.drifts = Drifts(database, clock)
         self.api_keys = ApiKeys(database, clock)
-        self.audit = Audit(database, clock)
+        self.audit = Audit(database)
         self.artifacts = Artifacts(database, clock)
         self.predictors = Predictors(database, clock)
         self.searches = Searches(database, clock)

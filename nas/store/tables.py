@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -54,12 +55,23 @@ class SupernetRow(Base):
     data_fingerprint: Mapped[Sha256]
     folder: Mapped[Prose]
     metrics: Mapped[Json]
+    data_set_id: Mapped[str | None] = mapped_column(ForeignKey("data_sets.id"))
+    shared: Mapped[bool] = mapped_column(server_default=true())
     created_at: Mapped[datetime]
 
     __table_args__ = (
         CheckConstraint("length(id) = 64", name="id_sha256"),
         Index(None, "space", "created_at"),
     )
+
+
+class SupernetOwnerRow(Base):
+    """A tenant who trained a supernet; one that is shared is visible to the others, too."""
+
+    __tablename__ = "supernet_owners"
+
+    supernet_id: Mapped[Sha256] = mapped_column(ForeignKey("supernets.id"), primary_key=True)
+    tenant: Mapped[Name] = mapped_column(primary_key=True)
 
 
 class CandidateRow(Base):
@@ -257,7 +269,7 @@ class JobRow(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        CheckConstraint("kind IN ('search', 'calibration')", name="kind"),
+        CheckConstraint("kind IN ('search', 'calibration', 'training')", name="kind"),
         CheckConstraint(_JOB_STATES, name="state"),
         CheckConstraint(
             "(state = 'running') = (lease_until IS NOT NULL) AND (state = 'running') = (worker IS NOT NULL)",

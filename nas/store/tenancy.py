@@ -1,8 +1,9 @@
 """Tenancy: which objects a caller may see.
 
 A job belongs to the tenant whose API key submitted it, and with it its search, its fronts, and the candidates and
-predictors that nobody else has found. What has no tenant (made on the command line, or over loopback without keys)
-is visible to everyone. Devices, measurements and supernets are shared: they are facts about the machines.
+predictors that nobody else has found. A data set belongs to the tenant who uploaded it, a supernet to those who trained
+it. What has no tenant (made on the command line, or over loopback without keys) is visible to everyone. Devices and
+measurements are shared: they are facts about the machines.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,18 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Select, exists, not_, or_, select
 
-from nas.store.tables import ArtifactUseRow, CandidateRow, FrontRow, JobRow, PredictorRow, SearchRow, TrialRow
+from nas.store.service_tables import DataSetRow
+from nas.store.tables import (
+    ArtifactUseRow,
+    CandidateRow,
+    FrontRow,
+    JobRow,
+    PredictorRow,
+    SearchRow,
+    SupernetOwnerRow,
+    SupernetRow,
+    TrialRow,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,19 @@ def visible_searches(viewer: Viewer) -> _Conditions:
     if viewer.sees_all:
         return ()
     return (or_(SearchRow.job_id.is_(None), SearchRow.job_id.not_in(_hidden_jobs(viewer))),)
+
+
+def visible_data_sets(viewer: Viewer) -> _Conditions:
+    """Conditions on :class:`DataSetRow`."""
+    return () if viewer.sees_all else (or_(DataSetRow.tenant.is_(None), DataSetRow.tenant == viewer.tenant),)
+
+
+def visible_supernets(viewer: Viewer) -> _Conditions:
+    """Conditions on :class:`SupernetRow`."""
+    if viewer.sees_all:
+        return ()
+    ours = exists().where(SupernetOwnerRow.supernet_id == SupernetRow.id, SupernetOwnerRow.tenant == viewer.tenant)
+    return (or_(SupernetRow.shared, ours),)
 
 
 def visible_fronts(viewer: Viewer) -> _Conditions:
