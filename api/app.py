@@ -19,6 +19,7 @@ from api.routes import (
     batches,
     calibrations,
     candidates,
+    data_sets,
     devices,
     fronts,
     health,
@@ -26,11 +27,13 @@ from api.routes import (
     search_spaces,
     searches,
     supernets,
+    trainings,
 )
 from api.same_site import SameSite
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from api.watches import Watches
+from nas.data_uploads import DEFAULT_MAX_UPLOAD_BYTES, DataUploads
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.jobs.submission import DEFAULT_MAX_QUEUED, Submissions
@@ -42,10 +45,16 @@ _DESCRIPTION: Final = (
 )
 
 
-def create_app(*, store: Store, home: Home, max_queued: int = DEFAULT_MAX_QUEUED) -> FastAPI:
+def create_app(
+    *,
+    store: Store,
+    home: Home,
+    max_queued: int = DEFAULT_MAX_QUEUED,
+    max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES,
+) -> FastAPI:
     """The service over an open store, which the caller closes, and a home whose artifacts it serves.
 
-    At most ``max_queued`` jobs may wait.
+    At most ``max_queued`` jobs may wait, and uploaded data sets have at most ``max_upload_bytes``.
     """
     app = _Service(
         title="hwnas",
@@ -66,12 +75,13 @@ def create_app(*, store: Store, home: Home, max_queued: int = DEFAULT_MAX_QUEUED
     app.state.files = VerifiedFiles()
     app.state.answers = StoredAnswers(store)
     app.state.submissions = Submissions(store, max_queued=max_queued)
+    app.state.uploads = DataUploads(store, home, max_bytes=max_upload_bytes)
     app.state.watches = Watches(store)
     app.state.predictors = LoadedPredictors(home)
     install_problem_handlers(app)
     modules = (
         health, devices, search_spaces, fronts, candidates, artifacts, searches, calibrations, batches, predictors,
-        supernets, agents, docs_page, web_page,
+        supernets, trainings, data_sets, agents, docs_page, web_page,
     )  # fmt: skip
     known: list[BaseRoute] = list(app.routes)
     for module in modules:

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import ProblemError
+from api.streamed_bodies import streams_body
 
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_QUERY_BYTES: Final = 8 << 10
@@ -27,6 +28,9 @@ class BodyLimit:
             await ProblemError(HTTPStatus.REQUEST_URI_TOO_LONG, "query-too-long", detail).response()(
                 scope, receive, send
             )
+            return
+        if streams_body(scope):
+            await self._app(scope, receive, send)
             return
         if _declared_bytes(scope) > MAX_BODY_BYTES:
             await _refuse(scope, receive, send)

@@ -7,12 +7,18 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import ProblemError
+from api.streamed_bodies import streams_body
 
 MAX_CHANGES: Final = 8
 """At once; far fewer than the threads that FastAPI has for requests (40)."""
 _WAIT_S: Final = 5.0
 _LONG_POLLS: Final = frozenset({"/v1/agents/claim"})
 """They wait most of their time for something to do, and not for the database."""
+
+
+def _waits_for_others(scope: Scope) -> bool:
+    """Whether a request is not, or for most of its time not, about a change in the database."""
+    return scope["method"] == "GET" or scope["path"] in _LONG_POLLS or streams_body(scope)
 
 
 class ChangeLimit:
@@ -24,7 +30,7 @@ class ChangeLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on at most :data:`MAX_CHANGES` requests at once that may change something."""
-        if scope["type"] != "http" or scope["method"] == "GET" or scope["path"] in _LONG_POLLS:
+        if scope["type"] != "http" or _waits_for_others(scope):
             await self._app(scope, receive, send)
             return
         try:

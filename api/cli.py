@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 _DEFAULT_MAX_QUEUED = 1000
+_DEFAULT_MAX_UPLOAD_MIB = 1024
 
 
 def serve(
@@ -25,6 +26,10 @@ def serve(
     max_queued: Annotated[
         int, typer.Option(help="Maximum number of queued jobs; more are refused with status 429.", min=1)
     ] = _DEFAULT_MAX_QUEUED,
+    max_upload_mib: Annotated[
+        int,
+        typer.Option(help="Largest data set that can be uploaded, in MiB; decompressed, four times as much.", min=1),
+    ] = _DEFAULT_MAX_UPLOAD_MIB,
     access_log: Annotated[
         str | None,
         typer.Option(help="Append one line of JSON per request to this file; '-' for standard error. Default: none."),
@@ -50,6 +55,7 @@ def serve(
         require_keys=require_keys,
         allowed_hosts=tuple(allow_host or ()),
         max_queued=max_queued,
+        max_upload_bytes=max_upload_mib << 20,
         access_log=access_log,
         metrics_port=metrics_port,
     )

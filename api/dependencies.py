@@ -10,20 +10,23 @@ from typing import Annotated, cast
 from fastapi import Depends, Request, params
 
 from api.callers import Caller, caller_of
+from api.changes import change_of
 from api.loaded_predictors import LoadedPredictors
 from api.problems import FieldError, invalid_request
 from api.stored_answers import StoredAnswers
 from api.verified_files import VerifiedFiles
 from api.watches import Watches
+from nas.data_uploads import DataUploads
 from nas.fronts.device_fronts import DeviceFronts
 from nas.home import Home
 from nas.jobs.batches import Batches
-from nas.jobs.calibration_statuses import CalibrationStatuses
 from nas.jobs.deletion import Deletions
+from nas.jobs.job_statuses import JobStatuses
 from nas.jobs.queue import JobQueue
 from nas.jobs.search_statuses import SearchStatuses
 from nas.store import Store
 from nas.store.api_keys import Scope
+from nas.store.audit import Change
 from nas.store.tenancy import Viewer
 
 
@@ -59,8 +62,20 @@ async def _statuses(request: Request) -> SearchStatuses:
     return SearchStatuses(request.app.state.store)
 
 
-async def _calibrations(request: Request) -> CalibrationStatuses:
-    return CalibrationStatuses(request.app.state.store)
+async def _calibrations(request: Request) -> JobStatuses:
+    return JobStatuses(request.app.state.store, "calibration")
+
+
+async def _trainings(request: Request) -> JobStatuses:
+    return JobStatuses(request.app.state.store, "training")
+
+
+async def _uploads(request: Request) -> DataUploads:
+    return cast("DataUploads", request.app.state.uploads)
+
+
+async def _change(request: Request) -> Change:
+    return change_of(request.scope)
 
 
 async def _batches(request: Request) -> Batches:
@@ -130,7 +145,10 @@ FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
 QueueDep = Annotated[JobQueue, Depends(_queue)]
-CalibrationsDep = Annotated[CalibrationStatuses, Depends(_calibrations)]
+CalibrationsDep = Annotated[JobStatuses, Depends(_calibrations)]
+TrainingsDep = Annotated[JobStatuses, Depends(_trainings)]
+UploadsDep = Annotated[DataUploads, Depends(_uploads)]
+ChangeDep = Annotated[Change, Depends(_change)]
 BatchesDep = Annotated[Batches, Depends(_batches)]
 DeletionsDep = Annotated[Deletions, Depends(_deletions)]
 WatchesDep = Annotated[Watches, Depends(_watches)]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.job_wire import BatchOut, CalibrationOut, JobErrorOut, SearchOut
+from api.job_wire import BatchOut, CalibrationOut, JobErrorOut, SearchOut, TrainingOut
 from nas.jobs.batches import BatchStatus
-from nas.jobs.calibration_statuses import CalibrationStatus
 from nas.jobs.figures import JobFigures
+from nas.jobs.job_statuses import JobStatus
 from nas.jobs.progress import TOTAL, total_progress
 from nas.jobs.queue import Job
 from nas.jobs.search_statuses import SearchStatus
@@ -21,7 +21,7 @@ def batch_url(batch_id: str) -> str:
     return f"/v1/batches/{batch_id}"
 
 
-def calibration_out(status: CalibrationStatus) -> CalibrationOut:
+def calibration_out(status: JobStatus) -> CalibrationOut:
     """A calibration as it is answered."""
     job = status.job
     return CalibrationOut(
@@ -31,6 +31,24 @@ def calibration_out(status: CalibrationStatus) -> CalibrationOut:
         url=f"/v1/calibrations/{job.id}",
         device=job.request.get("device"),
         evaluations=status.figures.measured,
+    )
+
+
+def training_out(status: JobStatus) -> TrainingOut:
+    """A training as it is answered."""
+    job = status.job
+    epochs = int(job.request.get("epochs") or 0)
+    supernet = (job.result or {}).get("supernet")
+    return TrainingOut(
+        **_of_job(job),
+        **_of_figures(status.figures),
+        state=job.state,
+        url=f"/v1/trainings/{job.id}",
+        device=None,
+        evaluations=0,
+        epochs=epochs,
+        epochs_done=epochs * total_progress(job),
+        supernet=None if supernet is None else f"/v1/supernets/{supernet}",
     )
 
 

@@ -49,7 +49,7 @@ class JobOut(BaseModel):
     heartbeat_at: datetime | None = Field(description="When a worker last gave a sign of life.")
     phase: str | None = Field(description="What the worker does now, or did last.")
     progress: dict[str, Any] | None = Field(
-        description="Of the phase: `done` of `total` steps, `figures`, and the last `messages`."
+        description="Of the phase: `done` of `total` steps, `figures`, `seconds_left` at its pace, and the last `messages`."
     )
     total_progress: float = Field(ge=0, le=1, description="Fraction of the whole job that is done.")
     evaluations: int = Field(description="Real evaluations done; of a calibration, networks measured by it.")
@@ -75,6 +75,28 @@ class CalibrationOut(JobOut):
     """The state of a calibration; its `result` has the `latency_predictor` and its expected error."""
 
     kind: Literal["calibration"] = "calibration"
+
+
+class TrainingOut(JobOut):
+    """The state of a training; its `result` has the `supernet`, its `metrics` and how far they can be trusted."""
+
+    kind: Literal["training"] = "training"
+    epochs: int = Field(description="How many are asked for.")
+    epochs_done: float
+    supernet: str | None = Field(description="Address of the supernet, once it is trained.")
+
+
+class TrainingsQuery(PageQuery):
+    """Query of the trainings."""
+
+    state: JobStateName | None = Field(None, description="Only trainings in this state.")
+    space: SpaceName | None = Field(None, description="Only trainings in this search space.")
+
+
+class TrainingsOut(PageOut):
+    """A page of trainings, newest first."""
+
+    trainings: list[TrainingOut]
 
 
 class SearchesQuery(PageQuery):

@@ -2,12 +2,11 @@
 
 import json
 from email.message import Message
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 
-from api.problems import FieldError, ProblemError, invalid_request
+from api.problems import FieldError, invalid_request, unsupported_media_type
 
 
 async def require_json(request: Request) -> None:
@@ -19,11 +18,7 @@ async def require_json(request: Request) -> None:
     body = await request.body()
     declared = request.headers.get("content-type")
     if not _is_json(declared) and (body or declared is not None):
-        detail = "send the body as JSON with Content-Type: application/json."
-        raise ProblemError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail,
-            headers={"Accept-Post": "application/json"},
-        )  # fmt: skip
+        raise unsupported_media_type("application/json")
     if body:
         json.loads(body, object_pairs_hook=_object)
 

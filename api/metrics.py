@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import GaugeMetricFamily
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.server_errors import StartError
 from api.stored_answers import STORED
+from nas.jobs.queue import JobKind
 from nas.store import Store
 from nas.store.tables import JobRow
 from search_spaces.errors import NasError
@@ -126,7 +127,7 @@ class _Jobs(Collector):
             waiting_since = session.scalar(oldest)
             silent_count = session.scalar(silent) or 0
         jobs = GaugeMetricFamily("hwnas_jobs", _GAUGES["hwnas_jobs"], labels=("kind", "state"))
-        for kind in ("search", "calibration"):
+        for kind in get_args(JobKind):
             for state in _STATES:
                 jobs.add_metric((kind, state), counts.get((kind, state), 0))
         age = timedelta(0) if waiting_since is None else now - waiting_since

@@ -36,10 +36,10 @@ _PROBLEMS: Final[Mapping[HTTPStatus, tuple[str, tuple[str, ...]]]] = {
     HTTPStatus.UNAUTHORIZED: ("An API key is needed, and none or a wrong one was sent.", ("WWW-Authenticate",)),
     HTTPStatus.FORBIDDEN: ("The API key lacks a scope, or what is to be changed belongs to nobody.", ()),
     HTTPStatus.NOT_FOUND: ("Nothing has this id, or it is another tenant's.", ()),
-    HTTPStatus.CONFLICT: ("It has not ended, or something refers to it.", ()),
+    HTTPStatus.CONFLICT: ("Its state does not allow it, or something refers to it.", ()),
     HTTPStatus.GONE: ("It was stored, but its bytes are missing or damaged.", ()),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("The body is too large.", ()),
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is not JSON.", ("Accept-Post",)),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is of another type than this address takes.", ("Accept-Post",)),
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: ("The file has no such bytes.", ("Content-Range",)),
     HTTPStatus.UNPROCESSABLE_ENTITY: ("A field is wrong; `errors` names each.", ()),
     HTTPStatus.TOO_MANY_REQUESTS: ("Too many jobs are waiting.", ("Retry-After",)),
@@ -98,7 +98,7 @@ def _problem_statuses(path: str, method: str, operation: dict[str, Any]) -> list
         statuses += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
     if "202" in operation["responses"]:
         statuses.append(HTTPStatus.TOO_MANY_REQUESTS)
-    if method == "delete":
+    if method == "delete" or (method == "patch" and "requestBody" in operation):
         statuses.append(HTTPStatus.CONFLICT)
     if path.endswith((":predict", "/pareto", "/recommendation", "/{front_id}", "/{sha256}")) and method != "delete":
         statuses.append(HTTPStatus.GONE)
@@ -110,6 +110,8 @@ def _problem_statuses(path: str, method: str, operation: dict[str, Any]) -> list
 def _answer_headers(path: str, method: str, code: str, operation: dict[str, Any]) -> tuple[str, ...]:
     if code == "202":
         return ("Location", "Idempotency-Replayed")
+    if code == "201":
+        return ("Location",)
     if code == "200" and any(one["name"] == "page_token" for one in operation.get("parameters", ())):
         return ("Link",)
     if method == "get" and code in {"200", "206", "304"}:

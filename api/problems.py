@@ -11,6 +11,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from nas.data_uploads import (
+    TooManyBytesError,
+    UploadBusyError,
+    UploadEndedError,
+    UploadTooLargeError,
+    WrongDigestError,
+    WrongOffsetError,
+)
 from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
 from nas.jobs.deletion import StillActiveError, StillReferencedError
@@ -101,6 +109,14 @@ def invalid_request(errors: Sequence[FieldError]) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", f"{where}: {first.message}.", errors=errors)
 
 
+def unsupported_media_type(needed: str) -> ProblemError:
+    """The problem of a body of another type than the address takes."""
+    detail = f"send the body with Content-Type: {needed}."
+    return ProblemError(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail, headers={"Accept-Post": needed}
+    )
+
+
 def not_found(code: str, detail: str) -> ProblemError:
     """The problem of an id that nothing has."""
     return ProblemError(HTTPStatus.NOT_FOUND, code, detail)
@@ -126,6 +142,11 @@ _STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
     AgentSupersededError: HTTPStatus.CONFLICT,
     TaskLostError: HTTPStatus.CONFLICT,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    UploadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UploadBusyError: HTTPStatus.CONFLICT,
+    UploadEndedError: HTTPStatus.CONFLICT,
+    TooManyBytesError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    WrongDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 
@@ -149,6 +170,10 @@ def problem_of_error(error: Exception) -> ProblemError:
         case QueueFullError():
             return ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers={"Retry-After": str(error.retry_after_s)}
+            )
+        case WrongOffsetError():
+            return ProblemError(
+                HTTPStatus.CONFLICT, error.code, str(error), headers={"Upload-Offset": str(error.offset)}
             )
         case StillReferencedError():
             return ProblemError(HTTPStatus.CONFLICT, error.code, str(error), more={"referrers": list(error.referrers)})

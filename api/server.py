@@ -110,7 +110,7 @@ class _Configured:
 def _config(store: Store, home: Home, settings: ServiceSettings | None) -> _Configured:
     settings = settings or ServiceSettings()
     limits = settings.limits
-    app = create_app(store=store, home=home, max_queued=settings.max_queued)
+    app = create_app(store=store, home=home, max_queued=settings.max_queued, max_upload_bytes=settings.max_upload_bytes)
     config = uvicorn.Config(
         settings.around(QuickAnswers(app, app.state.answers), store),
         http=protocol_within(limits),

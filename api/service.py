@@ -13,6 +13,7 @@ from api.server import LOOPBACK, serve
 from api.server_errors import KeysRequiredError
 from api.settings import ServiceSettings
 from hw_profiles.detect import detect_profiles
+from nas.data_uploads import DEFAULT_MAX_UPLOAD_BYTES
 from nas.home import Home
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
 from nas.jobs.supervisor import supervised_worker
@@ -39,6 +40,7 @@ class ServeOptions:
     allowed_hosts: tuple[str, ...] = ()
     """Names that requests without keys may be for, besides ``localhost`` and the like."""
     max_queued: int = DEFAULT_MAX_QUEUED
+    max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES
     access_log: str | None = None
     """File to append to; ``-`` is standard error."""
     metrics_port: int | None = None
@@ -83,6 +85,7 @@ def _settings(options: ServeOptions, store: Store, stack: ExitStack) -> ServiceS
         raise KeysRequiredError(options.host)
     return ServiceSettings(
         max_queued=options.max_queued,
+        max_upload_bytes=options.max_upload_bytes,
         require_keys=require_keys,
         allowed_hosts=options.allowed_hosts,
         access_log=None if options.access_log is None else stack.enter_context(_log_stream(options.access_log)),

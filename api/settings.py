@@ -6,12 +6,12 @@ from typing import TextIO
 from starlette.types import ASGIApp
 
 from api.access_log import AccessLog
-from api.audit_trail import AuditTrail
 from api.authentication import Authentication
 from api.connections import ConnectionLimits
 from api.known_hosts import KnownHosts
 from api.metrics import CountedRequests, ServiceMetrics
 from api.trace_context import TraceContext
+from nas.data_uploads import DEFAULT_MAX_UPLOAD_BYTES
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
 from nas.store import Store
 
@@ -24,6 +24,8 @@ class ServiceSettings:
     """Of its connections."""
     max_queued: int = DEFAULT_MAX_QUEUED
     """Jobs that may wait."""
+    max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES
+    """Of one data set."""
     require_keys: bool = False
     """Whether requests need an API key."""
     allowed_hosts: tuple[str, ...] = ()
@@ -35,7 +37,6 @@ class ServiceSettings:
 
     def around(self, app: ASGIApp, store: Store) -> ASGIApp:
         """The application behind what these settings ask for."""
-        app = AuditTrail(app, store)
         app = Authentication(app, store) if self.require_keys else KnownHosts(app, self.allowed_hosts)
         if self.metrics is not None:
             app = CountedRequests(app, self.metrics)

@@ -8,9 +8,11 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from api.callers import Caller, caller_of
+from api.changes import change_of
 from api.problems import ProblemError, invalid_field
 from api.trace_context import trace_of
 from nas.jobs.submission import NewBatch, NewJob, Origin, Submissions, request_fingerprint
+from nas.store.audit import Change
 from nas.workflows.job_requests import JobRequests, RequestFieldError
 
 IdempotencyKey = Annotated[
@@ -37,6 +39,7 @@ class Submitting:
     path: str
     trace_id: str | None
     key: str | None
+    change: Change
 
     def accept(
         self,
@@ -66,6 +69,7 @@ class Submitting:
             idempotency_key=self.key,
             fingerprint=fingerprint,
             trace_id=self.trace_id,
+            change=self.change,
         )
         try:
             accepted = self.submissions.submit(jobs(), origin, batch=batch)
@@ -89,11 +93,10 @@ class Submitting:
 
 
 async def _submitting(request: Request, key: IdempotencyKey = None) -> Submitting:
-    state = request.app.state
-    requests = JobRequests(state.store, state.home)
-    return Submitting(
-        caller_of(request.scope), state.submissions, requests, request.url.path, trace_of(request.scope), key
-    )
+    state, scope = request.app.state, request.scope
+    caller = caller_of(scope)
+    requests = JobRequests(state.store, state.home, caller.viewer)
+    return Submitting(caller, state.submissions, requests, request.url.path, trace_of(scope), key, change_of(scope))
 
 
 SubmittingDep = Annotated[Submitting, Depends(_submitting)]

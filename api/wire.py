@@ -302,6 +302,7 @@ class SupernetOut(BaseModel):
     data: str
     data_fingerprint: str
     """SHA-256 of the data set's arrays."""
+    data_set: str | None = Field(description="Address of the uploaded data set that it was trained on.")
     metrics: dict[str, Any]
     created_at: datetime
 

@@ -63,6 +63,15 @@ class Home:
         return self.root / "supernets"
 
     @property
+    def data_sets(self) -> Path:
+        """Uploaded data sets, one folder each."""
+        return self.root / "data_sets"
+
+    def data_set_file(self, data_set_id: str, name: str) -> Path:
+        """The file of a data set; its own name is what fronts and supernets show."""
+        return self.data_sets / data_set_id / f"{name}.npz"
+
+    @property
     def predictors(self) -> Path:
         """Immutable predictor revisions, one folder each."""
         return self.root / "predictors"

@@ -12,6 +12,7 @@ from hw_profiles.detect import check_runs_here, detect_profiles
 from hw_profiles.errors import ProfileError
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
+from nas.store.data_sets import STORED_DATA
 from nas.store.store import Store, open_store
 from nas.store.supernets import StoredSupernet
 from search_spaces.errors import UnknownNameError, UsageError
@@ -58,6 +59,25 @@ class Workspace:
             return str(json.loads(path.read_text("utf-8"))["data"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} does not name its data ({error}); run `hwnas train` again.") from error
+
+    def stored_data_set(self, data: str) -> str | None:
+        """The id of the uploaded data set that ``stored:ID`` names; None for other data."""
+        return data.removeprefix(STORED_DATA) if data.startswith(STORED_DATA) else None
+
+    def data_source(self, data: str) -> str:
+        """The same data, with ``stored:ID`` as the file of that data set, as ``load_dataset`` takes it.
+
+        Raises:
+            NotStoredError: if no such data set is stored.
+            UsageError: if it is not ready.
+        """
+        data_set_id = self.stored_data_set(data)
+        if data_set_id is None:
+            return data
+        data_set = self.store.data_sets.get(data_set_id)
+        if data_set.state != "ready":
+            raise UsageError(f"data set {data_set_id} is {data_set.state}; only one that is ready can be used.")
+        return f"npz:{self.home.data_set_file(data_set.id, data_set.name)}"
 
     def supernet(self, wanted: str | None = None, *, space: str | None = None) -> StoredSupernet:
         """The newest supernet, or the one whose id begins with ``wanted``.

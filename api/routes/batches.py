@@ -8,6 +8,7 @@ from api.callers import Caller
 from api.dependencies import (
     BatchesDep,
     CallerDep,
+    ChangeDep,
     DeletionsDep,
     ViewerDep,
     WatchesDep,
@@ -86,18 +87,20 @@ async def get_batch(
 
 
 @router.post("/v1/batches/{batch_id:segment}:cancel", dependencies=[Depends(refuse_parameters)])
-def cancel_batch(batch_id: str, batches: BatchesDep, caller: CallerDep) -> BatchOut:
+def cancel_batch(batch_id: str, batches: BatchesDep, caller: CallerDep, change: ChangeDep) -> BatchOut:
     """Cancels every member of a batch that has not ended."""
-    return batch_out(batches.cancel(_owned(batches, batch_id, caller).id))
+    return batch_out(batches.cancel(_owned(batches, batch_id, caller).id, change=change))
 
 
 @router.delete("/v1/batches/{batch_id:segment}", status_code=204, dependencies=[Depends(refuse_parameters)])
-def delete_batch(batch_id: str, batches: BatchesDep, deletions: DeletionsDep, caller: CallerDep) -> None:
+def delete_batch(
+    batch_id: str, batches: BatchesDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
+) -> None:
     """Deletes a batch and its members, all of which have ended. What they measured is kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if one of its searches has a front.
     """
-    deletions.batch(_owned(batches, batch_id, caller).id)
+    deletions.batch(_owned(batches, batch_id, caller).id, change=change)
 
 
 def _find(batches: Batches, batch_id: str, viewer: Viewer) -> BatchStatus:

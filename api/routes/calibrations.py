@@ -8,6 +8,7 @@ from api.callers import Caller
 from api.dependencies import (
     CalibrationsDep,
     CallerDep,
+    ChangeDep,
     DeletionsDep,
     QueueDep,
     StoreDep,
@@ -25,8 +26,8 @@ from api.lookups import device_of_path, is_id
 from api.pages import next_page, page_of
 from api.problems import not_found
 from api.submitting import SubmittingDep
-from nas.jobs.calibration_statuses import CalibrationStatus, CalibrationStatuses
 from nas.jobs.events import JobEvents
+from nas.jobs.job_statuses import JobStatus, JobStatuses
 from nas.jobs.requests import CalibrationRequest
 from nas.store.tenancy import Viewer
 
@@ -124,10 +125,10 @@ async def stream_calibration_events(
     dependencies=[require_scope("calibrate"), Depends(refuse_parameters)],
 )
 def cancel_calibration(
-    calibration_id: str, calibrations: CalibrationsDep, queue: QueueDep, caller: CallerDep
+    calibration_id: str, calibrations: CalibrationsDep, queue: QueueDep, caller: CallerDep, change: ChangeDep
 ) -> CalibrationOut:
     """Cancels a calibration: a running one at its next step, a queued one at once; an ended one stays as it is."""
-    queue.cancel(_owned(calibrations, calibration_id, caller).job.id)
+    queue.cancel(_owned(calibrations, calibration_id, caller).job.id, change=change)
     return calibration_out(_find(calibrations, calibration_id, caller.viewer))
 
 
@@ -137,23 +138,23 @@ def cancel_calibration(
     dependencies=[require_scope("calibrate"), Depends(refuse_parameters)],
 )
 def delete_calibration(
-    calibration_id: str, calibrations: CalibrationsDep, deletions: DeletionsDep, caller: CallerDep
+    calibration_id: str, calibrations: CalibrationsDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
 ) -> None:
     """Deletes a calibration that has ended; its predictor and what it measured are kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it is a member of a batch.
     """
-    deletions.calibration(_owned(calibrations, calibration_id, caller).job.id)
+    deletions.calibration(_owned(calibrations, calibration_id, caller).job.id, change=change)
 
 
-def _find(calibrations: CalibrationStatuses, calibration_id: str, viewer: Viewer) -> CalibrationStatus:
+def _find(calibrations: JobStatuses, calibration_id: str, viewer: Viewer) -> JobStatus:
     found = calibrations.find(calibration_id, viewer) if is_id(calibration_id) else None
     if found is None:
         raise not_found("unknown-calibration", f"no calibration {calibration_id!r} is stored.")
     return found
 
 
-def _owned(calibrations: CalibrationStatuses, calibration_id: str, caller: Caller) -> CalibrationStatus:
+def _owned(calibrations: JobStatuses, calibration_id: str, caller: Caller) -> JobStatus:
     status = _find(calibrations, calibration_id, caller.viewer)
     caller.require_owner(status.job.tenant)
     return status

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.callers import Caller
 from api.dependencies import (
     CallerDep,
+    ChangeDep,
     DeletionsDep,
     StatusesDep,
     StoreDep,
@@ -126,13 +127,13 @@ async def stream_search_events(
 @router.post(
     "/v1/searches/{search_id:segment}:cancel", dependencies=[require_scope("submit"), Depends(refuse_parameters)]
 )
-def cancel_search(search_id: str, statuses: StatusesDep, caller: CallerDep) -> SearchOut:
+def cancel_search(search_id: str, statuses: StatusesDep, caller: CallerDep, change: ChangeDep) -> SearchOut:
     """Cancels a search, whether a request or the command line started it.
 
     A running one stops at its next step (until then `cancel_requested` is true), a queued or interrupted one
     at once; one that has ended stays as it is.
     """
-    return search_out(statuses.cancel(_owned(statuses, search_id, caller).id))
+    return search_out(statuses.cancel(_owned(statuses, search_id, caller).id, change=change))
 
 
 @router.delete(
@@ -140,13 +141,15 @@ def cancel_search(search_id: str, statuses: StatusesDep, caller: CallerDep) -> S
     status_code=204,
     dependencies=[require_scope("submit"), Depends(refuse_parameters)],
 )
-def delete_search(search_id: str, statuses: StatusesDep, deletions: DeletionsDep, caller: CallerDep) -> None:
+def delete_search(
+    search_id: str, statuses: StatusesDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
+) -> None:
     """Deletes a search that has ended or is interrupted. What it measured is kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it has a front or is a member
     of a batch.
     """
-    deletions.search(_owned(statuses, search_id, caller).id)
+    deletions.search(_owned(statuses, search_id, caller).id, change=change)
 
 
 def _find(statuses: SearchStatuses, search_id: str, viewer: Viewer) -> SearchStatus:

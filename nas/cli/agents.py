@@ -19,12 +19,11 @@ def create_agent(name: Name, as_json: Json = False) -> None:
 
     Start the agent on the device with it: `hwnas agent --server URL --token-file FILE`.
     """
-    from nas.store.audit import Change, local_actor  # noqa: PLC0415 - the store takes half a second
+    from nas.store.audit import local_change  # noqa: PLC0415 - the store takes half a second
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:
-        token = workspace.store.agents.create(name).reveal()
-        workspace.store.audit.record(Change(actor=local_actor(), action="create agent", subject=name))
+        token = workspace.store.agents.create(name, change=local_change("create agent")).reveal()
     lines = [token, f"start the agent on the device: hwnas agent --server URL --token {token}"]
     show({"agent": name, "token": token}, as_json=as_json, lines=lines)
 
@@ -66,12 +65,11 @@ def list_agents(as_json: Json = False) -> None:
 @app.command("revoke")
 def revoke_agent(name: Name, as_json: Json = False) -> None:
     """End an agent's access at once; its devices and measurements stay."""
-    from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:
-        workspace.store.agents.revoke(name)
-        workspace.store.audit.record(Change(actor=local_actor(), action="revoke agent", subject=name))
+        workspace.store.agents.revoke(name, change=local_change("revoke agent"))
     show({"agent": name, "state": "revoked"}, as_json=as_json, lines=[f"agent {name!r} is revoked."])
 
 

@@ -36,7 +36,7 @@ def create_key(
     Send it as `Authorization: Bearer KEY`.
     """
     from nas.store.api_keys import SCOPES  # noqa: PLC0415 - the store takes half a second
-    from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     for label, text in (("the name", name), ("--tenant", tenant)):
@@ -48,8 +48,8 @@ def create_key(
         raise UsageError(f"--scope is {unknown[0]!r}; give {', '.join(SCOPES)}.")
     scopes = frozenset(one for one in SCOPES if one in asked)
     with open_workspace() as workspace:
-        key, text = workspace.store.api_keys.create(name=name, tenant=tenant, scopes=scopes)
-        workspace.store.audit.record(Change(actor=local_actor(), action="create key", subject=key.id, tenant=tenant))
+        change = local_change("create key", tenant)
+        key, text = workspace.store.api_keys.create(name=name, tenant=tenant, scopes=scopes, change=change)
     if as_json:
         print_json(_as_json(key) | {"key": text})
     else:
@@ -78,14 +78,11 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Id of a key; `hwnas keys list` shows them.")], as_json: Json = False
 ) -> None:
     """Revoke an API key: requests with it are refused from now on (within 5 seconds on PostgreSQL)."""
-    from nas.store.audit import Change, local_actor  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
     with open_workspace() as workspace:
-        key = workspace.store.api_keys.revoke(key_id)
-        workspace.store.audit.record(
-            Change(actor=local_actor(), action="revoke key", subject=key.id, tenant=key.tenant)
-        )
+        key = workspace.store.api_keys.revoke(key_id, change=local_change("revoke key"))
     show(_as_json(key), as_json=as_json, lines=[f"key {key.id} ({key.name}) is revoked."])
 
 

@@ -8,7 +8,9 @@ from nas.cli.console import TerminalProgress, show
 
 
 def train(
-    data: Annotated[str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH or hf:NAME.")] = "fashion-mini",
+    data: Annotated[
+        str, typer.Option(help="fashion-mini, npz:PATH, imagefolder:PATH, hf:NAME or stored:ID (`hwnas data list`).")
+    ] = "fashion-mini",
     space: Annotated[str, typer.Option(help="The search space whose networks share weights.")] = "mobilenet_v3:tiny",
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images. Default: 20.", min=1, show_default=False)
@@ -75,6 +77,7 @@ def train(
     from nas.training.processes import process_rank  # noqa: PLC0415 - as above
     from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415 - as above
     from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415 - as above
+    from nas.workflows.training import TrainingTask  # noqa: PLC0415 - as above
     from nas.workflows.training import train as run_training  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
@@ -96,7 +99,8 @@ def train(
     leads = process_rank() == 0
     compute = Compute(device=device_train, threads=threads)
     with open_workspace() as workspace, TerminalProgress(quiet=not leads) as progress:
-        supernet = run_training(workspace, data, space, settings, progress, compute=compute)
+        task = TrainingTask(data=data, space=space, settings=settings, compute=compute)
+        supernet = run_training(workspace, task, progress)
         trust = supernet_trust(workspace, supernet)
         curve = workspace.supernet_folder(supernet) / CURVE_PNG
     if not leads:

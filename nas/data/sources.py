@@ -45,6 +45,7 @@ SOURCES: Final = (
         form="imagefolder:PATH[@HxW]",
         description="PATH/train/CLASS/* and PATH/test/CLASS/* (or val); scaled to HxW, needed where sizes differ",
     ),
+    DataSource(form="stored:ID", description="uploaded to the service, or added with hwnas data add"),
     DataSource(form="hf:NAME", description="a data set of the Hugging Face hub (extra: hwnas[huggingface])"),
 )
 """Every form that :func:`load_dataset` takes."""

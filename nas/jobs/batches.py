@@ -8,19 +8,20 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from nas.jobs.calibration_statuses import CalibrationStatus
 from nas.jobs.figures import job_figures
+from nas.jobs.job_statuses import JobStatus
 from nas.jobs.progress import total_progress
 from nas.jobs.queue import Job, JobQueue, JobState, job_of_row
 from nas.jobs.search_statuses import SearchStatus, SearchStatuses
 from nas.store import Store
+from nas.store.audit import Change
 from nas.store.errors import NotStoredError
 from nas.store.pages import PageRequest, PageStart, read_page
 from nas.store.service_tables import BatchRow
 from nas.store.tables import JobRow
 from nas.store.tenancy import EVERYTHING, Viewer
 
-Member = SearchStatus | CalibrationStatus
+Member = SearchStatus | JobStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +96,13 @@ class Batches:
             rows, following = read_page(session, query, BatchRow, page)
             return tuple(self._statuses(session, rows)), following
 
-    def cancel(self, batch_id: str) -> BatchStatus:
+    def cancel(self, batch_id: str, *, change: Change | None = None) -> BatchStatus:
         """Cancels every member as :meth:`JobQueue.cancel` does.
 
         Raises:
             NotStoredError: if there is none with this id.
         """
-        self._queue.cancel_batch(batch_id)
+        self._queue.cancel_batch(batch_id, change=change)
         found = self.find(batch_id)
         if found is None:
             raise NotStoredError("batch", batch_id)
@@ -116,7 +117,7 @@ class Batches:
         }
         others = [job for job in jobs if job.kind != "search"]
         figures = job_figures(session, [job.id for job in others])
-        calibrations = {job.id: CalibrationStatus(job=job_of_row(job), figures=figures[job.id]) for job in others}
+        calibrations = {job.id: JobStatus(job=job_of_row(job), figures=figures[job.id]) for job in others}
         members: dict[str, list[Member]] = {row.id: [] for row in rows}
         for job in jobs:
             if job.batch_id is not None:

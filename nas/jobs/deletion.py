@@ -2,17 +2,21 @@
 
 import shutil
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from nas.home import Home
+from nas.jobs.queue import JobKind, job_address
 from nas.store import Store
+from nas.store.audit import Change, record_change
+from nas.store.data_sets import STORED_DATA
 from nas.store.errors import NotStoredError
 from nas.store.owners import owner_has_ended
-from nas.store.service_tables import BatchRow, JobEventRow
+from nas.store.service_tables import BatchRow, DataSetRow, JobEventRow
 from nas.store.tables import (
+    EvaluationRow,
     FrontMemberRow,
     FrontRow,
     GenerationRow,
@@ -20,6 +24,8 @@ from nas.store.tables import (
     MeasurementRow,
     PredictorRow,
     SearchRow,
+    SupernetOwnerRow,
+    SupernetRow,
     TrialRow,
 )
 from search_spaces.errors import NasError
@@ -60,7 +66,7 @@ class Deletions:
         self._clock = store.clock
         self._home = home
 
-    def search(self, search_id: str) -> None:
+    def search(self, search_id: str, *, change: Change | None = None) -> None:
         """Deletes an ended or interrupted search with its trials; fronts and batches refer to it."""
         what = f"search {search_id}"
         with self._database.write() as session:
@@ -74,20 +80,17 @@ class Deletions:
             if referrers:
                 raise StillReferencedError(what, referrers)
             _delete_jobs(session, [search_id])
+            self._record(session, change, f"/v1/searches/{search_id}")
 
-    def calibration(self, calibration_id: str) -> None:
+    def calibration(self, calibration_id: str, *, change: Change | None = None) -> None:
         """Deletes an ended calibration; its predictor and measurements stay. A batch refers to it."""
-        what = f"calibration {calibration_id}"
-        with self._database.write() as session:
-            job = session.get(JobRow, calibration_id, with_for_update=True)
-            if job is None or job.kind != "calibration":
-                raise NotStoredError("calibration", calibration_id)
-            self._require_ended(job, None, what)
-            if job.batch_id is not None:
-                raise StillReferencedError(what, [f"/v1/batches/{job.batch_id}"])
-            _delete_jobs(session, [calibration_id])
+        self._job("calibration", calibration_id, change)
 
-    def batch(self, batch_id: str) -> None:
+    def training(self, training_id: str, *, change: Change | None = None) -> None:
+        """Deletes an ended training; its supernet stays."""
+        self._job("training", training_id, change)
+
+    def batch(self, batch_id: str, *, change: Change | None = None) -> None:
         """Deletes a batch with its members, all of which have ended; fronts of its searches refer to it."""
         what = f"batch {batch_id}"
         with self._database.write() as session:
@@ -102,8 +105,9 @@ class Deletions:
                 raise StillReferencedError(what, referrers)
             _delete_jobs(session, ids)
             session.delete(batch)
+            self._record(session, change, f"/v1/batches/{batch_id}")
 
-    def front(self, front_id: str) -> None:
+    def front(self, front_id: str, *, change: Change | None = None) -> None:
         """Deletes a front; its members' artifacts stay with their candidates."""
         with self._database.write() as session:
             front = session.get(FrontRow, front_id, with_for_update=True)
@@ -111,8 +115,9 @@ class Deletions:
                 raise NotStoredError("front", front_id)
             session.execute(delete(FrontMemberRow).where(FrontMemberRow.front_id == front_id))
             session.delete(front)
+            self._record(session, change, f"/v1/fronts/{front_id}")
 
-    def predictor(self, predictor_id: str) -> None:
+    def predictor(self, predictor_id: str, *, change: Change | None = None) -> None:
         """Deletes a predictor revision and its files; the calibrations that made it refer to it."""
         with self._database.write() as session:
             predictor = session.get(PredictorRow, predictor_id, with_for_update=True)
@@ -127,8 +132,66 @@ class Deletions:
                 raise StillReferencedError(f"predictor {predictor_id[:12]}", referrers)
             folder = self._home.predictors / predictor.folder
             session.delete(predictor)
+            self._record(session, change, f"/v1/predictors/{predictor_id}")
         # After the row: a crash in between leaves files that nothing names, not a row without files.
         shutil.rmtree(folder, ignore_errors=True)
+
+    def data_set(self, data_set_id: str, *, change: Change | None = None) -> None:
+        """Deletes an uploaded data set and its file; supernets and trainings that use it refer to it."""
+        with self._database.write() as session:
+            data_set = session.get(DataSetRow, data_set_id, with_for_update=True)
+            if data_set is None:
+                raise NotStoredError("data set", data_set_id)
+            supernets = session.scalars(select(SupernetRow.id).where(SupernetRow.data_set_id == data_set_id))
+            referrers = [f"/v1/supernets/{supernet_id}" for supernet_id in supernets]
+            uses = select(JobRow.id).where(
+                JobRow.kind == "training",
+                JobRow.state.in_(("queued", "running")),
+                JobRow.request["data"].as_string() == f"{STORED_DATA}{data_set_id}",
+            )
+            referrers += [job_address("training", job_id) for job_id in session.scalars(uses)]
+            if referrers:
+                raise StillReferencedError(f"data set {data_set_id}", referrers)
+            session.delete(data_set)
+            self._record(session, change, f"/v1/data-sets/{data_set_id}")
+        shutil.rmtree(self._home.data_sets / data_set_id, ignore_errors=True)
+
+    def supernet(self, supernet_id: str, *, change: Change | None = None) -> None:
+        """Deletes a supernet with its weights and accuracies; latencies that were measured with it stay.
+
+        Searches, predictors and jobs that wait or run refer to it.
+        """
+        what = f"supernet {supernet_id[:12]}"
+        with self._database.write() as session:
+            supernet = session.get(SupernetRow, supernet_id, with_for_update=True)
+            if supernet is None:
+                raise NotStoredError("supernet", supernet_id)
+            if referrers := _users_of_supernet(session, supernet_id):
+                raise StillReferencedError(what, referrers)
+            session.execute(delete(EvaluationRow).where(EvaluationRow.supernet_id == supernet_id))
+            session.execute(
+                update(MeasurementRow).where(MeasurementRow.supernet_id == supernet_id).values(supernet_id=None)
+            )
+            session.execute(delete(SupernetOwnerRow).where(SupernetOwnerRow.supernet_id == supernet_id))
+            folder = self._home.supernets / supernet.folder
+            session.delete(supernet)
+            self._record(session, change, f"/v1/supernets/{supernet_id}")
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _job(self, kind: JobKind, job_id: str, change: Change | None) -> None:
+        what = f"{kind} {job_id}"
+        with self._database.write() as session:
+            job = session.get(JobRow, job_id, with_for_update=True)
+            if job is None or job.kind != kind:
+                raise NotStoredError(kind, job_id)
+            self._require_ended(job, None, what)
+            if job.batch_id is not None:
+                raise StillReferencedError(what, [f"/v1/batches/{job.batch_id}"])
+            _delete_jobs(session, [job_id])
+            self._record(session, change, job_address(kind, job_id))
+
+    def _record(self, session: Session, change: Change | None, subject: str) -> None:
+        record_change(session, change, self._clock(), subject=subject)
 
     def _require_ended(self, job: JobRow | None, search: SearchRow | None, what: str) -> None:
         if job is not None:
@@ -146,6 +209,23 @@ class Deletions:
 def _fronts(session: Session, search_ids: Sequence[str]) -> list[str]:
     query = select(FrontRow.id).where(FrontRow.search_id.in_(search_ids)).order_by(FrontRow.created_at, FrontRow.id)
     return [f"/v1/fronts/{front_id}" for front_id in session.scalars(query)]
+
+
+def _users_of_supernet(session: Session, supernet_id: str) -> list[str]:
+    searches = session.scalars(select(SearchRow.id).where(SearchRow.supernet_id == supernet_id))
+    predictors = session.scalars(select(PredictorRow.id).where(PredictorRow.supernet_id == supernet_id))
+    jobs = select(JobRow).where(
+        JobRow.state.in_(("queued", "running")),
+        or_(
+            JobRow.request["supernet"].as_string() == supernet_id,
+            JobRow.request["init"].as_string() == supernet_id,
+        ),
+    )
+    return [
+        *(f"/v1/searches/{search_id}" for search_id in searches),
+        *(f"/v1/predictors/{predictor_id}" for predictor_id in predictors),
+        *(job_address(cast("JobKind", job.kind), job.id) for job in session.scalars(jobs)),
+    ]
 
 
 def _delete_jobs(session: Session, ids: Sequence[str]) -> None:

@@ -30,8 +30,26 @@ STAGES: Final[Mapping[JobKind, tuple[Stage, ...]]] = {
         Stage(prefix="fitting known devices", start=0.0, end=0.1),
         Stage(prefix="calibrating", start=0.1, end=1.0),
     ),
+    "training": (Stage(prefix="training the supernet", start=0.0, end=1.0),),
 }
 """Shares of a job's time, about as with the default settings; other tasks leave the fraction as it is."""
+
+
+class Pace:
+    """How long a task will take, from the steps that were done since it was first seen."""
+
+    def __init__(self) -> None:
+        self._task = ""
+        self._first_s = 0.0
+        self._first_done = 0
+
+    def seconds_left(self, task: str, done: int, total: int, now_s: float) -> float | None:
+        """Until the task's end, if the rest goes on as fast; None before a second step of it is seen."""
+        if task != self._task or done < self._first_done:
+            self._task, self._first_s, self._first_done = task, now_s, done
+        if done <= self._first_done or done > total:
+            return None
+        return (now_s - self._first_s) * (total - done) / (done - self._first_done)
 
 
 def advanced(kind: JobKind, before: float, task: str, done: int, total: int) -> float:

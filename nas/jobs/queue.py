@@ -17,14 +17,27 @@ from sqlalchemy.orm import Session
 
 from nas.jobs.events import record_event, record_state
 from nas.store import Store
+from nas.store.audit import Change, record_change
 from nas.store.errors import NotStoredError
 from nas.store.leases import Lease, held_row
 from nas.store.tables import JobRow
 
-JobKind = Literal["search", "calibration"]
+JobKind = Literal["search", "calibration", "training"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 DEFAULT_MAX_ATTEMPTS: Final = 10
 """Claims before a job that keeps losing its workers is given up."""
+
+
+_FOLDERS: Final[Mapping[JobKind, str]] = {
+    "search": "searches",
+    "calibration": "calibrations",
+    "training": "trainings",
+}
+
+
+def job_address(kind: JobKind, job_id: str) -> str:
+    """Address of a job in the service."""
+    return f"/v1/{_FOLDERS[kind]}/{job_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +231,7 @@ class JobQueue:
                 row.lease_until = self._clock()
             return len(rows)
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, *, change: Change | None = None) -> Job:
         """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
 
         Raises:
@@ -229,14 +242,17 @@ class JobQueue:
             if row is None:
                 raise NotStoredError("job", job_id)
             self._cancel(session, row)
+            address = job_address(cast("JobKind", row.kind), job_id)
+            record_change(session, change, self._clock(), subject=address)
             return job_of_row(row)
 
-    def cancel_batch(self, batch_id: str) -> None:
+    def cancel_batch(self, batch_id: str, *, change: Change | None = None) -> None:
         """Cancels the jobs of a batch, each as :meth:`cancel` does, in one transaction."""
         query = select(JobRow).where(JobRow.batch_id == batch_id).order_by(JobRow.id)
         with self._database.write() as session:
             for row in session.scalars(query.with_for_update()):
                 self._cancel(session, row)
+            record_change(session, change, self._clock(), subject=f"/v1/batches/{batch_id}")
 
     def requeue(self, job_id: str) -> Job:
         """Queues a failed or cancelled job again; it resumes where it stopped. Any other stays as it is.

@@ -1,4 +1,4 @@
-"""What a client asks for: searches, calibrations and batches, as REST bodies and as batch files.
+"""What a client asks for: searches, calibrations, batches and trainings, as REST bodies and as batch files.
 
 One model for both: a field that is added here can be asked for everywhere.
 """
@@ -16,6 +16,8 @@ from nas.search.budget import (
     MIN_EVALUATIONS,
 )
 from nas.search.methods import Method
+from nas.training.settings import Optimizer, parse_settings
+from search_spaces.errors import UsageError
 
 MAX_INTEGER = 2**63 - 1
 """The largest integer that every database holds."""
@@ -31,6 +33,8 @@ SourceName = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
 MetricName = Literal["accuracy", "latency_p50_ms", "latency_p95_ms", "size_bytes", "peak_memory_bytes", "load_time_ms"]
 DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
 PrecisionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+DataReference = Annotated[str, Field(pattern=r"^(fashion-mini|stored:[0-9a-f]{32})$", max_length=40)]
+SettingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -167,6 +171,61 @@ class CalibrationRequest(ClientRequest):
         "predictor is fitted; its images and classes are used. Default: only the latency predictor, for the images "
         "and classes of the newest supernet of the space or, if there is none, of the published space.",
     )
+
+
+class TrainingRequest(ClientRequest):
+    """A supernet to train."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"data": "fashion-mini", "space": "mobilenet_v3:tiny", "epochs": 20}}
+    )
+
+    data: DataReference = Field(
+        "fashion-mini", description="`fashion-mini` (embedded), or `stored:ID` of a data set that is ready."
+    )
+    space: SpaceName = Field("mobilenet_v3:tiny", description="The search space whose networks share weights.")
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="Passes over the training images. Default: 20."
+    )
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] | None = Field(None, description="Default: 64.")
+    optimizer: Optimizer | None = Field(None, description="Default: sgd.")
+    learning_rate: Annotated[float, Field(ge=1e-8, le=100, allow_inf_nan=False)] | None = Field(
+        None, description="Peak learning rate. Default: the optimizer's own."
+    )
+    flip: bool | None = Field(
+        None,
+        description="Mirror training images at random, left to right. Default: true for fashion-mini; false for all"
+        " other data, since mirrored digits or text mean something else.",
+    )
+    shift_px: Annotated[int, Field(ge=0, le=1024)] | None = Field(
+        None, description="Pixels of reflected padding that random crops are taken from; 0 for none. Default: 2."
+    )
+    cutout_px: Annotated[int, Field(ge=0, le=1024)] | None = Field(
+        None, description="Side in pixels of a random square cut out of each training image. Default: 0, none."
+    )
+    validation_fraction: Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)] | None = Field(
+        None, description="Share of the training images used for validation. Default: 0.2."
+    )
+    init: Hash | None = Field(None, description="Supernet of the same space to start from. Default: random weights.")
+    settings: dict[SettingName, bool | int | float | str] = Field(
+        default_factory=dict,
+        max_length=40,
+        description="Any other training setting by name, such as `ema_decay`, as `hwnas train --setting` takes them.",
+    )
+    seed: Seed = 0
+
+    def chosen(self) -> dict[str, Any]:
+        """The training settings that are asked for, by name.
+
+        Raises:
+            UsageError: if ``settings`` has an unknown name, one that has a field of its own, or a wrong value.
+        """
+        own = self.model_dump(exclude={"data", "space", "settings"})
+        for name in self.settings:
+            if name in own:
+                raise UsageError(f"{name} is a field of its own; give it outside of settings.")
+        given = {name: value for name, value in own.items() if value is not None}
+        return given | parse_settings([f"{name}={value}" for name, value in self.settings.items()])
 
 
 class DeviceCalibrationRequest(CalibrationRequest):

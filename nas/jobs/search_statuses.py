@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, defer
 from nas.jobs.figures import JobFigures, job_figures
 from nas.jobs.queue import Job, JobQueue, job_of_row
 from nas.store import Store
+from nas.store.audit import Change
 from nas.store.errors import NotStoredError
 from nas.store.owners import owner_has_ended
 from nas.store.pages import PageRequest, PageStart, after, following
@@ -120,7 +121,7 @@ class SearchStatuses:
             rows.sort(key=lambda row: (row.created_at, row.id), reverse=True)
             return tuple(self._statuses(session, rows))
 
-    def cancel(self, search_id: str) -> SearchStatus:
+    def cancel(self, search_id: str, *, change: Change | None = None) -> SearchStatus:
         """Cancels: a running search stops at its next step, others at once; an ended one stays as it is.
 
         Raises:
@@ -130,9 +131,9 @@ class SearchStatuses:
         if status is None:
             raise NotStoredError("search", search_id)
         if status.job is None:
-            self._store.searches.request_cancel(search_id)
+            self._store.searches.request_cancel(search_id, change=change)
         else:
-            ended = self._queue.cancel(search_id).state == "cancelled"
+            ended = self._queue.cancel(search_id, change=change).state == "cancelled"
             if ended and status.search is not None and status.search.state == "running":
                 self._store.searches.end(status.search.id, "cancelled")
         return self.find(search_id) or status

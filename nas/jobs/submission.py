@@ -12,8 +12,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from nas.jobs.events import record_state
-from nas.jobs.queue import DEFAULT_MAX_ATTEMPTS, JobKind
+from nas.jobs.queue import DEFAULT_MAX_ATTEMPTS, JobKind, job_address
 from nas.store import Store
+from nas.store.audit import Change, record_change
 from nas.store.database import insert_missing
 from nas.store.schema import table_of
 from nas.store.service_tables import BatchRow, IdempotencyKeyRow
@@ -75,6 +76,8 @@ class Origin:
     """SHA-256 of what was asked; required with a key."""
     trace_id: str | None = None
     """Of the trace that the request belongs to."""
+    change: Change | None = None
+    """Recorded with what is accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,8 @@ class Submissions:
                 )
                 session.add(row)
                 record_state(session, row, now)
+            address = job_address(jobs[0].kind, resource_id) if batch is None else f"/v1/batches/{resource_id}"
+            record_change(session, origin.change, now, subject=address)
         return Accepted(resource_id=resource_id, replayed=False, answer=None)
 
     def keep_answer(self, origin: Origin, answer: Mapping[str, Any]) -> None:

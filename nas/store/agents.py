@@ -14,6 +14,7 @@ from hw_profiles.agent.tasks import AgentDescription
 from hw_profiles.agent.tokens import AgentToken, key_sha256
 from hw_profiles.detect import LOCAL_DEVICE
 from nas.store.agent_tables import AgentRow, AgentTaskRow
+from nas.store.audit import Change, record_change
 from nas.store.database import Clock, Database
 from nas.store.errors import (
     AgentBusyError,
@@ -60,7 +61,7 @@ class Agents:
         self._database = database
         self._clock = clock
 
-    def create(self, name: str) -> AgentToken:
+    def create(self, name: str, *, change: Change | None = None) -> AgentToken:
         """A new agent's token, which is kept nowhere.
 
         Raises:
@@ -88,9 +89,10 @@ class Agents:
                     created_at=self._clock(),
                 )
             )
+            record_change(session, change, self._clock(), subject=name)
         return token
 
-    def revoke(self, name: str) -> None:
+    def revoke(self, name: str, *, change: Change | None = None) -> None:
         """Ends an agent's access at once; its devices and measurements stay. Twice is harmless.
 
         Raises:
@@ -103,6 +105,7 @@ class Agents:
             row.revoked_at = row.revoked_at or self._clock()
             row.session += 1
             _give_up_tasks(session, row.id)
+            record_change(session, change, self._clock(), subject=name)
 
     def all(self) -> tuple[StoredAgent, ...]:
         """Every agent, by name."""

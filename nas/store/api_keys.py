@@ -8,6 +8,7 @@ from typing import Final, Literal, cast, get_args
 
 from sqlalchemy import func, select
 
+from nas.store.audit import Change, record_change
 from nas.store.database import Clock, Database
 from nas.store.errors import NotStoredError
 from nas.store.service_tables import ApiKeyRow
@@ -40,7 +41,9 @@ class ApiKeys:
         self._database = database
         self._clock = clock
 
-    def create(self, *, name: str, tenant: str, scopes: frozenset[Scope]) -> tuple[ApiKey, str]:
+    def create(
+        self, *, name: str, tenant: str, scopes: frozenset[Scope], change: Change | None = None
+    ) -> tuple[ApiKey, str]:
         """Makes a key; returns it and the text that clients send, which cannot be read again."""
         key_id = secrets.token_hex(6)
         text = f"{KEY_PREFIX}{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
@@ -54,6 +57,7 @@ class ApiKeys:
         )
         with self._database.write() as session:
             session.add(row)
+            record_change(session, change, row.created_at, subject=row.id)
             session.flush()
             return _key(row), text
 
@@ -77,7 +81,7 @@ class ApiKeys:
         with self._database.read() as session:
             return session.scalar(query) or 0
 
-    def revoke(self, key_id: str) -> ApiKey:
+    def revoke(self, key_id: str, *, change: Change | None = None) -> ApiKey:
         """Makes a key useless; revoking it again changes nothing.
 
         Raises:
@@ -88,6 +92,7 @@ class ApiKeys:
             if row is None:
                 raise NotStoredError("API key", key_id)
             row.revoked_at = row.revoked_at or self._clock()
+            record_change(session, change, self._clock(), subject=key_id)
             return _key(row)
 
 

@@ -82,11 +82,6 @@ def record_change(session: Session, change: Change | None, now: datetime, *, sub
         )
 
 
-def local_change(action: str) -> Change:
+def local_change(action: str, tenant: str | None = None) -> Change:
     """A change by the user of a command line."""
-    return Change(actor=local_actor(), action=action)
-
-
-def local_actor() -> str:
-    """The user of a command line, as ``USER@HOST``."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"[:200]
+    return Change(actor=f"{getpass.getuser()}@{socket.gethostname()}"[:200], action=action, tenant=tenant)

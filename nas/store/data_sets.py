@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +17,8 @@ from nas.store.service_tables import DataSetRow
 from nas.store.tenancy import EVERYTHING, Viewer, visible_data_sets
 from search_spaces.task import TaskSpec
 
+STORED_DATA: Final = "stored:"
+"""``stored:ID`` names an uploaded data set wherever data is named."""
 DataSetState = Literal["uploading", "ready", "refused"]
 
 
@@ -147,9 +149,7 @@ class DataSets:
             rows, following = read_page(session, query, DataSetRow, page)
             return tuple(_stored(row) for row in rows), following
 
-    def mark_ready(
-        self, data_set_id: str, contents: DataSetContents, *, change: Change | None = None
-    ) -> StoredDataSet:
+    def mark_ready(self, data_set_id: str, contents: DataSetContents, *, change: Change | None = None) -> StoredDataSet:
         """Notes what a whole file holds; it can be trained on from now on. Errors as :meth:`get`."""
         with self._database.write() as session:
             row = _row(session, data_set_id)

@@ -14,6 +14,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from nas.store import leases
+from nas.store.audit import Change, record_change
 from nas.store.database import Clock, Database, insert_missing
 from nas.store.errors import NotStoredError, SearchBusyError, StoreConflictError
 from nas.store.leases import Lease
@@ -171,7 +172,7 @@ class Searches:
             for row in session.scalars(_owned(process_owner()).with_for_update()):
                 row.lease_until = now
 
-    def request_cancel(self, search_id: str) -> StoredSearch:
+    def request_cancel(self, search_id: str, *, change: Change | None = None) -> StoredSearch:
         """Asks the process of a command-line search to stop; one that no process runs is cancelled at once.
 
         Raises:
@@ -187,6 +188,7 @@ class Searches:
                 alive = row.lease_until is not None and row.lease_until > now
                 if not alive or (row.owner is not None and owner_has_ended(row.owner)):
                     _close(row, "cancelled", now)
+            record_change(session, change, now, subject=f"/v1/searches/{search_id}")
             return search_of_row(row, now)
 
     def find(self, search_id: str) -> StoredSearch | None:

@@ -15,6 +15,7 @@ from torch import nn
 from nas.data.dataset import DataError, ImageDataset
 from nas.evaluation.accuracy import evaluate_subnet
 from nas.families.registry import build_supernet
+from nas.store.errors import LeaseLostError
 from nas.supernet.batch_shard import on_shard
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
@@ -75,7 +76,7 @@ def train_supernet(
         dataset: Its test images are not used.
         settings: Equal settings and data give equal weights.
         folder: ``Home.supernets / supernet_id(space, dataset, settings)``; a supernet to start from lies beside it.
-        on_progress: Called after each step, between steps.
+        on_progress: Called after each step, between steps; an error that it raises ends the training, which resumes.
         compute: A GPU if there is one, else one thread per core, by default. On the processor the weights do not
             depend on the number of threads as long as torch uses one per operator, which holds for up to as many
             threads as a step has sub-networks.
@@ -172,6 +173,11 @@ class _Training:
                     self._report(loss)
                 except KeyboardInterrupt:
                     interruption.requested = True
+                except LeaseLostError:
+                    raise  # the training is another process's, and so is its checkpoint
+                except NasError:
+                    self._save_checkpoint()
+                    raise
                 if self.processes.any(interruption.requested):
                     self._save_checkpoint()
                     raise TrainingInterruptedError(self.step, self.total_steps)

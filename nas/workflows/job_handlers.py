@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from hw_profiles.profile import DeviceProfile
-from nas.jobs.progress import TOTAL, advanced
+from nas.jobs.progress import TOTAL, Pace, advanced
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
 from nas.measuring.context import SearchContext
+from nas.training.settings import TrainingSettings
 from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
+from nas.workflows.supernet_trust import supernet_trust
+from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace
 
 _REPORT_EVERY_S = 1.0
@@ -28,6 +31,7 @@ class JobProgress:
         # A job that resumes goes on from what its last worker reported.
         self._total = float((context.job.progress or {}).get(TOTAL, 0.0))
         self._messages: list[str] = []
+        self._pace = Pace()
 
     def update(self, task: str, done: int, total: int, figures: Mapping[str, str] | None = None) -> None:
         """See :class:`nas.progress.Progress`."""
@@ -44,6 +48,7 @@ class JobProgress:
                 "total": total,
                 "figures": dict(figures or {}),
                 "messages": self._messages[-20:],
+                "seconds_left": self._pace.seconds_left(task, done, total, now_s),
                 TOTAL: self._total,
             }
         )
@@ -113,4 +118,12 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
         accuracy, revision = fit_accuracy(workspace, supernet)
         return {"accuracy_predictor": revision, "accuracy": accuracy.held_out.as_json()}
 
-    return {"search": run_search, "calibration": run_calibration}
+    def run_training(context: JobContext) -> Mapping[str, Any]:
+        settings = dict(context.request)
+        data, space = settings.pop("data"), settings.pop("space")
+        task = TrainingTask(data=data, space=space, settings=TrainingSettings.from_json(settings))
+        supernet = train(workspace, task, JobProgress(context), lease=context.lease)
+        trust = supernet_trust(workspace, supernet)
+        return {"supernet": supernet.id, "metrics": dict(supernet.metrics), "trust": trust.as_json()}
+
+    return {"search": run_search, "calibration": run_calibration, "training": run_training}

@@ -1,7 +1,9 @@
 """Converts client requests to jobs: resolves names and rejects contradictions."""
 
+from nas.data.sources import flips_by_default
+from nas.families.registry import family_of
 from nas.home import Home
-from nas.jobs.requests import MAX_MEMBERS, BatchRequest, CalibrationRequest, SearchRequest
+from nas.jobs.requests import MAX_MEMBERS, BatchRequest, CalibrationRequest, SearchRequest, TrainingRequest
 from nas.jobs.submission import NewJob
 from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
@@ -9,12 +11,16 @@ from nas.search.budget import MIN_STAGED_EVALUATIONS
 from nas.search.methods import STAGED_METHODS
 from nas.search.restriction import requested_restriction
 from nas.store import Store
+from nas.store.data_sets import STORED_DATA
 from nas.store.devices import StoredDevice
 from nas.store.supernets import StoredSupernet
+from nas.store.tenancy import EVERYTHING, Viewer
+from nas.training.settings import TrainingSettings
 from nas.workflows.population import population
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.registry import canonical_name, get_space
 from search_spaces.space import SearchSpace
+from search_spaces.task import TaskSpec
 
 
 class RequestFieldError(UsageError):
@@ -30,9 +36,11 @@ class RequestFieldError(UsageError):
 class JobRequests:
     """Checks requests against a store and a home. Methods raise :class:`RequestFieldError`."""
 
-    def __init__(self, store: Store, home: Home) -> None:
+    def __init__(self, store: Store, home: Home, viewer: Viewer = EVERYTHING) -> None:
+        """Names mean what the viewer may see."""
         self._store = store
         self._home = home
+        self._viewer = viewer
 
     def search(self, asked: SearchRequest, *, within: str = "") -> NewJob:
         """A search; ``within`` is the prefix of its fields' names."""
@@ -68,6 +76,23 @@ class JobRequests:
         self._check_sources(bound, device, asked.sources or [], within)
         return NewJob(kind="calibration", request=asked.model_dump(mode="json") | fixed)
 
+    def training(self, asked: TrainingRequest) -> NewJob:
+        """A training; the request names every setting, so that it means the same after an upgrade."""
+        space = _space(asked.space, "")
+        task = self._task_of_data(asked.data)
+        try:
+            family_of(get_space(space, task))
+        except UsageError as error:
+            raise RequestFieldError("space", str(error).rstrip(".")) from error
+        if asked.init is not None:
+            self._supernet(space, asked.init, "", field="init")
+        try:
+            chosen = {"flip": flips_by_default(asked.data)} | asked.chosen()
+            settings = TrainingSettings.with_defaults(chosen)
+        except UsageError as error:
+            raise RequestFieldError("settings", str(error).rstrip(".")) from error
+        return NewJob(kind="training", request={"data": asked.data, "space": space} | settings.as_json())
+
     def batch(self, asked: BatchRequest) -> list[NewJob]:
         """The members of a batch: searches, then calibrations."""
         count = len(asked.searches) + len(asked.calibrations)
@@ -93,17 +118,30 @@ class JobRequests:
             raise RequestFieldError(f"{within}device", reason)
         return found
 
-    def _supernet(self, space: str, supernet_id: str | None, within: str) -> StoredSupernet | None:
+    def _supernet(
+        self, space: str, supernet_id: str | None, within: str, *, field: str = "supernet"
+    ) -> StoredSupernet | None:
         """The supernet that is asked for, or the newest of the space, if there is one."""
         if supernet_id is None:
-            return self._store.supernets.latest(space=space)
-        supernet = self._store.supernets.find(supernet_id)
+            return self._store.supernets.latest(space=space, viewer=self._viewer)
+        supernet = self._store.supernets.find(supernet_id, self._viewer)
         if supernet is None:
-            raise RequestFieldError(f"{within}supernet", f"no supernet {supernet_id!r} is stored")
+            raise RequestFieldError(f"{within}{field}", f"no supernet {supernet_id!r} is stored")
         if supernet.space != space:
             reason = f"{supernet_id} is a supernet of {supernet.space}, not of {space}"
-            raise RequestFieldError(f"{within}supernet", reason)
+            raise RequestFieldError(f"{within}{field}", reason)
         return supernet
+
+    def _task_of_data(self, data: str) -> TaskSpec | None:
+        """The task of an uploaded data set; None for an embedded one, which the job loads."""
+        if not data.startswith(STORED_DATA):
+            return None
+        data_set = self._store.data_sets.find(data.removeprefix(STORED_DATA), self._viewer)
+        if data_set is None:
+            raise RequestFieldError("data", f"no data set {data} is stored; GET /v1/data-sets lists those that are")
+        if data_set.contents is None:
+            raise RequestFieldError("data", f"{data} is {data_set.state}; only a data set that is ready can be used")
+        return data_set.contents.task
 
     def _check_sources(self, space: SearchSpace, device: str, sources: list[str], within: str) -> None:
         """Refuses names that a worker would refuse; whether a device has enough measurements shows later."""

@@ -22,7 +22,7 @@ from nas.workflows.fitting import FittedPredictors, fit_predictors
 from nas.workflows.front_search import search_front
 from nas.workflows.searching import SearchRequest
 from nas.workflows.survey import survey
-from nas.workflows.training import train
+from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace
 from search_spaces.registry import get_space
 
@@ -102,7 +102,7 @@ def quickstart(
     """
     family_of(get_space(settings.space, load_dataset(DATA).task))  # refuses before anything has begun
     with stages.stage("train the supernet"):
-        supernet = train(workspace, DATA, settings.space, settings.training, progress)
+        supernet = train(workspace, TrainingTask(data=DATA, space=settings.space, settings=settings.training), progress)
     with stages.stage("profile this machine"):
         profiles = _local_profiles(workspace, progress)
     fronts: list[QuickstartFront] = []

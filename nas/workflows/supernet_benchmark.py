@@ -28,7 +28,7 @@ from nas.training.record import SupernetRecord, load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.step_cost import StepCost, measure_step_cost
 from nas.workflows.supernet_trust import write_benchmark
-from nas.workflows.training import train
+from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
 from search_spaces.space import IntArray, SearchSpace
@@ -177,7 +177,8 @@ def benchmark_supernet(
         NasError: if the data or the space cannot be trained on.
         TrainingInterruptedError: after Ctrl-C.
     """
-    stored = train(workspace, request.data, request.space, request.settings, progress, compute=request.compute)
+    task = TrainingTask(data=request.data, space=request.space, settings=request.settings, compute=request.compute)
+    stored = train(workspace, task, progress)
     supernet, record = load_supernet(workspace.supernet_folder(stored))
     dataset = load_dataset(request.data)
     space = space_of(stored)

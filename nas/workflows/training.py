@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from nas.data.sources import absolute_spec, load_dataset
 from nas.families.registry import family_of
 from nas.home import write_bytes
 from nas.progress import Progress
+from nas.store.leases import Lease
 from nas.store.supernets import NewSupernet, StoredSupernet
 from nas.training.compute import Compute
 from nas.training.initialization import check_space
@@ -21,32 +22,41 @@ from search_spaces.registry import get_space
 _NAMED: Final = 10
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingTask:
+    """A training to run."""
+
+    data: str
+    """As ``--data`` takes it: with ``stored:ID`` for an uploaded data set, too."""
+    space: str
+    """A space of one of the families."""
+    settings: TrainingSettings
+    """Equal settings and data give equal weights; ``init`` may be the start of a supernet's id."""
+    compute: Compute | None = None
+    """Where, and on how many threads; by default on a GPU if there is one."""
+
+
 def train(
-    workspace: Workspace,
-    data: str,
-    space_name: str,
-    settings: TrainingSettings,
-    progress: Progress,
-    *,
-    compute: Compute | None = None,
+    workspace: Workspace, task: TrainingTask, progress: Progress, *, lease: Lease | None = None
 ) -> StoredSupernet:
     """Trains, resumes or finds the supernet of these settings.
 
     Args:
         workspace: home and store.
-        data: as ``--data`` takes it.
-        space_name: a space of one of the families.
-        settings: equal settings and data give equal weights; ``init`` may be the start of a supernet's id.
+        task: what to train.
         progress: updated after each step.
-        compute: where, and on how many threads; a GPU if there is one by default.
+        lease: of the job that trains, whose tenant's the supernet is.
 
     Raises:
         DataError: if the data cannot be trained on.
         UsageError: if the space has no supernet, or ``init`` is of another space or other images.
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
+        LeaseLostError: where ``lease`` no longer holds; the supernet is not stored.
     """
+    data = workspace.data_source(task.data)
+    settings = task.settings
     dataset = load_dataset(data)
-    space = get_space(space_name, dataset.task)
+    space = get_space(task.space, dataset.task)
     family_of(space)
     if settings.init:
         source = workspace.supernet(settings.init)
@@ -57,14 +67,15 @@ def train(
     name = supernet_id(space, dataset, settings)
 
     def report(at: TrainingProgress) -> None:
-        figures = {"loss": f"{at.loss:.3f}"}
+        figures = {"epoch": f"{at.step * settings.epochs / at.total_steps:.1f}/{settings.epochs}"}
+        figures |= {"loss": f"{at.loss:.3f}"}
         if at.accuracies is not None:
             figures |= {name: f"{value:.1%}" for name, value in asdict(at.accuracies).items()}
         progress.update("training the supernet", at.step, at.total_steps, figures)
 
     folder = workspace.home.supernets / name
     write_bytes(folder / SOURCE_FILE, json.dumps({"data": absolute_spec(data)}).encode())
-    record = train_supernet(space, dataset, settings, folder, on_progress=report, compute=compute)
+    record = train_supernet(space, dataset, settings, folder, on_progress=report, compute=task.compute)
     workspace.store.supernets.put(
         NewSupernet(
             id=record.weights_sha256,
@@ -81,7 +92,9 @@ def train(
                 "seconds": record.seconds,
                 "steps": record.steps,
             },
-        )
+            data_set_id=workspace.stored_data_set(task.data),
+        ),
+        lease=lease,
     )
     return workspace.store.supernets.get(record.weights_sha256)
 

@@ -1,8 +1,9 @@
-"""Calibrations as users see them."""
+"""Calibrations and trainings as users see them."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from nas.jobs.figures import JobFigures, job_figures
 from nas.jobs.queue import Job, JobState, job_of_row
@@ -13,27 +14,27 @@ from nas.store.tenancy import EVERYTHING, Viewer, visible_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationStatus:
-    """One calibration now."""
+class JobStatus:
+    """One job now."""
 
     job: Job
     figures: JobFigures
 
 
-class CalibrationStatuses:
-    """The calibrations of a store, newest first."""
+class JobStatuses:
+    """The jobs of one kind, newest first; :mod:`nas.jobs.search_statuses` has the searches."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kind: Literal["calibration", "training"]) -> None:
         self._database = store.database
+        self._kind = kind
 
-    def find(self, calibration_id: str, viewer: Viewer = EVERYTHING) -> CalibrationStatus | None:
-        """The calibration, or None if there is none that the viewer may see."""
-        query = select(JobRow).where(JobRow.id == calibration_id, JobRow.kind == "calibration", *visible_jobs(viewer))
+    def find(self, job_id: str, viewer: Viewer = EVERYTHING) -> JobStatus | None:
+        """The job, or None if there is none that the viewer may see."""
         with self._database.read() as session:
-            row = session.scalars(query).one_or_none()
+            row = session.scalars(self._visible(viewer).where(JobRow.id == job_id)).one_or_none()
             if row is None:
                 return None
-            return CalibrationStatus(job=job_of_row(row), figures=job_figures(session, [row.id])[row.id])
+            return JobStatus(job=job_of_row(row), figures=job_figures(session, [row.id])[row.id])
 
     def page(
         self,
@@ -43,9 +44,9 @@ class CalibrationStatuses:
         device: str | None = None,
         space: str | None = None,
         viewer: Viewer = EVERYTHING,
-    ) -> tuple[tuple[CalibrationStatus, ...], PageStart | None]:
-        """A page of calibrations, and where the next one starts."""
-        query = select(JobRow).where(JobRow.kind == "calibration", *visible_jobs(viewer))
+    ) -> tuple[tuple[JobStatus, ...], PageStart | None]:
+        """A page of jobs, and where the next one starts."""
+        query = self._visible(viewer)
         if state is not None:
             query = query.where(JobRow.state == state)
         for name, value in (("device", device), ("space", space)):
@@ -54,4 +55,7 @@ class CalibrationStatuses:
         with self._database.read() as session:
             rows, following = read_page(session, query, JobRow, page)
             figures = job_figures(session, [row.id for row in rows])
-            return tuple(CalibrationStatus(job=job_of_row(row), figures=figures[row.id]) for row in rows), following
+            return tuple(JobStatus(job=job_of_row(row), figures=figures[row.id]) for row in rows), following
+
+    def _visible(self, viewer: Viewer) -> Select[Any]:
+        return select(JobRow).where(JobRow.kind == self._kind, *visible_jobs(viewer))
