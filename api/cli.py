@@ -28,7 +28,7 @@ def serve(
     ] = _DEFAULT_MAX_QUEUED,
     max_upload_mib: Annotated[
         int,
-        typer.Option(help="Largest data set that can be uploaded, in MiB; decompressed, four times as much.", min=1),
+        typer.Option(help="Largest data set to take, in MiB; decompressed, four times as much.", min=1),
     ] = _DEFAULT_MAX_UPLOAD_MIB,
     access_log: Annotated[
         str | None,

@@ -49,7 +49,7 @@ class JobOut(BaseModel):
     heartbeat_at: datetime | None = Field(description="When a worker last gave a sign of life.")
     phase: str | None = Field(description="What the worker does now, or did last.")
     progress: dict[str, Any] | None = Field(
-        description="Of the phase: `done` of `total` steps, `figures`, `seconds_left` at its pace, and the last `messages`."
+        description="Of the phase: `done` of `total` steps, `figures`, `seconds_left`, and the last `messages`."
     )
     total_progress: float = Field(ge=0, le=1, description="Fraction of the whole job that is done.")
     evaluations: int = Field(description="Real evaluations done; of a calibration, networks measured by it.")

@@ -7,6 +7,7 @@ loses nothing that was acknowledged. Its hash and its contents are checked befor
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -21,10 +22,11 @@ from nas.store import Store
 from nas.store.audit import Change
 from nas.store.data_sets import DataSetContents, NewDataSet, StoredDataSet
 from nas.store.errors import NotStoredError
-from search_spaces.errors import NasError
+from search_spaces.errors import NasError, UsageError
 
 MIB: Final = 1 << 20
 DEFAULT_MAX_UPLOAD_BYTES: Final = 1024 * MIB
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PART_FILE: Final = "upload.part"
 _DECODED: Final = 4
 """Times as many bytes may a file have once it is decompressed."""
@@ -157,6 +159,29 @@ class DataUploads:
         if new.size_bytes > self._max_bytes:
             raise UploadTooLargeError(new.size_bytes, self._max_bytes)
         return self._store.data_sets.begin(new, tenant=tenant, change=change)
+
+    def add(self, path: Path, *, name: str) -> StoredDataSet:
+        """Copies and checks a file of this machine; one that is stored under this name already is found.
+
+        Raises:
+            UsageError: for a name that cannot be a file's.
+            DataError: if the file cannot be read or is no data set.
+        """
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name a data set; give up to 100 letters, digits, '.', '_' and '-'.")
+        if not path.is_file():
+            raise DataError(f"{path} is not a file; give the path of an npz file.")
+        new = NewDataSet(name=name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
+        data_set, _ = self.begin(new)
+        if data_set.state == "ready":
+            return data_set
+        offset = self.offset(data_set)
+        with self.append(data_set, offset) as appending, path.open("rb") as file:
+            file.seek(offset)
+            while data := file.read(MIB):
+                appending.write(data)
+            appending.sync()
+            return self.finish(appending)
 
     def offset(self, data_set: StoredDataSet) -> int:
         """How many bytes of it are there."""

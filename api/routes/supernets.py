@@ -58,7 +58,7 @@ def delete_supernet(
 ) -> None:
     """Deletes a supernet with its weights. Needs the scope `admin`, as several tenants may have trained the same one.
 
-    Problems: `still-referenced` (409) with `referrers` while a search or predictor of it is stored, or a job waits for it.
+    Problems: `still-referenced` (409) with `referrers` while a search or predictor of it is stored, or a job needs it.
     """
     deletions.supernet(_find(store, supernet_id, caller.viewer).id, change=change)
 

@@ -37,7 +37,7 @@ from hwnas.client.errors import (
     WrongField,
 )
 from hwnas.client.progress import ProgressBar
-from hwnas.client.requests import BatchRequest, CalibrationRequest, Limits, SearchRequest
+from hwnas.client.requests import BatchRequest, CalibrationRequest, Limits, SearchRequest, TrainingRequest
 from hwnas.client.retries import RetryPolicy
 from hwnas.client.settings import ClientSettings
 from hwnas.client.version import VERSION
@@ -70,6 +70,7 @@ __all__ = [
     "StillActiveError",
     "StillReferencedError",
     "TooManyRequestsError",
+    "TrainingRequest",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",

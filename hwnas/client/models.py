@@ -53,7 +53,33 @@ class Supernet:
     task: Mapping[str, int]
     data: str
     data_fingerprint: str
+    data_set: str | None
+    """Address of the uploaded data set that it was trained on."""
     metrics: Mapping[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSet:
+    """An uploaded data set."""
+
+    id: str
+    url: str
+    name: str
+    state: Literal["uploading", "ready", "refused"]
+    data: str
+    """What trainings name it by, once it is ready."""
+    size_bytes: int
+    offset_bytes: int
+    """How many bytes are there."""
+    sha256: str
+    task: Mapping[str, int] | None
+    classes: tuple[str, ...] | None
+    images_train: int | None
+    images_test: int | None
+    data_fingerprint: str | None
+    error: str | None
+    """Why it was refused."""
     created_at: datetime
 
 
@@ -87,7 +113,7 @@ class Job:
     phase: str | None
     """What the worker does now, or did last."""
     progress: Mapping[str, Any] | None
-    """Of the phase: ``done`` of ``total`` steps, ``figures``, and the last ``messages``."""
+    """Of the phase: ``done`` of ``total`` steps, ``figures``, ``seconds_left``, and the last ``messages``."""
     total_progress: float
     """Fraction of the whole job that is done."""
     evaluations: int
@@ -123,6 +149,17 @@ class Calibration(Job):
     """The state of a calibration; its ``result`` has the ``latency_predictor`` and its expected error."""
 
     kind: ClassVar[str] = "calibration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training(Job):
+    """The state of a training; its ``result`` has the ``supernet`` and what it reached."""
+
+    kind: ClassVar[str] = "training"
+    epochs: int
+    epochs_done: float
+    supernet: str | None
+    """Address of the supernet, once it is trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

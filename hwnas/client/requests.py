@@ -1,6 +1,6 @@
 """Request models. Fields that are None are left out, so that the service's defaults apply."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
@@ -73,6 +73,36 @@ class CalibrationRequest:
     seed: int | None = None
     supernet: str | None = None
     """If given, an accuracy predictor is fitted for this supernet as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRequest:
+    """A supernet to train."""
+
+    data: str | None = None
+    """``fashion-mini`` (the default), or ``data_set.data`` of an uploaded data set."""
+    space: str | None = None
+    """Default: ``mobilenet_v3:tiny``."""
+    epochs: int | None = None
+    """Passes over the training images. Default: 20."""
+    batch_size: int | None = None
+    """Default: 64."""
+    optimizer: Literal["sgd", "adamw", "muon"] | None = None
+    learning_rate: float | None = None
+    """Default: the optimizer's own."""
+    flip: bool | None = None
+    """Mirror training images at random. Default: only those of fashion-mini."""
+    shift_px: int | None = None
+    """Reflected padding that random crops are taken from. Default: 2."""
+    cutout_px: int | None = None
+    """Side of a random square cut out of each training image. Default: 0, none."""
+    validation_fraction: float | None = None
+    """Share of the training images used for validation. Default: 0.2."""
+    init: str | None = None
+    """Id of a supernet of the same space to start from."""
+    settings: Mapping[str, bool | int | float | str] | None = None
+    """Any other training setting by name, such as ``ema_decay``."""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from typing import Self
 import httpx
 
 from hwnas.client._async.artifacts import AsyncArtifacts
-from hwnas.client._async.jobs import AsyncBatches, AsyncCalibrations, AsyncSearches
+from hwnas.client._async.data_sets import AsyncDataSets
+from hwnas.client._async.jobs import AsyncBatches, AsyncCalibrations, AsyncSearches, AsyncTrainings
 from hwnas.client._async.resources import (
     AsyncCandidates,
     AsyncDevices,
@@ -54,6 +55,8 @@ class AsyncClient:
         self.fronts = AsyncFronts(self._transport)
         self.searches = AsyncSearches(self._transport)
         self.calibrations = AsyncCalibrations(self._transport)
+        self.data_sets = AsyncDataSets(self._transport)
+        self.trainings = AsyncTrainings(self._transport)
         self.batches = AsyncBatches(self._transport)
         self.candidates = AsyncCandidates(self._transport)
         self.artifacts = AsyncArtifacts(self._transport)

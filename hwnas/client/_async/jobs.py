@@ -1,4 +1,4 @@
-"""Searches, calibrations and batches: started, followed, cancelled and deleted."""
+"""Searches, calibrations, trainings and batches: started, followed, cancelled and deleted."""
 
 import time
 import uuid
@@ -10,11 +10,11 @@ import httpx
 from hwnas.client._async.transport import AsyncTransport, Call, failure_of
 from hwnas.client.errors import JobFailedError, WaitTimeoutError
 from hwnas.client.events import EventReader
-from hwnas.client.models import Batch, Calibration, JobEvent, JobState, Search
-from hwnas.client.requests import BatchRequest, CalibrationRequest, SearchRequest, as_json
+from hwnas.client.models import Batch, Calibration, JobEvent, JobState, Search, Training
+from hwnas.client.requests import BatchRequest, CalibrationRequest, SearchRequest, TrainingRequest, as_json
 from hwnas.client.settings import id_of, path_of
 
-J = TypeVar("J", Search, Calibration, Batch)
+J = TypeVar("J", Search, Calibration, Training, Batch)
 _POLL_S: Final = 30.0
 """How long one request waits for a job's end; the service allows 60."""
 _WATCHED_POLL_S: Final = 1.0
@@ -173,6 +173,28 @@ class AsyncCalibrations(AsyncJobs[Calibration]):
 
     async def events(self, job: Calibration | str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Events as they come, until the calibration has ended; as for searches."""
+        async for event in self._events(job, after):
+            yield event
+
+
+class AsyncTrainings(AsyncJobs[Training]):
+    """``client.trainings``."""
+
+    _kind = Training
+    _folder = "trainings"
+
+    async def start(self, request: TrainingRequest, *, idempotency_key: str | None = None) -> Training:
+        """Queues the training of a supernet; arguments and errors as for searches."""
+        return await self._start("/v1/supernets", as_json(request), idempotency_key)
+
+    async def list(self, *, state: JobState | None = None, space: str | None = None) -> AsyncIterator[Training]:
+        """All trainings, newest first."""
+        params: dict[str, Any] = {"state": state, "space": space}
+        async for training in self._transport.pages(Training, "/v1/trainings", "trainings", params):
+            yield training
+
+    async def events(self, job: Training | str, *, after: int = 0) -> AsyncIterator[JobEvent]:
+        """Events as they come, until the training has ended; as for searches."""
         async for event in self._events(job, after):
             yield event
 

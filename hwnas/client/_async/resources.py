@@ -181,6 +181,10 @@ class AsyncSupernets:
         """One supernet."""
         return await self._transport.get(Supernet, path_of("supernets", id_of(supernet_id)))
 
+    async def delete(self, supernet_id: str) -> None:
+        """Deletes a supernet that no search or predictor refers to; needs a key with scope ``admin``."""
+        await self._transport.delete(path_of("supernets", id_of(supernet_id)))
+
 
 def _path_of_front(front: FrontInfo | str) -> str:
     return path_of("fronts", id_of(front) if isinstance(front, str) else front.id)

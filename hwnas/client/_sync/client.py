@@ -7,7 +7,8 @@ from typing import Self
 import httpx
 
 from hwnas.client._sync.artifacts import Artifacts
-from hwnas.client._sync.jobs import Batches, Calibrations, Searches
+from hwnas.client._sync.data_sets import DataSets
+from hwnas.client._sync.jobs import Batches, Calibrations, Searches, Trainings
 from hwnas.client._sync.resources import (
     Candidates,
     Devices,
@@ -55,6 +56,8 @@ class Client:
         self.fronts = Fronts(self._transport)
         self.searches = Searches(self._transport)
         self.calibrations = Calibrations(self._transport)
+        self.data_sets = DataSets(self._transport)
+        self.trainings = Trainings(self._transport)
         self.batches = Batches(self._transport)
         self.candidates = Candidates(self._transport)
         self.artifacts = Artifacts(self._transport)

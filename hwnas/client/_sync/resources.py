@@ -182,6 +182,10 @@ class Supernets:
         """One supernet."""
         return self._transport.get(Supernet, path_of("supernets", id_of(supernet_id)))
 
+    def delete(self, supernet_id: str) -> None:
+        """Deletes a supernet that no search or predictor refers to; needs a key with scope ``admin``."""
+        self._transport.delete(path_of("supernets", id_of(supernet_id)))
+
 
 def _path_of_front(front: FrontInfo | str) -> str:
     return path_of("fronts", id_of(front) if isinstance(front, str) else front.id)

@@ -29,6 +29,8 @@ class Call:
     """Those that are None are left out."""
     body: object = None
     """JSON; None for no body."""
+    content: bytes | None = None
+    """Bytes in place of JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
     """How long the service may take on purpose."""
@@ -135,6 +137,7 @@ class Transport:
             self._address.url + call.path,
             params={name: value for name, value in call.params.items() if value is not None},
             json=call.body,
+            content=call.content,
             headers={**self._address.headers(), **call.headers},
             timeout=timeout,
         )

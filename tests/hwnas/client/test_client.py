@@ -27,7 +27,9 @@ from hwnas.client import (
     ServiceUnavailableError,
     ServiceUnreachableError,
     StillActiveError,
+    StillReferencedError,
     TooManyRequestsError,
+    TrainingRequest,
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
@@ -35,6 +37,7 @@ from tests.api.conftest import ARTIFACT, FIGURES
 from tests.hwnas.client.conftest import MAX_QUEUED, Cut, Served
 from tests.nas.predictors_at_hand import put_latency_predictor
 from tests.nas.store.rows import PROFILE, SPACE, SUPERNET_ID
+from tests.npz_files import npz_bytes
 
 SEARCH = SearchRequest(device=PROFILE.id, space=SPACE.name)
 CALIBRATION = CalibrationRequest(device=PROFILE.id, space=SPACE.name, sources=())
@@ -123,6 +126,41 @@ def test_a_batch_is_waited_for_with_a_progress_bar(served: Served, capsys: pytes
     assert [entry.name for entry in client.batches.list()] == ["both"]
     assert client.batches.cancel(batch).state == "succeeded"
     client.batches.delete(batch)
+
+
+def test_a_data_set_is_uploaded_in_parts_and_trained_on(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "flowers.npz"
+    path.write_bytes(npz_bytes())
+    offsets: list[int] = []
+    # The answer to the second part is lost: the part is not sent again.
+    lost = [lambda response: response] * 2 + [_lose]
+    client, way, _ = served.faulty(*lost)
+    data_set = client.data_sets.upload(path, part_bytes=2500, on_progress=lambda one: offsets.append(one.offset_bytes))
+    size = path.stat().st_size
+    assert (data_set.state, data_set.name, offsets) == ("ready", "flowers", [*range(0, size, 2500), size])
+    assert client.data_sets.upload(path) == client.data_sets.get(data_set.url) == data_set
+    assert [one.id for one in client.data_sets.list(state="ready")] == [data_set.id]
+    training = client.trainings.start(TrainingRequest(data=data_set.data, epochs=2, settings={"ema_decay": 0.9}))
+    assert (training.state, training.epochs, training.request["ema_decay"]) == ("queued", 2, 0.9)
+    with pytest.raises(StillReferencedError):
+        client.data_sets.delete(data_set)
+    assert client.trainings.cancel(training).state == "cancelled"
+    assert [one.id for one in client.trainings.list(state="cancelled")] == [training.id]
+    client.trainings.delete(training)
+    client.data_sets.delete(data_set)
+    with pytest.raises(NotFoundError):
+        client.data_sets.get(data_set)
+
+
+def _lose(_response: httpx.Response) -> httpx.Response:
+    raise httpx.ReadError("connection lost")
+
+
+def test_a_file_that_is_no_data_set_is_said_to_be_none(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"nothing")
+    with pytest.raises(InvalidRequestError, match="not a whole npz file"):
+        served.client.data_sets.upload(path)
 
 
 def test_lists_go_on_beyond_a_page(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from hwnas.client import BatchRequest, CalibrationRequest, Client, Limits, SearchRequest, models
+from hwnas.client import BatchRequest, CalibrationRequest, Client, Limits, SearchRequest, TrainingRequest, models
 from hwnas.client.decoding import WHOLE, decode
 from hwnas.client.errors import UnexpectedAnswerError
 from hwnas.client.requests import Metric, SearchMethod
@@ -16,19 +16,21 @@ DESCRIPTION = json.loads((Path(__file__).parents[2] / "api" / "openapi.json").re
 SCHEMAS: dict[str, Any] = DESCRIPTION["components"]["schemas"]
 ANSWERS = {
     "ArtifactOut": models.Artifact, "BatchOut": models.Batch, "CalibrationOut": models.Calibration,
-    "CandidateInfoOut": models.CandidateInfo, "CandidateOut": models.Candidate, "DeviceOut": models.Device,
+    "CandidateInfoOut": models.CandidateInfo, "CandidateOut": models.Candidate, "DataSetOut": models.DataSet,
+    "DeviceOut": models.Device,
     "EvaluationOut": models.Evaluation, "ExpectedAccuracyOut": models.ExpectedAccuracy,
     "FrontInfoOut": models.FrontInfo, "FrontOut": models.Front, "GeneOut": models.Gene, "JobErrorOut": models.JobError,
     "LatencyOut": models.Latency, "MeasurementOut": models.Measurement, "MemberOut": models.FrontMember,
     "PredictionOut": models.Prediction, "PredictionsOut": models.Predictions, "PredictorOut": models.Predictor,
     "RecommendationOut": models.Recommendation, "SearchOut": models.Search, "SearchSpaceOut": models.SearchSpace,
-    "SupernetOut": models.Supernet,
+    "SupernetOut": models.Supernet, "TrainingOut": models.Training,
 }  # fmt: skip
 REQUESTS = {
     "BatchRequest": BatchRequest,
     "DeviceCalibrationRequest": CalibrationRequest,
     "LimitsIn": Limits,
     "SearchRequest": SearchRequest,
+    "TrainingRequest": TrainingRequest,
 }
 METHODS = {
     "get_readiness": "check", "list_devices": "devices.list", "list_search_spaces": "search_spaces.list",
@@ -37,11 +39,16 @@ METHODS = {
     "list_candidates": "candidates.list", "get_candidate": "candidates.get", "list_predictors": "predictors.list",
     "get_predictor": "predictors.get", "delete_predictor": "predictors.delete",
     "predict_candidates": "predictors.predict", "list_supernets": "supernets.list", "get_supernet": "supernets.get",
-    "stream_search_events": "searches.events", "stream_calibration_events": "calibrations.events",
-    **{f"list_{many}": f"{many}.list" for many in ("searches", "calibrations", "batches")},
+    "stream_search_events": "searches.events", "stream_calibration_events": "calibrations.events", "stream_training_events": "trainings.events",
+    "delete_supernet": "supernets.delete", "begin_data_set": "data_sets.upload",
+    "append_to_data_set": "data_sets.upload", "list_data_sets": "data_sets.list", "get_data_set": "data_sets.get",
+    "delete_data_set": "data_sets.delete",
+    **{f"list_{many}": f"{many}.list" for many in ("searches", "calibrations", "trainings", "batches")},
     **{
         f"{verb}_{one}": f"{many}.{verb}"
-        for one, many in (("search", "searches"), ("calibration", "calibrations"), ("batch", "batches"))
+        for one, many in (
+            ("search", "searches"), ("calibration", "calibrations"), ("training", "trainings"), ("batch", "batches"),
+        )
         for verb in ("start", "get", "cancel", "delete")
     },
 }  # fmt: skip
