@@ -143,7 +143,6 @@ _STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
     TaskLostError: HTTPStatus.CONFLICT,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     UploadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    UploadBusyError: HTTPStatus.CONFLICT,
     UploadEndedError: HTTPStatus.CONFLICT,
     TooManyBytesError: HTTPStatus.UNPROCESSABLE_ENTITY,
     WrongDigestError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -163,7 +162,7 @@ def problem_of_error(error: Exception) -> ProblemError:
             return invalid_request([_field_error(entry) for entry in error.errors()])
         case HTTPException():
             return _http_problem(error)
-        case StoreUnavailableError():
+        case StoreUnavailableError() | UploadBusyError():
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
             )

@@ -88,7 +88,7 @@ async def append_to_data_set(
     Bytes that arrived are kept, even if the connection breaks. Send few enough for 30 seconds in each request, and ask
     for the offset with HEAD after a failure. The last request is answered after the check: SHA-256, then the same
     checks as those of `--data npz:`. Problems: `wrong-offset` (409, with the right one in Upload-Offset),
-    `upload-busy` (409), `upload-ended` (409), `too-many-bytes` (422), `wrong-digest` (422: start again at 0),
+    `upload-busy` (503), `upload-ended` (409), `too-many-bytes` (422), `wrong-digest` (422: start again at 0),
     `bad-data` (422: the file is no data set and stays refused).
     """
     if request.headers.get("content-type") != _BYTES:

@@ -98,8 +98,8 @@ def test_what_arrived_before_a_connection_broke_is_kept(uploading: Uploading) ->
         connection.sendall(head.encode() + WHOLE[:1000])
         while uploading.client.get(url).json()["offset_bytes"] < 1000:
             pass
-        problem_of(uploading.send(url, WHOLE, 0), 409, "upload-busy")
-    while (answer := uploading.send(url, WHOLE[1000:], 1000)).status_code == 409:
+        problem_of(uploading.send(url, WHOLE, 0), 503, "upload-busy")
+    while (answer := uploading.send(url, WHOLE[1000:], 1000)).status_code == 503:
         pass  # until the service has seen that the connection ended
     assert answer.json()["state"] == "ready"
 

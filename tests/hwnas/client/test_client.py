@@ -134,7 +134,7 @@ def test_a_data_set_is_uploaded_in_parts_and_trained_on(served: Served, tmp_path
     offsets: list[int] = []
     # The answer to the second part is lost: the part is not sent again.
     lost = [lambda response: response] * 2 + [_lose]
-    client, way, _ = served.faulty(*lost)
+    client, _, _ = served.faulty(*lost)
     data_set = client.data_sets.upload(path, part_bytes=2500, on_progress=lambda one: offsets.append(one.offset_bytes))
     size = path.stat().st_size
     assert (data_set.state, data_set.name, offsets) == ("ready", "flowers", [*range(0, size, 2500), size])
