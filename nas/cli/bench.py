@@ -2,6 +2,7 @@
 
 import typer
 
+from nas.cli.bench_chaos import chaos
 from nas.cli.bench_device import device
 from nas.cli.bench_kernels import kernels
 from nas.cli.bench_policy import policy
@@ -30,3 +31,4 @@ app.command("quantization")(quantization)
 app.command("supernet")(supernet)
 app.command("kernels")(kernels)
 app.command("service")(service)
+app.command("chaos")(chaos)
