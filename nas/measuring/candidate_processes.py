@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
+from nas.measuring.candidate_executor import Outcome
 from search_spaces.space import IntArray
-
-Outcome = TypeVar("Outcome")
 
 _GRACE_S: Final = 2.0
 
@@ -72,14 +71,7 @@ class CandidateProcesses:
         failed: Callable[[IntArray, str], Outcome],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[Outcome]:
-        """One outcome per genotype, in order.
-
-        Args:
-            task: a module-level function; its errors end the batch.
-            genotypes: canonical, each of shape ``(genes,)``.
-            failed: makes the outcome of a genotype whose process died or hung, given the reason.
-            on_done: called with the number done.
-        """
+        """See :class:`nas.measuring.candidate_executor.CandidateExecutor`."""
         outcomes: dict[int, Outcome] = {}
         waiting = list(range(len(genotypes)))
         alone = False

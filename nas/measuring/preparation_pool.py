@@ -1,10 +1,11 @@
-"""Prepares networks in local processes; each loads its weights once, and torch stays out of the one that asks."""
+"""Prepares networks in other processes; each loads its weights once, and torch stays out of the one that asks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from nas.measuring.candidate_executor import ExecutorFactory
 from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.preparation import (
     InheritedAccuracy,
@@ -65,11 +66,19 @@ def _preparer() -> NetworkPreparer:
 class PreparationPool:
     """A context manager over the processes; they start with the first network that is not there yet."""
 
-    def __init__(self, source: WeightSource, *, processes: int | None = None, deadline_s: float = 600.0) -> None:
+    def __init__(
+        self, source: WeightSource, *, executors: ExecutorFactory = CandidateProcesses, deadline_s: float = 600.0
+    ) -> None:
+        """The processes are local, unless ``executors`` makes others."""
         self.source = source
+        self._executors = executors
         self._space = source.space
         self._files = PreparedFiles(source, self._space)
-        self._processes = CandidateProcesses(_start, (source,), processes=processes, deadline_s=deadline_s)
+        self._processes = executors(_start, (source,), deadline_s=deadline_s)
+
+    def with_source(self, source: WeightSource) -> "PreparationPool":
+        """Another pool, for other weights, in processes of the same kind."""
+        return PreparationPool(source, executors=self._executors)
 
     def __enter__(self) -> Self:
         self._processes.__enter__()

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from nas.measuring.candidate_executor import ExecutorFactory
+from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.context import SearchContext
 from nas.measuring.device_bench import device_bench
 from nas.measuring.evaluator import RealEvaluator
@@ -24,10 +26,14 @@ DESIGN_SEED = 0
 
 @contextlib.contextmanager
 def preparation_pool(
-    workspace: Workspace, supernet: StoredSupernet, settings: PreparationSettings | None = None
+    workspace: Workspace,
+    supernet: StoredSupernet,
+    settings: PreparationSettings | None = None,
+    *,
+    executors: ExecutorFactory = CandidateProcesses,
 ) -> Iterator[PreparationPool]:
-    """The processes that prepare a supernet's candidates."""
-    with PreparationPool(weight_source(workspace, supernet, settings)) as pool:
+    """The processes that prepare a supernet's candidates; local, unless ``executors`` makes others."""
+    with PreparationPool(weight_source(workspace, supernet, settings), executors=executors) as pool:
         yield pool
 
 

@@ -47,7 +47,7 @@ def finished_pool(context: SearchContext, genotypes: IntArray, settings: FinishS
         recipe=json.dumps(asdict(settings), sort_keys=True),
         files=_finished_files(context, inherited.space.unquantized(genotypes), settings),
     )
-    with PreparationPool(source) as pool:
+    with context.pool.with_source(source) as pool:
         yield pool
 
 

@@ -8,6 +8,8 @@ from hw_profiles.profile import DeviceProfile
 from nas.jobs.progress import TOTAL, Pace, advanced
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
+from nas.measuring.candidate_executor import ExecutorFactory
+from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.context import SearchContext
 from nas.training.settings import TrainingSettings
 from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
@@ -58,15 +60,15 @@ class JobProgress:
         self._messages.append(message)
 
 
-def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
-    """A handler for each kind of job."""
+def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = CandidateProcesses) -> dict[JobKind, Handler]:
+    """A handler for each kind of job; ``executors`` makes the processes that prepare candidates."""
 
     def run_search(context: JobContext) -> Mapping[str, Any]:
         asked = context.request
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
         request = SearchRequest.from_settings(asked)
-        with preparation_pool(workspace, supernet) as pool:
+        with preparation_pool(workspace, supernet, executors=executors) as pool:
             where = SearchContext(
                 workspace=workspace,
                 supernet=supernet,
@@ -105,7 +107,7 @@ def job_handlers(workspace: Workspace) -> dict[JobKind, Handler]:
         context: JobContext, supernet_id: str, profile: DeviceProfile, progress: JobProgress
     ) -> dict[str, Any]:
         supernet = workspace.supernet(supernet_id)
-        with preparation_pool(workspace, supernet) as pool:
+        with preparation_pool(workspace, supernet, executors=executors) as pool:
             measuring = SearchContext(
                 workspace=workspace,
                 supernet=supernet,
