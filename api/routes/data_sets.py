@@ -31,7 +31,7 @@ from nas.store.data_sets import STORED_DATA, NewDataSet, StoredDataSet
 from nas.store.tenancy import Viewer
 
 router = APIRouter(tags=["data sets"], dependencies=[require_scope("read")])
-_BYTES = "application/offset+octet-stream"
+_BYTES = "application/octet-stream"
 _OFFSET_HEADERS = {
     "Upload-Offset": {"description": "How many bytes are there.", "schema": {"type": "integer"}},
     "Upload-Length": {"description": "How many there will be.", "schema": {"type": "integer"}},

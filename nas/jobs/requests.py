@@ -39,9 +39,14 @@ Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class ClientRequest(BaseModel):
-    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers."""
+    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers, but 5.0 is an integer, as JSON Schema has it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _whole_number(cls, value: object) -> object:
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class LimitsIn(ClientRequest):

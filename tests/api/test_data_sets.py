@@ -22,7 +22,7 @@ from tests.nas.store.rows import SPACE, put_supernet
 from tests.npz_files import npz_bytes
 
 WHOLE = npz_bytes()
-BYTES = "application/offset+octet-stream"
+BYTES = "application/octet-stream"
 LIMIT = 4 << 20
 
 
@@ -175,6 +175,17 @@ def test_a_supernet_that_the_command_line_trains_too_is_everyones(uploading: Upl
     supernet = _train(uploading, training, data_set)
     put_supernet(uploading.store, "7" * 64)
     assert uploading.clients["b"].get(supernet).status_code == 200
+
+
+def test_whole_numbers_may_have_a_point(uploading: Uploading) -> None:
+    """As in JSON Schema, where 5.0 is an integer."""
+    sent = '{"epochs": 3.0, "seed": 2e0}'
+    headers = {"Content-Type": "application/json"}
+    request = uploading.client.post("/v1/supernets", content=sent, headers=headers).json()["request"]
+    assert (request["epochs"], request["seed"]) == (3, 2)
+    assert isinstance(request["epochs"], int)
+    refused = uploading.client.post("/v1/supernets", content='{"epochs": 3.5}', headers=headers)
+    problem_of(refused, 422, "invalid-request")
 
 
 def test_a_training_names_every_setting(uploading: Uploading) -> None:

@@ -1,7 +1,7 @@
 """A small budget of generated requests on every operation, with schemathesis' checks.
 
-One check is left out, ``positive_data_acceptance``: no schema knows which devices, spaces and supernets are stored, or
-that two requests shared an idempotency key. The limit on the time of an answer is above the longest ``wait``.
+One check is left out, ``positive_data_acceptance``: no schema knows which devices, spaces, supernets and data sets are
+stored, which page tokens were given out, how large an upload may be, or that two requests shared an idempotency key. The limit on the time of an answer is above the longest ``wait``.
 """
 
 import shutil
@@ -29,7 +29,11 @@ def test_no_generated_request_finds_a_fault(service: Service) -> None:
         *("--max-response-time", "120", "--exclude-path-regex", "/events$"),  # events of a waiting job do not end
     ]
     stop = StopSignal()
-    handlers: dict[JobKind, Handler] = {"search": lambda _context: {}, "calibration": lambda _context: {}}
+    handlers: dict[JobKind, Handler] = {
+        "search": lambda _context: {},
+        "calibration": lambda _context: {},
+        "training": lambda _context: {},
+    }
     # Jobs end at once: otherwise each request with `wait` would take its whole time.
     worker = threading.Thread(target=run_worker, args=(service.store, handlers), kwargs={"stop": stop})
     worker.start()

@@ -82,7 +82,7 @@ class DataSets:
             method="PATCH",
             path=_path(data_set),
             content=file.read(part_bytes),
-            headers={"Upload-Offset": str(data_set.offset_bytes), "Content-Type": "application/offset+octet-stream"},
+            headers={"Upload-Offset": str(data_set.offset_bytes), "Content-Type": "application/octet-stream"},
             wait_s=_CHECK_S,
         )
         try:

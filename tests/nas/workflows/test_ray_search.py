@@ -24,6 +24,7 @@ SEARCH = {
 @pytest.mark.usefixtures("supernet")
 def test_a_search_on_a_cluster_evaluates_the_same(hwnas):
     with open_workspace(Home(hwnas.home)) as workspace:
+        workspace.profile(SEARCH["device"])
         queue, once = JobQueue(workspace.store), WorkerSettings(until_idle=True)
         asked = JobRequests(workspace.store, workspace.home).search(SearchRequest(**SEARCH))
         with running_cluster() as nodes, ray_cluster(nodes.address) as cluster:
