@@ -39,7 +39,7 @@ Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class ClientRequest(BaseModel):
-    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers, but 5.0 is an integer, as JSON Schema has it."""
+    """A JSON body with strict types: ``true`` and ``"5"`` are not numbers; 5.0 is an integer, as in JSON Schema."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

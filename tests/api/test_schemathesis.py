@@ -1,7 +1,8 @@
 """A small budget of generated requests on every operation, with schemathesis' checks.
 
 One check is left out, ``positive_data_acceptance``: no schema knows which devices, spaces, supernets and data sets are
-stored, which page tokens were given out, how large an upload may be, or that two requests shared an idempotency key. The limit on the time of an answer is above the longest ``wait``.
+stored, which page tokens were given out, how large an upload may be, or that two requests shared an idempotency key.
+The limit on the time of an answer is above the longest ``wait``.
 """
 
 import shutil
