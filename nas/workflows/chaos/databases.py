@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
@@ -34,7 +34,10 @@ class PostgresMissingError(NasError):
 class ChaosDatabase(Protocol):
     """A database that can fail for a while."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """As ``HWNAS_DATABASE_URL`` takes it."""
+        ...
 
     def fail(self) -> None:
         """Makes it fail, and returns when it can be used again."""
@@ -47,10 +50,11 @@ class SqliteDatabase:
 
     path: Path
     outage_s: float = 3.0
-    url: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "url", f"sqlite:///{self.path}")
+    @property
+    def url(self) -> str:
+        """See :class:`ChaosDatabase`."""
+        return f"sqlite:///{self.path}"
 
     def fail(self) -> None:
         """See :class:`ChaosDatabase`."""
@@ -66,10 +70,11 @@ class PostgresDatabase:
 
     folder: Path
     port: int
-    url: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "url", f"postgresql://{_OWNER}@127.0.0.1:{self.port}/hwnas")
+    @property
+    def url(self) -> str:
+        """See :class:`ChaosDatabase`."""
+        return f"postgresql://{_OWNER}@127.0.0.1:{self.port}/hwnas"
 
     def start(self) -> None:
         """Starts the server."""

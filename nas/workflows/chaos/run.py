@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.data.npz import write_npz
 from nas.data.sources import load_dataset
@@ -117,7 +118,7 @@ def _prepared(workspace: Workspace, folder: Path, progress: Progress) -> tuple[S
     """A few images to train on, and a supernet for the searches."""
     full = load_dataset("fashion-mini")
     chosen = np.random.default_rng(0).permutation(len(full.x_train))[:120]
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "x_train": full.x_train[chosen],
         "y_train": full.y_train[chosen],
         "x_test": full.x_test[:40],
