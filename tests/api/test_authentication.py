@@ -260,4 +260,4 @@ def test_what_is_not_asked_for_is_not_in_the_way(tmp_path: Path) -> None:
         while around is not app:
             layers.append(type(around).__name__)
             around = around._app
-        assert layers == ["TraceContext", "KnownHosts", "AuditTrail"]
+        assert layers == ["TraceContext", "KnownHosts"]
