@@ -83,7 +83,7 @@ async def _batches(request: Request) -> Batches:
 
 
 async def _deletions(request: Request) -> Deletions:
-    return Deletions(request.app.state.store, request.app.state.home)
+    return Deletions(request.app.state.store, request.app.state.home, change_of(request.scope))
 
 
 async def _watches(request: Request) -> Watches:

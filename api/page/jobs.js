@@ -10,11 +10,12 @@ const at = (id) => document.getElementById(id);
 const followed = new Map();
 
 export async function showJobs(onEnd) {
-  const [searches, calibrations] = await Promise.all([
+  const [searches, calibrations, trainings] = await Promise.all([
     ask(`/v1/searches?page_size=${LISTED}`),
     ask(`/v1/calibrations?page_size=${LISTED}`),
+    ask(`/v1/trainings?page_size=${LISTED}`),
   ]);
-  const jobs = [...searches.searches, ...calibrations.calibrations];
+  const jobs = [...searches.searches, ...calibrations.calibrations, ...trainings.trainings];
   jobs.sort((one, other) => other.created_at.localeCompare(one.created_at));
   at("jobs").replaceChildren(...jobs.slice(0, LISTED).map((job) => entry(job, onEnd)));
   if (!jobs.length) at("jobs").append(element("li", { class: "hint" }, "No job yet."));
@@ -49,7 +50,7 @@ function entry(job, onEnd) {
 
 function fill(li, job, onEnd) {
   const active = ACTIVE.has(job.state);
-  const title = element("strong", {}, `${job.kind === "search" ? "Search" : "Calibration"} on ${job.device ?? "?"}`);
+  const title = element("strong", {}, titleText(job));
   const status = element("span", { class: job.state === "failed" ? "failed" : "", "data-state": job.state }, stateText(job));
   const detail = element("span", { class: "detail" }, detailText(job));
   li.replaceChildren(title, status, detail);
@@ -64,6 +65,11 @@ function fill(li, job, onEnd) {
   }
 }
 
+function titleText(job) {
+  if (job.kind === "training") return `Training of ${job.request.space}`;
+  return `${job.kind === "search" ? "Search" : "Calibration"} on ${job.device ?? "?"}`;
+}
+
 function stateText(job) {
   if (job.cancel_requested) return "stopping";
   if (job.state === "queued") return job.queue_position ? `queued, number ${job.queue_position}` : "queued";
@@ -74,6 +80,7 @@ function detailText(job) {
   if (job.error) return job.error.message;
   const parts = [];
   if (ACTIVE.has(job.state) && job.phase) parts.push(`${job.phase}: ${job.progress.done} of ${job.progress.total}`);
+  if (ACTIVE.has(job.state) && job.progress?.seconds_left) parts.push(`${Math.ceil(job.progress.seconds_left)} s left`);
   if (job.evaluations) parts.push(`${job.evaluations} evaluations`);
   if (job.evaluations_failed) parts.push(`${job.evaluations_failed} failed`);
   if (job.evaluations_noisy) parts.push(`${job.evaluations_noisy} noisy`);

@@ -93,14 +93,12 @@ def cancel_batch(batch_id: str, batches: BatchesDep, caller: CallerDep, change: 
 
 
 @router.delete("/v1/batches/{batch_id:segment}", status_code=204, dependencies=[Depends(refuse_parameters)])
-def delete_batch(
-    batch_id: str, batches: BatchesDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_batch(batch_id: str, batches: BatchesDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a batch and its members, all of which have ended. What they measured is kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if one of its searches has a front.
     """
-    deletions.batch(_owned(batches, batch_id, caller).id, change=change)
+    deletions.batch(_owned(batches, batch_id, caller).id)
 
 
 def _find(batches: Batches, batch_id: str, viewer: Viewer) -> BatchStatus:

@@ -138,13 +138,13 @@ def cancel_calibration(
     dependencies=[require_scope("calibrate"), Depends(refuse_parameters)],
 )
 def delete_calibration(
-    calibration_id: str, calibrations: CalibrationsDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
+    calibration_id: str, calibrations: CalibrationsDep, deletions: DeletionsDep, caller: CallerDep
 ) -> None:
     """Deletes a calibration that has ended; its predictor and what it measured are kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it is a member of a batch.
     """
-    deletions.calibration(_owned(calibrations, calibration_id, caller).job.id, change=change)
+    deletions.calibration(_owned(calibrations, calibration_id, caller).job.id)
 
 
 def _find(calibrations: JobStatuses, calibration_id: str, viewer: Viewer) -> JobStatus:

@@ -42,6 +42,14 @@ UploadOffset = Annotated[
 ]
 
 
+async def _owned_data_set(data_set_id: str, store: StoreDep, caller: CallerDep) -> StoredDataSet:
+    """The data set of the address, which the caller may change."""
+    return await run_in_threadpool(_owned, store, data_set_id, caller)
+
+
+OwnedDataSet = Annotated[StoredDataSet, Depends(_owned_data_set)]
+
+
 @router.post(
     "/v1/data-sets",
     status_code=201,
@@ -74,13 +82,11 @@ def begin_data_set(
     dependencies=[require_scope("submit"), Depends(refuse_parameters)],
 )
 async def append_to_data_set(
-    data_set_id: str,
+    data_set: OwnedDataSet,
     offset: UploadOffset,
     request: Request,
     response: Response,
-    store: StoreDep,
     uploads: UploadsDep,
-    caller: CallerDep,
     change: ChangeDep,
 ) -> DataSetOut:
     """Appends the body to the file, which is checked as soon as every byte is there.
@@ -93,7 +99,6 @@ async def append_to_data_set(
     """
     if request.headers.get("content-type") != _BYTES:
         raise unsupported_media_type(_BYTES)
-    data_set = await run_in_threadpool(_owned, store, data_set_id, caller)
     with await run_in_threadpool(uploads.append, data_set, offset) as appending:
         with contextlib.suppress(ClientDisconnect):  # what came is kept
             async for data in request.stream():
@@ -134,14 +139,12 @@ def get_data_set(
     status_code=204,
     dependencies=[require_scope("submit"), Depends(refuse_parameters)],
 )
-def delete_data_set(
-    data_set_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_data_set(data_set_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a data set and its file, whole or not.
 
     Problems: `still-referenced` (409) with `referrers` while a supernet was trained on it or a training waits or runs.
     """
-    deletions.data_set(_owned(store, data_set_id, caller).id, change=change)
+    deletions.data_set(_owned(store, data_set_id, caller).id)
 
 
 def _answer(uploads: DataUploads, data_set: StoredDataSet, response: Response) -> DataSetOut:

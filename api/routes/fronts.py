@@ -11,7 +11,6 @@ from api.conditional import cache_for_ever, conditional
 from api.dependencies import (
     AnswersDep,
     CallerDep,
-    ChangeDep,
     DeletionsDep,
     FrontsDep,
     StatusesDep,
@@ -174,7 +173,6 @@ def delete_front(
     deletions: DeletionsDep,
     answers: AnswersDep,
     caller: CallerDep,
-    change: ChangeDep,
 ) -> None:
     """Deletes the front of one search. Its members' files and measurements are kept."""
     found = store.fronts.find(front_id, caller.viewer) if is_hash(front_id) else None
@@ -182,7 +180,7 @@ def delete_front(
         raise not_found("unknown-front", f"no front {front_id!r} is stored.")
     search = statuses.find(found.search_id)
     caller.require_owner(None if search is None or search.job is None else search.job.tenant)
-    deletions.front(found.id, change=change)
+    deletions.front(found.id)
     answers.clear()
 
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.dependencies import (
     CallerDep,
-    ChangeDep,
     DeletionsDep,
     PredictorsDep,
     StoreDep,
@@ -62,14 +61,12 @@ def get_predictor(predictor_id: str, store: StoreDep, viewer: ViewerDep) -> Pred
     status_code=204,
     dependencies=[require_scope("admin"), Depends(refuse_parameters)],
 )
-def delete_predictor(
-    predictor_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_predictor(predictor_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a revision and its files. Needs the scope `admin`, as several tenants may have made the same one.
 
     Problems: `still-referenced` (409) with `referrers` while the calibrations that made it are stored.
     """
-    deletions.predictor(_find(store, predictor_id, caller.viewer).id, change=change)
+    deletions.predictor(_find(store, predictor_id, caller.viewer).id)
 
 
 @router.post(

@@ -141,15 +141,13 @@ def cancel_search(search_id: str, statuses: StatusesDep, caller: CallerDep, chan
     status_code=204,
     dependencies=[require_scope("submit"), Depends(refuse_parameters)],
 )
-def delete_search(
-    search_id: str, statuses: StatusesDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_search(search_id: str, statuses: StatusesDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a search that has ended or is interrupted. What it measured is kept.
 
     Problems: `still-active` (409), and `still-referenced` (409) with `referrers` if it has a front or is a member
     of a batch.
     """
-    deletions.search(_owned(statuses, search_id, caller).id, change=change)
+    deletions.search(_owned(statuses, search_id, caller).id)
 
 
 def _find(statuses: SearchStatuses, search_id: str, viewer: Viewer) -> SearchStatus:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.dependencies import (
     CallerDep,
-    ChangeDep,
     DeletionsDep,
     StoreDep,
     ViewerDep,
@@ -53,14 +52,12 @@ def get_supernet(supernet_id: str, store: StoreDep, viewer: ViewerDep) -> Supern
     status_code=204,
     dependencies=[require_scope("admin"), Depends(refuse_parameters)],
 )
-def delete_supernet(
-    supernet_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_supernet(supernet_id: str, store: StoreDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a supernet with its weights. Needs the scope `admin`, as several tenants may have trained the same one.
 
     Problems: `still-referenced` (409) with `referrers` while a search or predictor of it is stored, or a job needs it.
     """
-    deletions.supernet(_find(store, supernet_id, caller.viewer).id, change=change)
+    deletions.supernet(_find(store, supernet_id, caller.viewer).id)
 
 
 def _find(store: Store, supernet_id: str, viewer: Viewer) -> StoredSupernet:

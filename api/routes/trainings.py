@@ -134,14 +134,12 @@ def cancel_training(
     status_code=204,
     dependencies=[require_scope("submit"), Depends(refuse_parameters)],
 )
-def delete_training(
-    training_id: str, trainings: TrainingsDep, deletions: DeletionsDep, caller: CallerDep, change: ChangeDep
-) -> None:
+def delete_training(training_id: str, trainings: TrainingsDep, deletions: DeletionsDep, caller: CallerDep) -> None:
     """Deletes a training that has ended; its supernet is kept.
 
     Problems: `still-active` (409).
     """
-    deletions.training(_owned(trainings, training_id, caller).job.id, change=change)
+    deletions.training(_owned(trainings, training_id, caller).job.id)
 
 
 def _find(trainings: JobStatuses, training_id: str, viewer: Viewer) -> JobStatus:

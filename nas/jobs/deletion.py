@@ -61,12 +61,14 @@ class Deletions:
     Methods raise :class:`NotStoredError`, :class:`StillActiveError` and :class:`StillReferencedError`.
     """
 
-    def __init__(self, store: Store, home: Home) -> None:
+    def __init__(self, store: Store, home: Home, change: Change | None = None) -> None:
+        """Each deletion is recorded as this change."""
+        self._change = change
         self._database = store.database
         self._clock = store.clock
         self._home = home
 
-    def search(self, search_id: str, *, change: Change | None = None) -> None:
+    def search(self, search_id: str) -> None:
         """Deletes an ended or interrupted search with its trials; fronts and batches refer to it."""
         what = f"search {search_id}"
         with self._database.write() as session:
@@ -80,17 +82,17 @@ class Deletions:
             if referrers:
                 raise StillReferencedError(what, referrers)
             _delete_jobs(session, [search_id])
-            self._record(session, change, f"/v1/searches/{search_id}")
+            self._record(session, f"/v1/searches/{search_id}")
 
-    def calibration(self, calibration_id: str, *, change: Change | None = None) -> None:
+    def calibration(self, calibration_id: str) -> None:
         """Deletes an ended calibration; its predictor and measurements stay. A batch refers to it."""
-        self._job("calibration", calibration_id, change)
+        self._job("calibration", calibration_id)
 
-    def training(self, training_id: str, *, change: Change | None = None) -> None:
+    def training(self, training_id: str) -> None:
         """Deletes an ended training; its supernet stays."""
-        self._job("training", training_id, change)
+        self._job("training", training_id)
 
-    def batch(self, batch_id: str, *, change: Change | None = None) -> None:
+    def batch(self, batch_id: str) -> None:
         """Deletes a batch with its members, all of which have ended; fronts of its searches refer to it."""
         what = f"batch {batch_id}"
         with self._database.write() as session:
@@ -105,9 +107,9 @@ class Deletions:
                 raise StillReferencedError(what, referrers)
             _delete_jobs(session, ids)
             session.delete(batch)
-            self._record(session, change, f"/v1/batches/{batch_id}")
+            self._record(session, f"/v1/batches/{batch_id}")
 
-    def front(self, front_id: str, *, change: Change | None = None) -> None:
+    def front(self, front_id: str) -> None:
         """Deletes a front; its members' artifacts stay with their candidates."""
         with self._database.write() as session:
             front = session.get(FrontRow, front_id, with_for_update=True)
@@ -115,9 +117,9 @@ class Deletions:
                 raise NotStoredError("front", front_id)
             session.execute(delete(FrontMemberRow).where(FrontMemberRow.front_id == front_id))
             session.delete(front)
-            self._record(session, change, f"/v1/fronts/{front_id}")
+            self._record(session, f"/v1/fronts/{front_id}")
 
-    def predictor(self, predictor_id: str, *, change: Change | None = None) -> None:
+    def predictor(self, predictor_id: str) -> None:
         """Deletes a predictor revision and its files; the calibrations that made it refer to it."""
         with self._database.write() as session:
             predictor = session.get(PredictorRow, predictor_id, with_for_update=True)
@@ -132,11 +134,11 @@ class Deletions:
                 raise StillReferencedError(f"predictor {predictor_id[:12]}", referrers)
             folder = self._home.predictors / predictor.folder
             session.delete(predictor)
-            self._record(session, change, f"/v1/predictors/{predictor_id}")
+            self._record(session, f"/v1/predictors/{predictor_id}")
         # After the row: a crash in between leaves files that nothing names, not a row without files.
         shutil.rmtree(folder, ignore_errors=True)
 
-    def data_set(self, data_set_id: str, *, change: Change | None = None) -> None:
+    def data_set(self, data_set_id: str) -> None:
         """Deletes an uploaded data set and its file; supernets and trainings that use it refer to it."""
         with self._database.write() as session:
             data_set = session.get(DataSetRow, data_set_id, with_for_update=True)
@@ -153,10 +155,10 @@ class Deletions:
             if referrers:
                 raise StillReferencedError(f"data set {data_set_id}", referrers)
             session.delete(data_set)
-            self._record(session, change, f"/v1/data-sets/{data_set_id}")
+            self._record(session, f"/v1/data-sets/{data_set_id}")
         shutil.rmtree(self._home.data_sets / data_set_id, ignore_errors=True)
 
-    def supernet(self, supernet_id: str, *, change: Change | None = None) -> None:
+    def supernet(self, supernet_id: str) -> None:
         """Deletes a supernet with its weights and accuracies; latencies that were measured with it stay.
 
         Searches, predictors and jobs that wait or run refer to it.
@@ -175,10 +177,10 @@ class Deletions:
             session.execute(delete(SupernetOwnerRow).where(SupernetOwnerRow.supernet_id == supernet_id))
             folder = self._home.supernets / supernet.folder
             session.delete(supernet)
-            self._record(session, change, f"/v1/supernets/{supernet_id}")
+            self._record(session, f"/v1/supernets/{supernet_id}")
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _job(self, kind: JobKind, job_id: str, change: Change | None) -> None:
+    def _job(self, kind: JobKind, job_id: str) -> None:
         what = f"{kind} {job_id}"
         with self._database.write() as session:
             job = session.get(JobRow, job_id, with_for_update=True)
@@ -188,10 +190,10 @@ class Deletions:
             if job.batch_id is not None:
                 raise StillReferencedError(what, [f"/v1/batches/{job.batch_id}"])
             _delete_jobs(session, [job_id])
-            self._record(session, change, job_address(kind, job_id))
+            self._record(session, job_address(kind, job_id))
 
-    def _record(self, session: Session, change: Change | None, subject: str) -> None:
-        record_change(session, change, self._clock(), subject=subject)
+    def _record(self, session: Session, subject: str) -> None:
+        record_change(session, self._change, self._clock(), subject=subject)
 
     def _require_ended(self, job: JobRow | None, search: SearchRow | None, what: str) -> None:
         if job is not None:

@@ -214,12 +214,14 @@ def test_the_page_asks_for_a_key_where_one_is_needed(browser: Any, tmp_path: Pat
         put_device(store)
         _, key = store.api_keys.create(name="page", tenant="t", scopes=frozenset({"read"}))
         job = JobQueue(store).enqueue("calibration", {"device": PROFILE.id, "space": SPACE.name})
+        training = JobQueue(store).enqueue("training", {"data": "fashion-mini", "space": SPACE.name, "epochs": 3})
         with running(store, Home(tmp_path), settings=ServiceSettings(require_keys=True)) as url:
             for page in _opened(browser, url, 800):
                 page.get_by_label("API key").fill(key)
                 page.get_by_role("button", name="Use this key").click()
                 page.get_by_text("no front yet").wait_for()
                 page.locator(f"#job-{job.id}").wait_for()
+                page.locator(f"#job-{training.id}").get_by_text(f"Training of {SPACE.name}").wait_for()
                 assert not page.get_by_label("API key").is_visible()
 
 
