@@ -185,6 +185,8 @@ class DataUploads:
 
     def offset(self, data_set: StoredDataSet) -> int:
         """How many bytes of it are there."""
+        if data_set.state == "ready":
+            return data_set.size_bytes
         for path in (self._part(data_set), self._home.data_set_file(data_set.id, data_set.name)):
             if path.is_file():
                 return path.stat().st_size
@@ -207,6 +209,8 @@ class DataUploads:
         file = path.open("ab", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(file, path):  # another request has just put it in its place
+                raise BlockingIOError
             if file.tell() != offset:
                 raise WrongOffsetError(offset, file.tell())
         except BlockingIOError as error:
@@ -245,6 +249,13 @@ class DataUploads:
 
     def _part(self, data_set: StoredDataSet) -> Path:
         return self._home.data_sets / data_set.id / PART_FILE
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -162,3 +162,20 @@ def test_a_file_of_this_machine_is_added_once(kept: Kept, tmp_path: Path) -> Non
     assert kept.uploads.add(path, name="flowers") == added
     with pytest.raises(UsageError, match="cannot name"):
         kept.uploads.add(path, name="../x")
+
+
+def test_a_request_that_comes_while_the_file_is_put_in_its_place_waits(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opened the file before, and has its lock after."""
+    data_set = kept.begin(WHOLE)
+    kept.send(data_set, WHOLE[:-1])
+
+    def finish_first(*_lock: object) -> None:
+        monkeypatch.undo()
+        part = kept.home.data_sets / data_set.id / "upload.part"
+        part.replace(kept.home.data_set_file(data_set.id, data_set.name))
+
+    monkeypatch.setattr("nas.data_uploads.fcntl.flock", finish_first)
+    with pytest.raises(UploadBusyError):
+        kept.uploads.append(data_set, len(WHOLE) - 1)

@@ -28,7 +28,7 @@ class ChaosCounts:
     """Jobs that ended twice, or that one request made two of."""
     failed: int = 0
     stale_writes: int = 0
-    """Events of a job after its end, or of a worker that had lost it."""
+    """Events of a job after its end."""
     wrong_results: int = 0
     """Searches with another number of evaluations or not one front; supernets or predictors that are not there."""
     problems: tuple[str, ...] = field(default=())
@@ -76,17 +76,11 @@ def account(store: Store, home: Home, accepted: Mapping[str, str]) -> ChaosCount
 
 
 def _ends(store: Store, job: Job) -> tuple[int, int]:
-    """How often a job ended, and how many events came after its end or from a worker that had lost it."""
-    ends, late, holder_claims = 0, 0, 0
+    """How often a job ended, and how many events came after that."""
+    ends, late = 0, 0
     for event in JobEvents(store).after(job.id, 0):
         late += ends > 0
-        if event.kind != "state":
-            continue
-        state = event.data["state"]
-        ends += state in _ENDED
-        if state == "running":
-            late += event.data["attempts"] < holder_claims
-            holder_claims = event.data["attempts"]
+        ends += event.kind == "state" and event.data["state"] in _ENDED
     return ends, late
 
 
