@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -28,6 +29,8 @@ MIB: Final = 1 << 20
 DEFAULT_MAX_UPLOAD_BYTES: Final = 1024 * MIB
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PART_FILE: Final = "upload.part"
+_CHECKS: Final = 2
+"""Files that are checked at once: each check takes memory."""
 _DECODED: Final = 4
 """Times as many bytes may a file have once it is decompressed."""
 
@@ -147,6 +150,7 @@ class DataUploads:
         self._store = store
         self._home = home
         self._max_bytes = max_bytes
+        self._checks = threading.BoundedSemaphore(_CHECKS)
 
     def begin(
         self, new: NewDataSet, *, tenant: str | None = None, change: Change | None = None
@@ -236,7 +240,8 @@ class DataUploads:
             if digest != data_set.sha256:
                 appending.start_again()
                 raise WrongDigestError(data_set.sha256, digest)
-            found = checked_npz(part, name=f"npz:{target.name}", max_decoded_bytes=_DECODED * self._max_bytes)
+            with self._checks:
+                found = checked_npz(part, name=f"npz:{target.name}", max_decoded_bytes=_DECODED * self._max_bytes)
             part.chmod(0o644)
             part.replace(target)
         except DataError as error:
