@@ -90,12 +90,13 @@ class ChaosPlan:
 
     def disturbances(self) -> list[Disturbance]:
         """All of them, in random order."""
-        found: list[Disturbance] = [
-            *["kill"] * self.kills,  # type: ignore[list-item]
-            *["pause"] * self.pauses,  # type: ignore[list-item]
-            *["outage"] * self.outages,  # type: ignore[list-item]
-            *["server_kill"] * self.server_kills,  # type: ignore[list-item]
-        ]
+        counts: dict[Disturbance, int] = {
+            "kill": self.kills,
+            "pause": self.pauses,
+            "outage": self.outages,
+            "server_kill": self.server_kills,
+        }
+        found = [what for what, count in counts.items() for _ in range(count)]
         random.Random(self.seed + 1).shuffle(found)  # noqa: S311 - as above
         return found
 
