@@ -2,7 +2,6 @@
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +74,7 @@ def chaos(
     if as_json:
         print_json(rows)
     else:
-        print_table(f"Chaos, {asdict(plan)}", ("database", *_COUNTS), [_cells(row) for row in rows])
+        print_table("Jobs under failures", ("database", *_COUNTS), [_cells(row) for row in rows])
         print_lines(*(problem for report in reports for problem in report.counts.problems))
     if not all(report.is_clean for report in reports):
         raise typer.Exit(1)
