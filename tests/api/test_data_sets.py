@@ -114,7 +114,7 @@ def test_wrong_uploads_are_refused(uploading: Uploading) -> None:
     problem_of(uploading.send(refused, garbage, 0), 422, "bad-data")
     found = uploading.client.get(refused).json()
     assert found["state"] == "refused"
-    assert "not a whole npz" in found["error"]
+    assert "not a complete npz" in found["error"]
     body = {"name": "big", "size_bytes": LIMIT + 1, "sha256": "a" * 64}
     problem_of(uploading.client.post("/v1/data-sets", json=body), 413, "upload-too-large")
     for name in ("../x", "", "a/b", ".x"):

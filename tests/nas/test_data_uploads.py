@@ -110,8 +110,8 @@ def test_other_bytes_than_announced_start_again(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no npz at all", "not a whole npz file"),
-        (WHOLE[:-100], "not a whole npz file"),
+        (b"no npz at all", "not a complete npz file"),
+        (WHOLE[:-100], "not a complete npz file"),
         (npz_bytes(y_train=np.array([object()] * 40)), "never loaded"),
         (npz_bytes(x_train=np.zeros((40, 28, 28), np.float32)), "must be uint8"),
         (bomb_bytes(5 * LIMIT), "decompressed; at most"),

@@ -159,7 +159,7 @@ def _lose(_response: httpx.Response) -> httpx.Response:
 def test_a_file_that_is_no_data_set_is_said_to_be_none(served: Served, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(b"nothing")
-    with pytest.raises(InvalidRequestError, match="not a whole npz file"):
+    with pytest.raises(InvalidRequestError, match="not a complete npz file"):
         served.client.data_sets.upload(path)
 
 

@@ -19,6 +19,6 @@ def test_a_file_is_added_listed_and_deleted(hwnas, tmp_path):
 def test_what_is_no_data_set_is_refused(hwnas, tmp_path):
     path = tmp_path / "x.npz"
     path.write_bytes(b"nothing")
-    assert "not a whole npz file" in hwnas.refused("data", "add", path)
+    assert "not a complete npz file" in hwnas.refused("data", "add", path)
     assert "is not a file" in hwnas.refused("data", "add", tmp_path / "gone.npz")
     assert "cannot name" in hwnas.refused("data", "add", path, "--name", "../x")
