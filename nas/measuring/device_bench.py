@@ -22,6 +22,7 @@ def device_bench(context: DeviceContext, weights: str) -> AnchoredBench:
         _bench(context, weights),
         context.store.anchor_references,
         lambda done, total: context.progress.update(task, done, total),
+        context.progress.say,
     )
 
 
