@@ -20,12 +20,10 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from hw_profiles.detect import detect_profiles  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
-        for profile in detect_profiles():
-            workspace.store.devices.put(profile)
+        workspace.put_local_devices()
         known = workspace.store.devices.all()
     if as_json:
         print_json([device.profile.as_json() | {"fingerprint": device.profile.fingerprint} for device in known])

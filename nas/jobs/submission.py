@@ -56,6 +56,9 @@ class NewJob:
 
     kind: JobKind
     request: Mapping[str, Any]
+    host: str | None = None
+    """Host whose worker must run it; None for any."""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,8 @@ class Submissions:
                     id=resource_id if batch is None else f"{resource_id}-{number:03d}",
                     kind=job.kind,
                     request=dict(job.request),
+                    host=job.host,
+                    priority=job.priority,
                     tenant=origin.tenant,
                     batch_id=None if batch is None else resource_id,
                     trace_id=origin.trace_id,

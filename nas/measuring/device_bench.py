@@ -1,6 +1,7 @@
 """Selects the bench of a device: local or an agent's."""
 
 from hw_profiles.bench import Bench
+from hw_profiles.detect import check_runs_here
 from hw_profiles.local_bench import LocalBench
 from nas.measuring.agent_bench import AgentBench
 from nas.measuring.anchored_bench import AnchoredBench
@@ -11,6 +12,10 @@ def device_bench(context: DeviceContext, weights: str) -> AnchoredBench:
     """The bench for a profile; a context manager.
 
     Networks with the weights of each source, named by its key, are compiled in a folder of their own.
+
+    Raises:
+        ProfileError: if the profile is of another host, or this one is not as it was when the profile was made.
+        AgentGoneError: if the profile is of an agent that was revoked.
     """
     if context.store.measurements.last_fingerprint(context.profile.id) not in (None, context.profile.fingerprint):
         context.progress.say(
@@ -26,6 +31,16 @@ def device_bench(context: DeviceContext, weights: str) -> AnchoredBench:
     )
 
 
+def check_measurable(context: DeviceContext) -> None:
+    """Checks that :func:`device_bench` gives a bench, before anything expensive is done.
+
+    Raises:
+        ProfileError: as there.
+    """
+    if context.store.agents.find(context.profile.device) is None:
+        check_runs_here(context.profile)
+
+
 def _bench(context: DeviceContext, weights: str) -> Bench:
     folder = context.workspace.compiled_folder(weights, context.profile)
 
@@ -34,4 +49,5 @@ def _bench(context: DeviceContext, weights: str) -> Bench:
 
     if context.store.agents.find(context.profile.device) is not None:
         return AgentBench(context.workspace, context.profile, folder, say=context.progress.say)
+    check_runs_here(context.profile)
     return LocalBench(context.profile, folder, on_warning=warn)

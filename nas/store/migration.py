@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from nas.store.database import Database
 from nas.store.errors import StoreError
 
-HEAD_REVISION: Final = "0007"
+HEAD_REVISION: Final = "0008"
 """The newest revision in ``migrations/versions``; known here so that opening a store need not import Alembic."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
