@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
 from nas.jobs.deletion import StillActiveError, StillReferencedError
+from nas.jobs.quotas import BeyondQuotaError, QuotaExceededError
 from nas.jobs.submission import IdempotencyConflictError, QueueFullError
 from nas.store.errors import (
     AgentBusyError,
@@ -125,6 +126,7 @@ _STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
     AgentBusyError: HTTPStatus.CONFLICT,
     AgentSupersededError: HTTPStatus.CONFLICT,
     TaskLostError: HTTPStatus.CONFLICT,
+    BeyondQuotaError: HTTPStatus.FORBIDDEN,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
@@ -146,7 +148,7 @@ def problem_of_error(error: Exception) -> ProblemError:
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
             )
-        case QueueFullError():
+        case QueueFullError() | QuotaExceededError():
             return ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers={"Retry-After": str(error.retry_after_s)}
             )

@@ -66,6 +66,7 @@ class Submitting:
             idempotency_key=self.key,
             fingerprint=fingerprint,
             trace_id=self.trace_id,
+            holder=self.caller.holder,
         )
         try:
             accepted = self.submissions.submit(jobs(), origin, batch=batch)

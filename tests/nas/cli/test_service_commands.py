@@ -105,6 +105,11 @@ def test_keys_are_made_listed_and_revoked(hwnas):
     with open_store(hwnas.home / "hwnas.db") as store:
         assert store.api_keys.find_active(made["key"]) is None
         assert store.api_keys.find_active(out.strip()).scopes == {"read", "submit", "calibrate"}
+    assert (made["max_queued"], made["max_measurements_per_day"], made["max_priority"]) == (None, None, 0)
+    limited = hwnas.json(
+        "keys", "create", "n", "--max-queued", 3, "--max-measurements-per-day", 100, "--max-priority", 7
+    )
+    assert (limited["max_queued"], limited["max_measurements_per_day"], limited["max_priority"]) == (3, 100, 7)
     assert "--scope" in hwnas.refused("keys", "create", "x", "--scope", "write")
     assert "the name" in hwnas.refused("keys", "create", " ")
     assert hwnas("keys", "revoke", "0000")[0] == 1
