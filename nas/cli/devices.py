@@ -6,8 +6,13 @@ from typing import Annotated
 import typer
 
 from nas.cli.console import print_json, print_lines, print_table, show
+from nas.cli.device_check import check
 
-app = typer.Typer(help="List the device profiles, show one as TOML, or add one.", invoke_without_command=True)
+app = typer.Typer(
+    help="List the device profiles, show one as TOML, add one, or check how well one repeats itself.",
+    invoke_without_command=True,
+)
+app.command("check")(check)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

@@ -24,7 +24,7 @@ def device_bench(context: DeviceContext, weights: str) -> AnchoredBench:
         )
     task = f"compiling for {context.profile.id}"
     return AnchoredBench(
-        _bench(context, weights),
+        raw_bench(context, weights),
         context.store.anchor_references,
         lambda done, total: context.progress.update(task, done, total),
         context.progress.say,
@@ -41,7 +41,8 @@ def check_measurable(context: DeviceContext) -> None:
         check_runs_here(context.profile)
 
 
-def _bench(context: DeviceContext, weights: str) -> Bench:
+def raw_bench(context: DeviceContext, weights: str) -> Bench:
+    """The bench without an anchor, whose raw samples nobody corrects or stores; errors as :func:`device_bench`."""
     folder = context.workspace.compiled_folder(weights, context.profile)
 
     def warn(name: str, message: str) -> None:
