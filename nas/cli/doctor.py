@@ -146,7 +146,7 @@ def _workers(store: "Store") -> Iterator[Finding]:
     old = [job for job in queued if (now - job.created_at).total_seconds() > _OLD_QUEUE_S]
     for host, count in sorted(Counter(job.host for job in old if job.host is not None).items()):
         if host not in alive:
-            detail = f"{count} jobs wait for its devices, and no worker of it is there; start `hwnas worker` on it"
+            detail = f"no worker of it is there, and jobs for its devices wait ({count}): start `hwnas worker` on it"
             yield Finding(check=f"host {host}", status="warning", detail=detail)
     waiting_s = 0.0 if not queued else (now - queued[0].created_at).total_seconds()
     abandoned = waiting_s > _OLD_QUEUE_S and len(running) == len(stale)

@@ -135,8 +135,10 @@ def test_the_doctor_names_what_needs_attention(filled):
         for _ in range(2):
             queue.enqueue("calibration", {"device": PROFILE.id})
         queue.claim("host:77", kinds=("calibration",), lease_s=30)
+        queue.enqueue("search", {"device": "beta/tvm"}, host="beta")
     findings = {one["check"]: one for one in filled.json("doctor")}
     assert findings["worker host:77"]["status"] == "warning"
+    assert "jobs for its devices wait (1)" in findings["host beta"]["detail"]
     assert "hwnas worker" in findings["jobs"]["detail"]
     (filled.home / "hwnas.db").write_bytes(b"no database" * 100)
     for more in filled.home.glob("hwnas.db-*"):
