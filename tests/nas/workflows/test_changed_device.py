@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hw_profiles.errors import ProfileError
+from hw_profiles.errors import DeviceChangedError, ProfileError
 from nas.home import Home
+from nas.jobs.errors import JobReleasedError
 from nas.jobs.queue import JobQueue
 from nas.measuring.context import SearchContext
 from nas.measuring.random_weights import RandomWeightSource
 from nas.progress import SilentProgress
 from nas.store.searches import Generation, SearchSpec, Trial
+from nas.workflows.job_handlers import released_if_changed
 from nas.workflows.searching import SearchRequest, search
 from nas.workspace import open_workspace
 from tests.nas.store.rows import PROFILE, SPACE, measurement, put_candidates, put_device, put_supernet
@@ -53,6 +55,21 @@ def test_a_job_that_is_resumed_on_another_device_starts_again(tmp_path):
         assert restarted.evaluations == 0
         assert restarted.created_at > began
         assert len(store.measurements.of(PROFILE.id)) == 2, "what was measured is kept, apart"
+
+
+def test_a_job_whose_device_changes_under_it_is_given_back(tmp_path):
+    with open_workspace(Home(tmp_path)) as workspace:
+        before = put_device(workspace.store, "phone/tvm")
+
+        def changed():
+            with released_if_changed(workspace, before):
+                raise DeviceChangedError("phone/tvm has changed")
+
+        with pytest.raises(DeviceChangedError):
+            changed()  # nothing else is known of the device: a second attempt would end alike
+        workspace.store.devices.put(dataclasses.replace(before, runtime_version="9.9"))
+        with pytest.raises(JobReleasedError):
+            changed()
 
 
 class Pool:
