@@ -52,5 +52,5 @@ def test_a_device_is_checked(hwnas):
 
 
 def test_a_check_of_an_unknown_device_or_of_too_few_repeats_is_refused(hwnas):
-    assert "cannot be measured from here" in hwnas.refused("devices", "check", "phone/tvm")
+    assert "cannot be measured here" in hwnas.refused("devices", "check", "phone/tvm")
     assert "at least 3" in hwnas.refused("devices", "check", "local-cpu/onnxruntime", "--repeats", 2)

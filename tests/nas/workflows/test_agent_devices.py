@@ -113,4 +113,4 @@ def test_a_search_over_two_of_three_agents_and_a_calibration_survive_kills(hwnas
     listed = {row["name"]: row for row in hwnas.json("agents", "list")}
     assert listed["quick"]["devices"] == ["quick/onnxruntime", "quick/tvm"]
     hwnas.json("agents", "revoke", "quick")
-    assert "cannot be measured from here" in hwnas.refused("calibrate", "quick/onnxruntime", "--space", "fbnet")
+    assert "cannot be measured here" in hwnas.refused("calibrate", "quick/onnxruntime", "--space", "fbnet")

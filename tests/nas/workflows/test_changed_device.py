@@ -12,7 +12,7 @@ from nas.jobs.queue import JobQueue
 from nas.measuring.context import SearchContext
 from nas.measuring.random_weights import RandomWeightSource
 from nas.progress import SilentProgress
-from nas.store.searches import Generation, SearchSpec, Trial
+from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from nas.workflows.job_handlers import released_if_changed
 from nas.workflows.searching import SearchRequest, search
 from nas.workspace import open_workspace
@@ -41,7 +41,7 @@ def test_a_job_that_is_resumed_on_another_device_starts_again(tmp_path):
             assert store.measurements.was_another_device(*asked) is changed
             assert not store.measurements.was_another_device(PROFILE.id, PROFILE.fingerprint, began)
         trial = Trial(genotype=(0,), candidate_id=candidate_id, state="complete", values=(0.5, 0.5))
-        store.searches.append_generation(job.id, Generation(number=0, evaluations=1, trials=(trial,), notes={}))
+        store.searches.append_generation(job.id, StoredGeneration(number=0, evaluations=1, trials=(trial,), notes={}))
         progress = Heard()
         context = SearchContext(
             workspace=workspace, supernet=workspace.supernet(), profile=upgraded, pool=Pool(tmp_path), progress=progress
