@@ -1,12 +1,13 @@
 """The caller of a request and its permissions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from api.problems import ProblemError
-from nas.store.api_keys import SCOPES, ApiKey, Scope
+from nas.jobs.quotas import NO_KEY, KeyHolder
+from nas.store.api_keys import MAX_PRIORITY, SCOPES, ApiKey, Scope
 from nas.store.tenancy import EVERYTHING, Viewer
 
 CALLER: Final = "hwnas.caller"
@@ -19,8 +20,13 @@ class Caller:
 
     viewer: Viewer
     scopes: frozenset[Scope]
-    key_id: str | None = None
-    """None where no keys are required."""
+    holder: KeyHolder = NO_KEY
+    """The key and its quota; without a key where none are required."""
+
+    @property
+    def key_id(self) -> str | None:
+        """None where no keys are required."""
+        return self.holder.key_id
 
     @property
     def audience(self) -> tuple[str | None, bool]:
@@ -53,12 +59,12 @@ LOCAL: Final = Caller(viewer=EVERYTHING, scopes=frozenset(SCOPES))
 
 
 def caller_of_key(key: ApiKey) -> Caller:
-    """The holder of a key; ``admin`` includes the other scopes."""
+    """The holder of a key; ``admin`` includes the other scopes, and jobs of any priority."""
     is_admin = "admin" in key.scopes
     return Caller(
         viewer=Viewer(tenant=key.tenant, sees_all=is_admin),
         scopes=frozenset(SCOPES) if is_admin else key.scopes,
-        key_id=key.id,
+        holder=KeyHolder(key_id=key.id, quota=replace(key.quota, max_priority=MAX_PRIORITY) if is_admin else key.quota),
     )
 
 

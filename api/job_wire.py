@@ -44,7 +44,13 @@ class JobOut(BaseModel):
     request: dict[str, Any]
     batch: str | None = Field(description="Address of the batch that it is a member of.")
     trace_id: str | None = Field(description="Trace (W3C Trace Context) of the request that started it.")
-    queue_position: int | None = Field(description="1 for the job that runs next; null unless it is queued.")
+    host: str | None = Field(
+        description="Host whose worker runs it, since the device is there; null if any worker can."
+    )
+    priority: int = Field(description="Jobs with a higher priority run first.")
+    queue_position: int | None = Field(
+        description="1 for the job that runs next on its host; null unless it is queued."
+    )
     worker: str | None = Field(description="Worker that runs it now, as host:pid.")
     heartbeat_at: datetime | None = Field(description="When a worker last gave a sign of life.")
     phase: str | None = Field(description="What the worker does now, or did last.")

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from api.problems import invalid_field, not_found
+from hw_profiles.host import resolved_device_id
 from nas.store import Store
 from nas.store.devices import StoredDevice
 from search_spaces.errors import UnknownNameError
@@ -16,7 +17,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 def find_device(store: Store, device_id: str) -> StoredDevice | None:
     """A device by any text that a client may send."""
-    return store.devices.find(device_id) if _DEVICE.fullmatch(device_id) else None
+    return store.devices.find(resolved_device_id(device_id)) if _DEVICE.fullmatch(device_id) else None
 
 
 def device_of_path(store: Store, device_id: str) -> StoredDevice:

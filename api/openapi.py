@@ -42,7 +42,10 @@ _PROBLEMS: Final[Mapping[HTTPStatus, tuple[str, tuple[str, ...]]]] = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("The body is of another type than this address takes.", ("Accept-Post",)),
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: ("The file has no such bytes.", ("Content-Range",)),
     HTTPStatus.UNPROCESSABLE_ENTITY: ("A field is wrong; `errors` names each.", ()),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Too many jobs are waiting.", ("Retry-After",)),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Too many jobs are waiting, or the quota of the API key is used up.",
+        ("Retry-After",),
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: ("The database or the service is busy.", ("Retry-After",)),
 }
 

@@ -22,6 +22,7 @@ from nas.data_uploads import (
 from nas.fronts.device_fronts import NoFrontError, UnclearFrontError
 from nas.home import DiskFullError
 from nas.jobs.deletion import StillActiveError, StillReferencedError
+from nas.jobs.quotas import BeyondQuotaError, QuotaExceededError
 from nas.jobs.submission import IdempotencyConflictError, QueueFullError
 from nas.store.errors import (
     AgentBusyError,
@@ -141,6 +142,7 @@ _STATUSES: Final[Mapping[type[NasError], HTTPStatus]] = {
     AgentBusyError: HTTPStatus.CONFLICT,
     AgentSupersededError: HTTPStatus.CONFLICT,
     TaskLostError: HTTPStatus.CONFLICT,
+    BeyondQuotaError: HTTPStatus.FORBIDDEN,
     DiskFullError: HTTPStatus.INSUFFICIENT_STORAGE,
     UploadTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UploadEndedError: HTTPStatus.CONFLICT,
@@ -166,7 +168,7 @@ def problem_of_error(error: Exception) -> ProblemError:
             return ProblemError(
                 HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)}
             )
-        case QueueFullError():
+        case QueueFullError() | QuotaExceededError():
             return ProblemError(
                 HTTPStatus.TOO_MANY_REQUESTS, error.code, str(error), headers={"Retry-After": str(error.retry_after_s)}
             )

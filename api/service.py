@@ -12,7 +12,7 @@ from api.metrics import ServiceMetrics
 from api.server import LOOPBACK, serve
 from api.server_errors import KeysRequiredError
 from api.settings import ServiceSettings
-from hw_profiles.detect import detect_profiles
+from hw_profiles.host import local_host
 from nas.data_uploads import DEFAULT_MAX_UPLOAD_BYTES
 from nas.home import Home
 from nas.jobs.submission import DEFAULT_MAX_QUEUED
@@ -21,6 +21,7 @@ from nas.output_paths import check_output_file
 from nas.store import Store
 from nas.store.database import PoolSettings
 from nas.store.store import open_store
+from nas.workspace import Workspace
 
 _BUSY_S: Final = 5.0
 """Clients come again sooner than after the half minute that a command waits for the database."""
@@ -57,15 +58,17 @@ def run_service(options: ServeOptions, *, announce: Callable[[str], None]) -> No
         StartError: if an address cannot be listened on.
         KeysRequiredError: if other machines could ask and there is no API key.
         StoreError: if the database cannot be used.
+        ProfileError: if HWNAS_HOST cannot be a host's name.
     """
+    local_host()  # a wrong HWNAS_HOST is refused now, not with the first request
     home = Home.from_environment()
     home.root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         pool = PoolSettings(busy_s=_BUSY_S, wait_s=_BUSY_S)
         store = stack.enter_context(open_store(home.database_url, pool=pool))
         settings = _settings(options, store, stack)
-        for profile in detect_profiles():
-            store.devices.put(profile)
+        if options.with_worker or not store.database.is_shared:  # else workers elsewhere name their own
+            Workspace(home, store).put_local_devices()
         lines = []
         if settings.metrics is not None and options.metrics_port is not None:
             port = stack.enter_context(settings.metrics.served(options.host, options.metrics_port))

@@ -70,6 +70,7 @@ class Submitting:
             fingerprint=fingerprint,
             trace_id=self.trace_id,
             change=self.change,
+            holder=self.caller.holder,
         )
         try:
             accepted = self.submissions.submit(jobs(), origin, batch=batch)

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, Self, cast, get_args
 
 from hw_profiles.agreement import Agreement
 from hw_profiles.compiling import CompileOutcome
+from hw_profiles.conditions import Conditions
 from hw_profiles.errors import MeasuringError
 from hw_profiles.measurement import Stage
 from hw_profiles.measuring_settings import MeasuringSettings
@@ -108,6 +109,8 @@ class Timing:
     load_time_ms: float | None
     """See :mod:`hw_profiles.footprint`; None where a busy machine gave no time to measure it."""
     peak_memory_bytes: int | None
+    conditions: Conditions | None = None
+    """While it was timed; None from a bench that does not watch them."""
 
     def as_json(self) -> dict[str, Any]:
         """Every field as a JSON object."""
@@ -126,12 +129,17 @@ class Timing:
             load_ms, peak = row["load_time_ms"], row["peak_memory_bytes"]
             load_time_ms = None if load_ms is None else float(load_ms)
             peak_memory_bytes = None if peak is None else int(peak)
+            conditions = None if row.get("conditions") is None else Conditions.from_json(row["conditions"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MeasuringError("a reported timing lacks a field, or has one of another type.") from error
         if not attempts or (load_time_ms is not None and not (math.isfinite(load_time_ms) and load_time_ms >= 0)):
             raise MeasuringError("a reported timing has no attempts, or an impossible load time.")
         return cls(
-            attempts=attempts, agreement=agreement, load_time_ms=load_time_ms, peak_memory_bytes=peak_memory_bytes
+            attempts=attempts,
+            agreement=agreement,
+            load_time_ms=load_time_ms,
+            peak_memory_bytes=peak_memory_bytes,
+            conditions=conditions,
         )
 
 

@@ -2,19 +2,21 @@
 
 import os
 import platform
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from hw_profiles.errors import ProfileError
+from hw_profiles.host import local_host, resolved_device_id
 from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Runtime
 from hw_profiles.runtimes.registry import get_runtime, runtime_names
 from search_spaces.errors import UnknownNameError
 
-LOCAL_DEVICE: Final = "local-cpu"
-
 _CPUINFO: Final = Path("/proc/cpuinfo")
+
+_VARIANT: Final = re.compile(r"(?P<base>[^@]+)@(?P<threads>[1-9]\d{0,3}),1")
 
 _RELEVANT_ISA: Final = frozenset(
     {
@@ -51,29 +53,46 @@ def detect_processor(cpuinfo: Path = _CPUINFO) -> Processor:
 
 
 def detect_profiles(processor: Processor | None = None) -> tuple[DeviceProfile, ...]:
-    """One profile for each installed runtime on the local processor: one thread, batch 1."""
+    """One profile for each installed runtime on the local processor: one thread, batch 1; ids begin with the host."""
     found = processor or detect_processor()
     return tuple(_profile_of(get_runtime(name), found) for name in runtime_names())
 
 
 def resolve_profile(profile_id: str) -> DeviceProfile:
-    """A local profile by its id.
+    """A profile of this machine by its id: ``HOST/RUNTIME``, or ``HOST/RUNTIME@THREADS,1`` with more threads.
 
     Raises:
         UnknownNameError: if no profile has this id; the message lists the known ones.
+        ProfileError: for more threads than cores.
     """
+    found = find_local_profile(profile_id)
+    if found is None:
+        raise UnknownNameError("device", profile_id, tuple(sorted(profile.id for profile in detect_profiles())))
+    return found
+
+
+def find_local_profile(profile_id: str) -> DeviceProfile | None:
+    """As :func:`resolve_profile`, but None for an id that no profile of this machine has."""
     known = {profile.id: profile for profile in detect_profiles()}
-    if profile_id not in known:
-        raise UnknownNameError("device", profile_id, tuple(sorted(known)))
-    return known[profile_id]
+    wanted = resolved_device_id(profile_id)
+    variant = _VARIANT.fullmatch(wanted)
+    if variant is None or variant["base"] not in known:
+        return known.get(wanted)
+    profile = known[variant["base"]]
+    return replace(profile, threads=int(variant["threads"])).on_host(profile.device)
 
 
 def check_runs_here(profile: DeviceProfile) -> None:
     """Checks that a profile describes this machine, so that it can be measured here.
 
     Raises:
-        ProfileError: if its runtime is not installed, or processor or versions differ.
+        ProfileError: if it belongs to another host, its runtime is not installed, or processor or versions differ.
     """
+    if profile.device != local_host():
+        raise ProfileError(
+            f"{profile.id} is a device of {profile.device!r}, and this host is {local_host()!r}; run this there, or"
+            " start a job, which goes there."
+        )
     detected = {one.runtime: one for one in detect_profiles()}
     here = detected.get(profile.runtime)
     if here is None:
@@ -92,9 +111,10 @@ def check_runs_here(profile: DeviceProfile) -> None:
 
 def _profile_of(runtime: Runtime, processor: Processor) -> DeviceProfile:
     precisions = runtime.precisions(processor.isa)
+    host = local_host()
     return DeviceProfile(
-        id=f"{LOCAL_DEVICE}/{runtime.name}",
-        device=LOCAL_DEVICE,
+        id=f"{host}/{runtime.name}",
+        device=host,
         runtime=runtime.name,
         runtime_version=runtime.version,
         processor=processor.name,

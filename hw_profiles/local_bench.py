@@ -8,6 +8,7 @@ from typing import Any, Self
 from hw_profiles.agreement import Agreement
 from hw_profiles.bench import BenchFailure, Classes, CompiledNetwork, Rounds, Timing, agreement_from_json
 from hw_profiles.compiling import CompileOutcome, CompilePool, NetworkCompiler
+from hw_profiles.conditions import ConditionsWatch
 from hw_profiles.confinement import Confinement
 from hw_profiles.environment import ENVIRONMENT
 from hw_profiles.errors import MeasuringError, WorkerLostError
@@ -128,7 +129,9 @@ class LocalBench:
         try:
             footprint = self._footprint(network)
             agreement = self._check(network)
+            watch = ConditionsWatch()
             attempts = self._attempts(network, anchor)
+            conditions = watch.conditions()
         except _FailedError as error:
             return error.failure
         return Timing(
@@ -136,6 +139,7 @@ class LocalBench:
             agreement=agreement,
             load_time_ms=footprint["load_time_ms"],
             peak_memory_bytes=footprint["peak_memory_bytes"],
+            conditions=conditions,
         )
 
     def _opened_pool(self) -> CompilePool:

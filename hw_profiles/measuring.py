@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from hw_profiles.bench import Bench, BenchFailure, CompiledNetwork, Timing
 from hw_profiles.errors import MeasuringError
-from hw_profiles.measurement import Measurement, MeasurementFailure, Quality
+from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import FloatArray
 from hw_profiles.profile import DeviceProfile
-from hw_profiles.reading import Reading
+from hw_profiles.reading import Reading, chosen_reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ class MeasuringSession:
         timing = self._bench.time(network, self._anchor)
         if isinstance(timing, BenchFailure):
             return self._failure(files, timing)
-        reading, quality = self._read(timing)
+        reading, quality = chosen_reading(timing, self.anchor_reference_ms, self._settings)
         self._measured += 1
         # Noisy ones as well: on a busy machine they are what its measurements are like.
         self._to_recheck = _Timed(network=network, p50_ms=reading.p50_ms)
@@ -200,14 +200,6 @@ class MeasuringSession:
             measured_at=self._now().isoformat(timespec="seconds"),
         )
 
-    def _read(self, timing: Timing) -> tuple[Reading, Quality]:
-        """The first reading that passes, or the steadiest."""
-        readings = [Reading.from_rounds(rounds, self.anchor_reference_ms, self._settings) for rounds in timing.attempts]
-        for reading in readings:
-            if reading.passes(self._settings):
-                return reading, "ok"
-        return min(readings, key=lambda reading: reading.spread + reading.anchor_spread), "noisy"
-
     def _anchor_ms(self, timing: Timing) -> float:
         """The anchor's latency on a quiet machine; the lowest of several readings where it never is."""
         readings = [Reading.from_rounds(rounds, 1.0, self._settings) for rounds in timing.attempts]
@@ -229,7 +221,7 @@ class MeasuringSession:
         timing = self._bench.time(earlier.network, self._anchor, fresh=True)
         if isinstance(timing, BenchFailure):
             return  # the next candidate is not to blame, and the estimate stays as it was
-        reading, _ = self._read(timing)
+        reading, _ = chosen_reading(timing, self.anchor_reference_ms, self._settings)
         self._squared_differences.append(math.log(reading.p50_ms / earlier.p50_ms) ** 2)
 
 

@@ -43,6 +43,7 @@ class DeviceProfile:
     id: str
     """``DEVICE/RUNTIME``, such as ``local-cpu/tvm``."""
     device: str
+    """The host or the agent that it belongs to."""
     runtime: str
     runtime_version: str
     """Version of the runtime and of the recipe that compiles with it: either changes timings."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.bench import Rounds
+from hw_profiles.bench import Rounds, Timing
+from hw_profiles.measurement import Quality
 from hw_profiles.measuring_settings import MeasuringSettings
 
 
@@ -67,6 +68,15 @@ class Reading:
             and self.spread <= settings.max_spread
             and self.anchor_spread <= settings.max_anchor_spread
         )
+
+
+def chosen_reading(timing: Timing, anchor_reference_ms: float, settings: MeasuringSettings) -> tuple[Reading, Quality]:
+    """The first reading that passes, or the steadiest."""
+    readings = [Reading.from_rounds(rounds, anchor_reference_ms, settings) for rounds in timing.attempts]
+    for reading in readings:
+        if reading.passes(settings):
+            return reading, "ok"
+    return min(readings, key=lambda reading: reading.spread + reading.anchor_spread), "noisy"
 
 
 def relative_iqr(values: NDArray[np.float64]) -> float:

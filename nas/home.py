@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,22 @@ class Home:
     def database_url(self) -> str:
         """``HWNAS_DATABASE_URL``, or a SQLite file in the home."""
         return os.environ.get("HWNAS_DATABASE_URL") or f"sqlite:///{self.root / 'hwnas.db'}"
+
+    @property
+    def identity(self) -> str:
+        """The same on every host that has this folder as its home; made when it is first asked for."""
+        path = self.root / "home.id"
+        if not path.exists():
+            made = self.root / f".home.id.{uuid.uuid4().hex}"
+            made.write_text(uuid.uuid4().hex, "ascii")
+            try:
+                path.hardlink_to(made)  # unless another process was first
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without hard links
+                made.replace(path)
+            made.unlink(missing_ok=True)
+        return path.read_text("ascii").strip()
 
     @property
     def artifacts(self) -> Path:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hw_profiles.detect import check_runs_here, detect_profiles
+from hw_profiles.detect import check_runs_here, detect_profiles, find_local_profile
 from hw_profiles.errors import ProfileError
+from hw_profiles.host import local_host, machine_id, resolved_device_id
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
 from nas.store.data_sets import STORED_DATA
@@ -116,19 +117,33 @@ class Workspace:
         return profiles | {profile.id: profile for profile in detect_profiles()}
 
     def profile(self, profile_id: str) -> DeviceProfile:
-        """A device profile: detected here, or stored before.
+        """A device profile: detected here, or stored before. ``local-cpu/…`` is always one of this host.
 
         Raises:
+            HostNameTakenError: if it is of this host, and another machine that is there has its name.
             UnknownNameError: if no profile has this id.
         """
-        here = {profile.id: profile for profile in detect_profiles()}
-        if profile_id in here:
-            self.store.devices.put(here[profile_id])
-            return here[profile_id]
+        here = find_local_profile(profile_id)
+        if here is not None:
+            self.store.hosts.check(local_host(), machine=machine_id())
+            self.store.devices.put(here)
+            return here
         stored = {device.profile.id: device.profile for device in self.store.devices.all()}
-        if profile_id not in stored:
-            raise UnknownNameError("device", profile_id, tuple(sorted(stored | here)))
-        return stored[profile_id]
+        found = stored.get(resolved_device_id(profile_id))
+        if found is None:
+            known = stored.keys() | {profile.id for profile in detect_profiles()}
+            raise UnknownNameError("device", profile_id, tuple(sorted(known)))
+        return found
+
+    def put_local_devices(self) -> None:
+        """Stores this host's profiles as they are now.
+
+        Raises:
+            HostNameTakenError: if another machine that is there has this host's name.
+        """
+        self.store.hosts.check(local_host(), machine=machine_id())
+        for profile in detect_profiles():
+            self.store.devices.put(profile)
 
 
 @contextlib.contextmanager

@@ -52,12 +52,14 @@ def start_calibration(
 
     The worker measures a few networks on the device (no training is needed), learns from the devices in
     `sources` and stores a predictor. The job's result has its id, `latency_predictor`, and its expected
-    error; `POST /v1/predictors/{id}:predict` uses it. Problems: `queue-full` (429) if too many jobs are waiting.
+    error; `POST /v1/predictors/{id}:predict` uses it. Problems: `queue-full` (429) if too many jobs are
+    waiting, `quota-exceeded` (429) if the quota of the API key is used up, `beyond-quota` (403) if it never allows
+    this.
     """
-    device = device_of_path(store, device_id).profile.id
+    profile = device_of_path(store, device_id).profile
     return submitting.accept(
         asked,
-        lambda: [submitting.requests.calibration(device, asked)],
+        lambda: [submitting.requests.calibration(profile, asked)],
         lambda job_id: calibration_out(_find(calibrations, job_id, submitting.caller.viewer)),
         response,
     )

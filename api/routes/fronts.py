@@ -69,8 +69,8 @@ def get_pareto_front(
     last one carries `nearest`, the member with the smallest violation (`null` if the front is empty), and
     `unmet`: each limit that it misses, as `limit`, `asked`, `nearest` and `best` (the best of all members).
     """
-    device_of_path(store, device_id)
-    front = _merged(fronts, device_id, query, viewer)
+    device = device_of_path(store, device_id).profile.id
+    front = _merged(fronts, device, query, viewer)
     constraints = query.constraints()
     if not constraints:
         response = conditional(request, lambda: front.body, front.etag, cache_control=_REVALIDATE)
@@ -100,8 +100,8 @@ def get_recommendation(
 
     Of networks with equal accuracy, the fastest. Parameters and problems are those of the Pareto front.
     """
-    device_of_path(store, device_id)
-    front = _merged(fronts, device_id, query, viewer)
+    device = device_of_path(store, device_id).profile.id
+    front = _merged(fronts, device, query, viewer)
     constraints = query.constraints()
     try:
         row = best_accuracy(front.values, constraints)

@@ -49,7 +49,8 @@ def start_search(
 ) -> Any:  # noqa: ANN401 - the stored answer, which response_model describes
     """Queues a search; the Location header has the address of its state.
 
-    Problems: `queue-full` (429) if too many jobs are waiting.
+    Problems: `queue-full` (429) if too many jobs are waiting, `quota-exceeded` (429) if the quota of the API key is
+    used up, `beyond-quota` (403) if it never allows this.
     """
     return submitting.accept(
         asked,

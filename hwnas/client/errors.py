@@ -144,7 +144,7 @@ class GoneError(ProblemError):
 
 
 class TooManyRequestsError(ProblemError):
-    """429: too many jobs are waiting."""
+    """429: too many jobs are waiting, or the quota of the API key is used up."""
 
 
 class ServerError(ProblemError):

@@ -104,6 +104,9 @@ class Job:
     """Address of the batch that it is a member of."""
     trace_id: str | None
     """Trace (W3C Trace Context) of the request that started it."""
+    host: str | None
+    """Host whose worker runs it; None if any can."""
+    priority: int
     queue_position: int | None
     """1 for the job that runs next; None unless it is queued."""
     worker: str | None

@@ -54,6 +54,8 @@ class SearchRequest:
     finish_epochs: float | None = None
     """Epochs that the front's networks are fine-tuned for before they are verified. Default: 1."""
     seed: int | None = None
+    priority: int | None = None
+    """Jobs with a higher one run first, -100 to 100. Default: 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class CalibrationRequest:
     precisions: Literal["all", "fp32"] | None = None
     """Default: ``all``."""
     seed: int | None = None
+    priority: int | None = None
+    """Jobs with a higher one run first, -100 to 100. Default: 0."""
     supernet: str | None = None
     """If given, an accuracy predictor is fitted for this supernet as well."""
 
@@ -103,6 +107,8 @@ class TrainingRequest:
     settings: Mapping[str, bool | int | float | str] | None = None
     """Any other training setting by name, such as ``ema_decay``."""
     seed: int | None = None
+    priority: int | None = None
+    """Jobs with a higher one run first, -100 to 100. Default: 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

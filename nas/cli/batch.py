@@ -159,11 +159,12 @@ def _finish(workspace: "Workspace", batch_id: str, *, as_json: bool) -> None:
     """Runs what is queued of the batch, waits for the rest and prints all."""
     from nas.jobs.batches import Batches  # noqa: PLC0415
     from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415
+    from nas.workflows.host_presence import present_host  # noqa: PLC0415
     from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415
 
     batches, stop = Batches(workspace.store), StopSignal()
     settings = WorkerSettings(until_idle=True, batch_id=batch_id)
-    with TerminalProgress() as progress:
+    with present_host(workspace, stop), TerminalProgress() as progress:
         handlers = _counted(job_handlers(workspace), workspace.store, batch_id, progress)
         while True:
             run_worker(workspace.store, handlers, settings, stop=stop)

@@ -6,8 +6,13 @@ from typing import Annotated
 import typer
 
 from nas.cli.console import print_json, print_lines, print_table, show
+from nas.cli.device_check import check
 
-app = typer.Typer(help="List the device profiles, show one as TOML, or add one.", invoke_without_command=True)
+app = typer.Typer(
+    help="List the device profiles, show one as TOML, add one, or check how well one repeats itself.",
+    invoke_without_command=True,
+)
+app.command("check")(check)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -20,12 +25,10 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from hw_profiles.detect import detect_profiles  # noqa: PLC0415
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     with open_workspace() as workspace:
-        for profile in detect_profiles():
-            workspace.store.devices.put(profile)
+        workspace.put_local_devices()
         known = workspace.store.devices.all()
     if as_json:
         print_json([device.profile.as_json() | {"fingerprint": device.profile.fingerprint} for device in known])

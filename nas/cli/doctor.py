@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -141,6 +142,12 @@ def _workers(store: "Store") -> Iterator[Finding]:
         seen = "never" if job.heartbeat_at is None else f"{(now - job.heartbeat_at).total_seconds():.0f} s ago"
         detail = f"holds job {job.id}, last seen {seen}; the job runs again once a worker is free"
         yield Finding(check=f"worker {job.worker}", status="warning", detail=detail)
+    alive = {host.name for host in store.hosts.alive()}
+    old = [job for job in queued if (now - job.created_at).total_seconds() > _OLD_QUEUE_S]
+    for host, count in sorted(Counter(job.host for job in old if job.host is not None).items()):
+        if host not in alive:
+            detail = f"no worker of it is there, and jobs for its devices wait ({count}): start `hwnas worker` on it"
+            yield Finding(check=f"host {host}", status="warning", detail=detail)
     waiting_s = 0.0 if not queued else (now - queued[0].created_at).total_seconds()
     abandoned = waiting_s > _OLD_QUEUE_S and len(running) == len(stale)
     detail = f"{len(queued)} queued, {len(running)} running"

@@ -1,5 +1,6 @@
 """``hwnas keys``: API keys of the REST service."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,13 +30,23 @@ def create_key(
     tenant: Annotated[
         str, typer.Option(help="Tenant of the key; keys of different tenants do not see each other's jobs and fronts.")
     ] = "default",
+    max_queued: Annotated[
+        int | None, typer.Option(help="Jobs of this key that may wait at once. Default: no limit.", min=1)
+    ] = None,
+    max_measurements_per_day: Annotated[
+        int | None,
+        typer.Option(help="Networks that jobs of this key may measure in any 24 hours. Default: no limit.", min=1),
+    ] = None,
+    max_priority: Annotated[
+        int, typer.Option(help="Highest priority that jobs of this key may have.", min=-100, max=100)
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Create an API key and print it. Only its hash is stored, so it cannot be shown again.
 
     Send it as `Authorization: Bearer KEY`.
     """
-    from nas.store.api_keys import SCOPES  # noqa: PLC0415 - the store takes half a second
+    from nas.store.api_keys import SCOPES, KeyQuota  # noqa: PLC0415 - the store takes half a second
     from nas.store.audit import local_change  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
@@ -47,9 +58,13 @@ def create_key(
     if unknown:
         raise UsageError(f"--scope is {unknown[0]!r}; give {', '.join(SCOPES)}.")
     scopes = frozenset(one for one in SCOPES if one in asked)
+    quota = KeyQuota(
+        max_queued=max_queued, max_measurements_per_day=max_measurements_per_day, max_priority=max_priority
+    )
     with open_workspace() as workspace:
-        change = local_change("create key", tenant)
-        key, text = workspace.store.api_keys.create(name=name, tenant=tenant, scopes=scopes, change=change)
+        key, text = workspace.store.api_keys.create(
+            name=name, tenant=tenant, scopes=scopes, quota=quota, change=local_change("create key", tenant)
+        )
     if as_json:
         print_json(_as_json(key) | {"key": text})
     else:
@@ -67,10 +82,21 @@ def list_keys(as_json: Json = False) -> None:
         print_json([_as_json(key) for key in keys])
         return
     rows = [
-        (one["id"], one["name"], one["tenant"], " ".join(one["scopes"]), one["created_at"], one["revoked_at"] or "-")
+        (
+            one["id"],
+            one["name"],
+            one["tenant"],
+            " ".join(one["scopes"]),
+            str(one["max_queued"] or "-"),
+            str(one["max_measurements_per_day"] or "-"),
+            str(one["max_priority"]),
+            one["created_at"],
+            one["revoked_at"] or "-",
+        )
         for one in map(_as_json, keys)
     ]
-    print_table("API keys", ("id", "name", "tenant", "scopes", "created", "revoked"), rows)
+    columns = ("id", "name", "tenant", "scopes", "queued", "measured per day", "priority", "created", "revoked")
+    print_table("API keys", columns, rows)
 
 
 @app.command("revoke")
@@ -92,6 +118,7 @@ def _as_json(key: "ApiKey") -> dict[str, Any]:
         "name": key.name,
         "tenant": key.tenant,
         "scopes": sorted(key.scopes),
+        **asdict(key.quota),
         "created_at": key.created_at.isoformat(timespec="seconds"),
         "revoked_at": None if key.revoked_at is None else key.revoked_at.isoformat(timespec="seconds"),
     }

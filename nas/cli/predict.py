@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hw_profiles.host import resolved_device_id
 from nas.cli.console import print_json, print_lines, print_table
 from search_spaces.errors import UsageError
 
@@ -35,6 +36,7 @@ def predict(
 
     texts = _texts(candidates or [], file)
     with open_workspace() as workspace:
+        device = resolved_device_id(device)
         answer = predict_latencies(workspace, device, space, texts)
     metrics = answer.predictor.metrics
     if as_json:

@@ -33,9 +33,13 @@ def worker(
     Run one worker per machine: several would disturb each other's measurements. The job of a
     killed worker resumes from its last finished step. Ctrl-C finishes the current job and exits; a
     second Ctrl-C returns the job to the queue.
+
+    Where several hosts share a database and HWNAS_HOME, set HWNAS_HOST to a name of its own on each:
+    jobs then go to the host that has their device.
     """
     from nas.jobs.supervisor import ending_with_supervisor  # noqa: PLC0415 - the store takes half a second
     from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415 - as above
+    from nas.workflows.host_presence import present_host  # noqa: PLC0415 - as above
     from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415 - as above
     from nas.workspace import open_workspace  # noqa: PLC0415 - as above
 
@@ -43,7 +47,7 @@ def worker(
     stop = StopSignal()
     if supervised:
         ending_with_supervisor(stop)
-    with open_workspace() as workspace, _executors(ray) as executors:
+    with open_workspace() as workspace, present_host(workspace, stop), _executors(ray) as executors:
         settings = WorkerSettings(lease_s=lease_s, until_idle=until_idle)
         run_worker(workspace.store, job_handlers(workspace, executors=executors), settings, stop=stop)
 

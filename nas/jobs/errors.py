@@ -12,6 +12,6 @@ class JobCancelledError(NasError):
 
 
 class JobReleasedError(NasError):
-    """The worker has to stop now; the job returns to the queue and resumes where it stopped."""
+    """The worker has to stop now, or the device changed; the job returns to the queue and resumes where it stopped."""
 
     code: ClassVar[str] = "released"

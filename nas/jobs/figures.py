@@ -1,12 +1,17 @@
 """Statistics of jobs: place in the queue, and counts of failed and noisy evaluations."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from nas.store.tables import JobRow, MeasurementRow, SearchRow, TrialRow
+
+QUEUE_ORDER: Final = (JobRow.priority.desc(), JobRow.created_at, JobRow.id)
+"""Jobs are claimed in this order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +19,7 @@ class JobFigures:
     """Figures of one job."""
 
     queue_position: int | None = None
-    """1 for the job that is claimed next; None unless it is queued."""
+    """1 for the job that is claimed next, by a worker of its host if it needs one; None unless it is queued."""
     measured: int = 0
     """Networks that the job measured itself, failures included; known measurements are not repeated."""
     failed: int = 0
@@ -28,10 +33,7 @@ def job_figures(session: Session, job_ids: Iterable[str]) -> Mapping[str, JobFig
     ids = list(job_ids)
     if not ids:
         return {}
-    place = func.row_number().over(order_by=(JobRow.created_at, JobRow.id)).label("place")
-    queued = select(JobRow.id, place).where(JobRow.state == "queued").subquery()
-    asked = select(queued.c.id, queued.c.place).where(queued.c.id.in_(ids))
-    positions: dict[str, int] = {row[0]: row[1] for row in session.execute(asked)}
+    positions = _queue_positions(session, set(ids))
     of_jobs = (
         select(
             MeasurementRow.job_id,
@@ -60,3 +62,22 @@ def job_figures(session: Session, job_ids: Iterable[str]) -> Mapping[str, JobFig
             noisy=noisy,
         )
     return figures
+
+
+def _queue_positions(session: Session, ids: Set[str]) -> dict[str, int]:
+    """Places of queued jobs among those that their host's workers may run, which are all jobs of no host."""
+    positions: dict[str, int] = {}
+    if not session.scalar(select(exists().where(JobRow.id.in_(ids), JobRow.state == "queued"))):
+        return positions
+    of_any_host = 0
+    of_host: Counter[str] = Counter()
+    for job_id, host in session.execute(
+        select(JobRow.id, JobRow.host).where(JobRow.state == "queued").order_by(*QUEUE_ORDER)
+    ):
+        if host is None:
+            of_any_host += 1
+        else:
+            of_host[host] += 1
+        if job_id in ids:
+            positions[job_id] = of_any_host + (0 if host is None else of_host[host])
+    return positions

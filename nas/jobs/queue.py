@@ -15,7 +15,9 @@ from typing import Any, Final, Literal, cast
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from hw_profiles.host import LOCAL_DEVICE
 from nas.jobs.events import record_event, record_state
+from nas.jobs.figures import QUEUE_ORDER
 from nas.store import Store
 from nas.store.audit import Change, record_change
 from nas.store.errors import NotStoredError
@@ -47,6 +49,10 @@ class Job:
     id: str
     kind: JobKind
     request: Mapping[str, Any]
+    host: str | None
+    """Host whose worker runs it, since its device is there; None for a job that any worker can run."""
+    priority: int
+    """Jobs with a higher one are claimed first; -100 to 100."""
     tenant: str | None
     """Whose API key submitted it; None for a job that everyone may see."""
     batch_id: str | None
@@ -97,6 +103,7 @@ class JobQueue:
         request: Mapping[str, Any],
         *,
         job_id: str | None = None,
+        host: str | None = None,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
     ) -> Job:
         """Adds a job; the id is random where none is given.
@@ -108,6 +115,8 @@ class JobQueue:
             id=job_id or uuid.uuid4().hex,
             kind=kind,
             request=dict(request),
+            host=host,
+            priority=0,
             state="queued",
             fence=0,
             attempts=0,
@@ -146,15 +155,29 @@ class JobQueue:
             return tuple(job_of_row(row) for row in session.scalars(query))
 
     def claim(
-        self, worker: str, *, kinds: tuple[JobKind, ...], lease_s: float, batch_id: str | None = None
+        self,
+        worker: str,
+        *,
+        kinds: tuple[JobKind, ...],
+        lease_s: float,
+        host: str = LOCAL_DEVICE,
+        batch_id: str | None = None,
     ) -> Job | None:
-        """Claims the oldest job (of a batch, if given) that is queued or whose lease has expired; or None.
+        """Claims the next job that is queued or whose lease has expired; or None.
 
-        Jobs that are not to run again (cancelled meanwhile, or out of attempts) are ended on the way.
+        That is the oldest among those of the highest priority. Jobs that are not to run again (cancelled
+        meanwhile, or out of attempts) are ended on the way.
+
+        Args:
+            worker: who claims.
+            kinds: of jobs that it can run.
+            lease_s: how long it holds the job without a sign of life.
+            host: the worker's; jobs that need the devices of another host are left to that one.
+            batch_id: of the batch whose jobs alone are claimed.
         """
         while True:
             with self._database.write() as session:
-                row = self._next(session, kinds, batch_id)
+                row = self._next(session, kinds, host, batch_id)
                 if row is None:
                     return None
                 if row.cancel_requested:
@@ -270,12 +293,13 @@ class JobQueue:
                 record_state(session, row, self._clock())
             return job_of_row(row)
 
-    def _next(self, session: Session, kinds: tuple[JobKind, ...], batch_id: str | None) -> JobRow | None:
+    def _next(self, session: Session, kinds: tuple[JobKind, ...], host: str, batch_id: str | None) -> JobRow | None:
         expired = and_(JobRow.state == "running", JobRow.lease_until <= self._clock())
         query = (
             select(JobRow)
             .where(JobRow.kind.in_(kinds), or_(JobRow.state == "queued", expired))
-            .order_by(JobRow.created_at, JobRow.id)
+            .where(or_(JobRow.host.is_(None), JobRow.host == host))
+            .order_by(*QUEUE_ORDER)
             .limit(1)
             .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writers wait for each other anyway
         )
@@ -302,6 +326,8 @@ def job_of_row(row: JobRow) -> Job:
         id=row.id,
         kind=cast("JobKind", row.kind),
         request=row.request,
+        host=row.host,
+        priority=row.priority,
         tenant=row.tenant,
         batch_id=row.batch_id,
         trace_id=row.trace_id,

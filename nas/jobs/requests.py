@@ -5,8 +5,9 @@ One model for both: a field that is added here can be asked for everywhere.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from hw_profiles.host import resolved_device_id
 from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
 from nas.search.budget import (
     DEFAULT_EVALUATIONS,
@@ -16,6 +17,7 @@ from nas.search.budget import (
     MIN_EVALUATIONS,
 )
 from nas.search.methods import Method
+from nas.store.api_keys import MAX_PRIORITY
 from nas.training.settings import Optimizer, parse_settings
 from search_spaces.errors import UsageError
 
@@ -24,7 +26,10 @@ MAX_INTEGER = 2**63 - 1
 MAX_MEMBERS = 100
 """Searches and calibrations in one batch."""
 
-DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@,/-]*$", max_length=200)]
+DeviceName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+@,/-]*$", max_length=200), AfterValidator(resolved_device_id)
+]
+"""``local-cpu/…`` is a device of the host that reads the request."""
 SpaceName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=200)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 DurationLimit = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -35,6 +40,15 @@ DEFAULT_OBJECTIVES: tuple[MetricName, ...] = ("latency_p50_ms", "accuracy")
 PrecisionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 DataReference = Annotated[str, Field(pattern=r"^(fashion-mini|stored:[0-9a-f]{32})$", max_length=40)]
 SettingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+Priority = Annotated[
+    int,
+    Field(
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="Jobs with a higher priority run first; of equal ones, the oldest. An API key allows at most 0"
+        " unless it was made for more.",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
@@ -139,6 +153,7 @@ class SearchRequest(ClientRequest):
         description="Epochs that the front's networks are fine-tuned for before they are verified; 0 for none.",
     )
     seed: Seed = 0
+    priority: Priority = 0
 
     @field_validator("objectives")
     @classmethod
@@ -170,6 +185,7 @@ class CalibrationRequest(ClientRequest):
     )
     precisions: Literal["all", "fp32"] = Field("all", description="Precisions of the networks to measure.")
     seed: Seed = 0
+    priority: Priority = 0
     supernet: Hash | None = Field(
         None,
         description="Supernet for which a designed set, as large as the budget, is evaluated as well and an accuracy "
@@ -218,6 +234,7 @@ class TrainingRequest(ClientRequest):
         description="Any other training setting by name, such as `ema_decay`, as `hwnas train --setting` takes them.",
     )
     seed: Seed = 0
+    priority: Priority = 0
 
     def chosen(self) -> dict[str, Any]:
         """The training settings that are asked for, by name.
@@ -225,7 +242,7 @@ class TrainingRequest(ClientRequest):
         Raises:
             UsageError: if ``settings`` has an unknown name, one that has a field of its own, or a wrong value.
         """
-        own = self.model_dump(exclude={"data", "space", "settings"})
+        own = self.model_dump(exclude={"data", "space", "settings", "priority"})
         for name in self.settings:
             if name in own:
                 raise UsageError(f"{name} is a field of its own; give it outside of settings.")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from nas.jobs.events import record_state
 from nas.jobs.queue import DEFAULT_MAX_ATTEMPTS, JobKind, job_address
+from nas.jobs.quotas import NO_KEY, KeyHolder, require_quota
 from nas.store import Store
 from nas.store.audit import Change, record_change
 from nas.store.database import insert_missing
@@ -57,6 +58,9 @@ class NewJob:
 
     kind: JobKind
     request: Mapping[str, Any]
+    host: str | None = None
+    """Host whose worker must run it; None for any."""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class Origin:
     """Of the trace that the request belongs to."""
     change: Change | None = None
     """Recorded with what is accepted."""
+    holder: KeyHolder = NO_KEY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,8 @@ class Submissions:
 
         Raises:
             QueueFullError: if more jobs would wait than may.
+            QuotaExceededError: if the request's key may take no more at the moment.
+            BeyondQuotaError: if its key never allows so much.
             IdempotencyConflictError: if the key was used for another request.
         """
         now = self._clock()
@@ -113,6 +120,7 @@ class Submissions:
                 earlier = self._earlier(session, origin, resource_id, now)
                 if earlier is not None:
                     return earlier
+            require_quota(session, origin.holder, jobs, now)
             self._require_room(session, len(jobs))
             if batch is not None:
                 session.add(BatchRow(id=resource_id, tenant=origin.tenant, name=batch.name, created_at=now))
@@ -123,7 +131,10 @@ class Submissions:
                     id=resource_id if batch is None else f"{resource_id}-{number:03d}",
                     kind=job.kind,
                     request=dict(job.request),
+                    host=job.host,
+                    priority=job.priority,
                     tenant=origin.tenant,
+                    api_key_id=origin.holder.key_id,
                     batch_id=None if batch is None else resource_id,
                     trace_id=origin.trace_id,
                     state="queued",

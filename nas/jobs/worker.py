@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final
 
+from hw_profiles.host import LOCAL_DEVICE, local_host
 from nas.jobs.errors import JobCancelledError, JobReleasedError
 from nas.jobs.heartbeat import heartbeat
 from nas.jobs.queue import Job, JobKind, JobQueue
@@ -122,7 +123,8 @@ class JobContext:
 
 def worker_name(pid: int | None = None) -> str:
     """``host:pid`` of a process of this host (by default this one), as in the table of jobs."""
-    return f"{socket.gethostname()}:{os.getpid() if pid is None else pid}"
+    host = local_host()
+    return f"{socket.gethostname() if host == LOCAL_DEVICE else host}:{os.getpid() if pid is None else pid}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,8 @@ class WorkerSettings:
 
     name: str = field(default_factory=worker_name)
     """Shown in the table of jobs."""
+    host: str = field(default_factory=local_host)
+    """Whose devices it measures on; it leaves jobs on other hosts' devices alone."""
     lease_s: float = 30.0
     """A worker that is silent for so long has lost its job."""
     poll_s: float = 1.0
@@ -169,7 +173,11 @@ def run_worker(
     with _stopping_on_signals(stop):
         while not stop.draining:
             job = queue.claim(
-                settings.name, kinds=tuple(handlers), lease_s=settings.lease_s, batch_id=settings.batch_id
+                settings.name,
+                kinds=tuple(handlers),
+                lease_s=settings.lease_s,
+                host=settings.host,
+                batch_id=settings.batch_id,
             )
             if job is not None:
                 ended += _run(job, queue, handlers[job.kind], stop, settings.lease_s)

@@ -1,10 +1,12 @@
 """A bench with its anchor network, which all commands use to measure."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,17 @@ from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import FloatArray
 from nas.store.anchor_references import AnchorReferences
 
+_LOOKED_AT: Final = 5
+"""Readings whose median says whether the device runs as when its anchor was first measured."""
+_TOLD_CHANGE: Final = 0.15
+"""Relative change of the anchor that is more than what moves a machine between two readings."""
+
 
 class AnchoredBench:
     """Compiles batches, then times networks beside an anchor. A context manager; it closes its bench.
 
-    The anchor's reference latency is kept in the store, so that all sessions of a device use the same clock.
+    The anchor's reference latency is kept in the store, so that all sessions of a device use the same clock. Readings
+    are corrected to it; that a device has become slower or faster as a whole is said once.
     """
 
     def __init__(
@@ -30,10 +38,15 @@ class AnchoredBench:
         bench: Bench,
         references: AnchorReferences,
         on_compiled: Callable[[int, int], None] = lambda _done, _total: None,
+        say: Callable[[str], None] = lambda _message: None,
     ) -> None:
+        """``on_compiled`` is called with the number compiled and of all, ``say`` with what a user should know."""
         self._bench = bench
         self._references = references
         self._on_compiled = on_compiled
+        self._say = say
+        self._factors: deque[float] = deque(maxlen=_LOOKED_AT)
+        self._told = False
         self._open = ExitStack()
         self._session: MeasuringSession | None = None
 
@@ -82,7 +95,10 @@ class AnchoredBench:
         Raises:
             MeasuringError: if the bench does not work any more, or :meth:`open` was not called.
         """
-        return self._opened().measure(files, artifact)
+        outcome = self._opened().measure(files, artifact)
+        if isinstance(outcome, Measurement):
+            self._look_for_change(outcome.anchor_factor)
+        return outcome
 
     def classify(
         self, networks: Sequence[CompiledNetwork], batches: Iterable[FloatArray]
@@ -93,6 +109,19 @@ class AnchoredBench:
             MeasuringError: if the bench does not work any more, or :meth:`open` was not called.
         """
         return self._opened().classify(networks, batches)
+
+    def _look_for_change(self, anchor_factor: float) -> None:
+        self._factors.append(anchor_factor)
+        slowdown = 1.0 / median(self._factors) - 1.0
+        if self._told or len(self._factors) < _LOOKED_AT or abs(slowdown) < _TOLD_CHANGE:
+            return
+        self._told = True
+        device, direction = self._bench.profile.id, "slower" if slowdown > 0 else "faster"
+        self._say(
+            f"{device} has drifted: it is {abs(slowdown):.0%} {direction} than when its anchor was first measured."
+            " Latencies are corrected to that time, so that they compare with earlier ones;"
+            f" `hwnas devices check {device}` says what disturbs it."
+        )
 
     def _opened(self) -> MeasuringSession:
         if self._session is None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from hw_profiles.agent.tasks import AgentDescription
 from hw_profiles.agent.tokens import AgentToken, key_sha256
-from hw_profiles.detect import LOCAL_DEVICE
+from hw_profiles.host import LOCAL_DEVICE
 from nas.store.agent_tables import AgentRow, AgentTaskRow
 from nas.store.audit import Change, record_change
 from nas.store.database import Clock, Database

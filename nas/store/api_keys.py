@@ -15,8 +15,25 @@ from nas.store.service_tables import ApiKeyRow
 
 Scope = Literal["read", "submit", "calibrate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+MAX_PRIORITY: Final = 100
+"""Jobs have priorities from minus this to this; 0 if none is given."""
 KEY_PREFIX: Final = "hwnas_"
 _SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyQuota:
+    """How much the jobs of a key may take; None for no limit."""
+
+    max_queued: int | None = None
+    """Jobs that wait at once."""
+    max_measurements_per_day: int | None = None
+    """Networks measured in any 24 hours, those that its unfinished jobs may still measure included."""
+    max_priority: int = 0
+    """The highest priority that its jobs may have."""
+
+
+UNLIMITED: Final = KeyQuota()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +47,7 @@ class ApiKey:
     """Keys of one tenant see the same objects."""
     scopes: frozenset[Scope]
     """``read`` to look, ``submit`` for searches, ``calibrate`` for calibrations, ``admin`` for all of every tenant."""
+    quota: KeyQuota
     created_at: datetime
     revoked_at: datetime | None
 
@@ -42,7 +60,13 @@ class ApiKeys:
         self._clock = clock
 
     def create(
-        self, *, name: str, tenant: str, scopes: frozenset[Scope], change: Change | None = None
+        self,
+        *,
+        name: str,
+        tenant: str,
+        scopes: frozenset[Scope],
+        quota: KeyQuota = UNLIMITED,
+        change: Change | None = None,
     ) -> tuple[ApiKey, str]:
         """Makes a key; returns it and the text that clients send, which cannot be read again."""
         key_id = secrets.token_hex(6)
@@ -52,6 +76,9 @@ class ApiKeys:
             name=name,
             tenant=tenant,
             scopes=" ".join(scope for scope in SCOPES if scope in scopes),
+            max_queued=quota.max_queued,
+            max_measurements_per_day=quota.max_measurements_per_day,
+            max_priority=quota.max_priority,
             secret_sha256=_hash(text),
             created_at=self._clock(),
         )
@@ -106,6 +133,11 @@ def _key(row: ApiKeyRow) -> ApiKey:
         name=row.name,
         tenant=row.tenant,
         scopes=frozenset(cast("list[Scope]", row.scopes.split())),
+        quota=KeyQuota(
+            max_queued=row.max_queued,
+            max_measurements_per_day=row.max_measurements_per_day,
+            max_priority=row.max_priority,
+        ),
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )

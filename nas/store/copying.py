@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, Table, func, insert, inspect, select
 
 from nas.progress import Progress
-from nas.store import agent_tables, service_tables, tables  # noqa: F401 - their rows are what is copied
+from nas.store import agent_tables, host_tables, service_tables, tables  # noqa: F401 - their rows are what is copied
 from nas.store.database import Database
 from nas.store.errors import StoreError
 from nas.store.migration import HEAD_REVISION, migrate, schema_revision

@@ -87,6 +87,31 @@ class LeaseLostError(StoreError):
         super().__init__(f"job {job_id} is no longer held under fence {fence}; its results here are dropped.")
 
 
+class HostNameTakenError(StoreConflictError):
+    """Another machine or an agent has this host's name."""
+
+    code: ClassVar[str] = "host-name-taken"
+
+    def __init__(self, name: str, holder: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{holder} is called {name!r} in this database, and a device's id begins with its host's name; set"
+            " HWNAS_HOST to a name of its own on each host."
+        )
+
+
+class HomeNotSharedError(StoreConflictError):
+    """Hosts that share a database have different homes."""
+
+    code: ClassVar[str] = "home-not-shared"
+
+    def __init__(self, other: str) -> None:
+        super().__init__(
+            f"HWNAS_HOME here is not that of host {other!r}, which uses the same database: supernets, predictors and"
+            " artifacts lie in it; mount one folder as HWNAS_HOME on all hosts."
+        )
+
+
 class UnknownAgentError(StoreError):
     """No agent has this authentication key."""
 

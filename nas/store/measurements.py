@@ -52,7 +52,8 @@ class Measurements:
         else:
             row.failure_stage, row.failure_message = outcome.stage, outcome.message
         with self._database.write() as session:
-            leases.require(session, lease)
+            if lease is not None:
+                row.api_key_id = leases.held_row(session, lease).api_key_id
             session.add(row)
             session.flush()
             return row.number

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from nas.store import leases
@@ -189,6 +189,25 @@ class Searches:
                 if not alive or (row.owner is not None and owner_has_ended(row.owner)):
                     _close(row, "cancelled", now)
             record_change(session, change, now, subject=f"/v1/searches/{search_id}")
+            return search_of_row(row, now)
+
+    def restart(self, search_id: str, *, lease: Lease | None = None) -> StoredSearch:
+        """Drops a search's generations, so that it starts again now; what it evaluated and measured is kept.
+
+        Raises:
+            NotStoredError: if there is none with this id.
+            LeaseLostError: if ``lease`` no longer holds.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            leases.require(session, lease)
+            row = session.get(SearchRow, search_id, with_for_update=True)
+            if row is None:
+                raise NotStoredError("search", search_id)
+            session.execute(delete(TrialRow).where(TrialRow.search_id == search_id))
+            session.execute(delete(GenerationRow).where(GenerationRow.search_id == search_id))
+            row.evaluations = 0
+            row.created_at = row.updated_at = now
             return search_of_row(row, now)
 
     def find(self, search_id: str) -> StoredSearch | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from nas.store.schema import Base, Big, Json, Name, Number, Prose, Sha256
@@ -60,6 +60,9 @@ class ApiKeyRow(Base):
     name: Mapped[Name]
     tenant: Mapped[Name]
     scopes: Mapped[Name]
+    max_queued: Mapped[int | None]
+    max_measurements_per_day: Mapped[int | None]
+    max_priority: Mapped[int] = mapped_column(server_default=text("0"))
     secret_sha256: Mapped[Sha256] = mapped_column(unique=True)
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
@@ -67,6 +70,9 @@ class ApiKeyRow(Base):
     __table_args__ = (
         CheckConstraint("length(secret_sha256) = 64", name="secret_sha256"),
         CheckConstraint("length(tenant) > 0", name="tenant"),
+        CheckConstraint("max_queued > 0", name="max_queued"),
+        CheckConstraint("max_measurements_per_day > 0", name="max_measurements_per_day"),
+        CheckConstraint("max_priority BETWEEN -100 AND 100", name="max_priority"),
     )
 
 

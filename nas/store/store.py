@@ -17,6 +17,7 @@ from nas.store.devices import Devices
 from nas.store.drifts import Drifts
 from nas.store.evaluations import Evaluations
 from nas.store.fronts import Fronts
+from nas.store.hosts import Hosts
 from nas.store.measurements import Measurements
 from nas.store.migration import migrate, schema_revision
 from nas.store.predictors import Predictors
@@ -50,6 +51,7 @@ class Store:
         self.fronts = Fronts(database, clock)
         self.agents = Agents(database, clock)
         self.agent_tasks = AgentTasks(database, clock)
+        self.hosts = Hosts(database, clock)
 
     def schema_revision(self) -> str | None:
         """The database's schema revision, read from it now; None before the first migration."""

@@ -124,6 +124,7 @@ class MeasurementRow(Base):
     profile_id: Mapped[Name] = mapped_column(ForeignKey("device_profiles.id"))
     fingerprint: Mapped[Sha256]
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     outcome: Mapped[Json]
     latency_p50_ms: Mapped[float | None]
     latency_p95_ms: Mapped[float | None]
@@ -145,6 +146,7 @@ class MeasurementRow(Base):
         Index(None, "profile_id", "fingerprint", "candidate_id"),
         Index(None, "candidate_id"),
         Index(None, "job_id"),
+        Index(None, "api_key_id", "measured_at"),
     )
 
 
@@ -249,7 +251,10 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
     request: Mapped[Json]
+    host: Mapped[Name | None]
+    priority: Mapped[int] = mapped_column(server_default=text("0"))
     tenant: Mapped[Name | None]
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     batch_id: Mapped[str | None] = mapped_column(ForeignKey("batches.id"))
     trace_id: Mapped[str | None] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(16))
@@ -279,8 +284,10 @@ class JobRow(Base):
             "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_time"
         ),
         CheckConstraint("fence >= 0 AND attempts >= 0 AND max_attempts > 0", name="counts"),
+        CheckConstraint("priority BETWEEN -100 AND 100", name="priority"),
         Index(None, "state", "created_at"),
         Index(None, "batch_id"),
+        Index(None, "api_key_id"),
     )
 
 

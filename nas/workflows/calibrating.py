@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from hw_profiles.host import resolved_device_id
 from hw_profiles.profile import DeviceProfile
 from nas.home import Home
 from nas.measuring.context import DeviceContext
@@ -179,6 +180,7 @@ def measurable_profile(workspace: Workspace, device: str) -> DeviceProfile:
         UsageError: for any other device; the message lists those that can be measured.
     """
     here = workspace.measurable_profiles()
+    device = resolved_device_id(device)
     if device not in here:
         raise UsageError(
             f"device {device!r} cannot be measured here; devices that can:"

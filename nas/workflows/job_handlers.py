@@ -1,10 +1,13 @@
 """Job handlers of workers; after a worker's death, each job resumes where it stopped."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hw_profiles.errors import DeviceChangedError
 from hw_profiles.profile import DeviceProfile
+from nas.jobs.errors import JobReleasedError
 from nas.jobs.progress import TOTAL, Pace, advanced
 from nas.jobs.queue import JobKind
 from nas.jobs.worker import Handler, JobContext
@@ -60,6 +63,22 @@ class JobProgress:
         self._messages.append(message)
 
 
+@contextlib.contextmanager
+def released_if_changed(workspace: Workspace, profile: DeviceProfile) -> Iterator[None]:
+    """Gives the job back if its device changed under it: its next claim begins with the device as it is then.
+
+    Raises:
+        JobReleasedError: if the device is known to be another one by now.
+        DeviceChangedError: if it is not, such as where its agent no longer offers it.
+    """
+    try:
+        yield
+    except DeviceChangedError as error:
+        if workspace.profile(profile.id).fingerprint == profile.fingerprint:
+            raise
+        raise JobReleasedError(str(error)) from error
+
+
 def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = CandidateProcesses) -> dict[JobKind, Handler]:
     """A handler for each kind of job; ``executors`` makes the processes that prepare candidates."""
 
@@ -68,7 +87,10 @@ def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = Candidate
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
         request = SearchRequest.from_settings(asked)
-        with preparation_pool(workspace, supernet, executors=executors) as pool:
+        with (
+            released_if_changed(workspace, profile),
+            preparation_pool(workspace, supernet, executors=executors) as pool,
+        ):
             where = SearchContext(
                 workspace=workspace,
                 supernet=supernet,
@@ -93,9 +115,12 @@ def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = Candidate
             supernet=asked.get("supernet"),
         )
         profile = measurable_profile(workspace, asked["device"])
-        # The designed set comes first: what it measures joins the calibration.
-        evaluated = {} if request.supernet is None else evaluate_design(context, request.supernet, profile, progress)
-        report = calibrate_device(workspace, profile.id, request, progress, context.lease)
+        with released_if_changed(workspace, profile):
+            # The designed set comes first: what it measures joins the calibration.
+            evaluated = (
+                {} if request.supernet is None else evaluate_design(context, request.supernet, profile, progress)
+            )
+            report = calibrate_device(workspace, profile.id, request, progress, context.lease)
         return {
             "latency_predictor": report.revision,
             "latency": report.calibration.predictor.held_out.as_json(),

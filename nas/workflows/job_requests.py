@@ -1,5 +1,7 @@
 """Converts client requests to jobs: resolves names and rejects contradictions."""
 
+from hw_profiles.host import resolved_device_id
+from hw_profiles.profile import DeviceProfile
 from nas.data.sources import flips_by_default
 from nas.families.registry import family_of
 from nas.home import Home
@@ -54,15 +56,16 @@ class JobRequests:
             requested_restriction(get_space(space, supernet.task), device.profile, asked.precisions)
         except UsageError as error:
             raise RequestFieldError(f"{within}precisions", str(error).rstrip(".")) from error
-        request = asked.model_dump(mode="json") | {
+        request = asked.model_dump(mode="json", exclude={"priority"}) | {
             "space": space,
             "supernet": supernet.id,
             "limits": asked.limits.constraints().as_limits(),
         }
-        return NewJob(kind="search", request=request)
+        return NewJob(kind="search", request=request, host=self._host(device.profile), priority=asked.priority)
 
-    def calibration(self, device: str, asked: CalibrationRequest, *, within: str = "") -> NewJob:
+    def calibration(self, profile: DeviceProfile, asked: CalibrationRequest, *, within: str = "") -> NewJob:
         """A calibration of a device, which is known; ``within`` is the prefix of its fields' names."""
+        device = profile.id
         space = _space(asked.space, within)
         supernet = self._supernet(space, asked.supernet, within)
         fixed = {"device": device, "space": space}
@@ -73,8 +76,10 @@ class JobRequests:
         if asked.budget > available:
             reason = f"{asked.budget} is more than the {available} networks to choose from; give a smaller budget"
             raise RequestFieldError(f"{within}budget", reason)
-        self._check_sources(bound, device, asked.sources or [], within)
-        return NewJob(kind="calibration", request=asked.model_dump(mode="json") | fixed)
+        sources = None if asked.sources is None else [resolved_device_id(name) for name in asked.sources]
+        self._check_sources(bound, device, sources or [], within)
+        request = asked.model_dump(mode="json", exclude={"priority"}) | fixed | {"sources": sources}
+        return NewJob(kind="calibration", request=request, host=self._host(profile), priority=asked.priority)
 
     def training(self, asked: TrainingRequest) -> NewJob:
         """A training; the request names every setting, so that it means the same after an upgrade."""
@@ -91,7 +96,8 @@ class JobRequests:
             settings = TrainingSettings.with_defaults(chosen)
         except UsageError as error:
             raise RequestFieldError("settings", str(error).rstrip(".")) from error
-        return NewJob(kind="training", request={"data": asked.data, "space": space} | settings.as_json())
+        request = {"data": asked.data, "space": space} | settings.as_json()
+        return NewJob(kind="training", request=request, priority=asked.priority)
 
     def batch(self, asked: BatchRequest) -> list[NewJob]:
         """The members of a batch: searches, then calibrations."""
@@ -102,9 +108,13 @@ class JobRequests:
         jobs = [self.search(one, within=f"searches.{number}.") for number, one in enumerate(asked.searches)]
         for number, one in enumerate(asked.calibrations):
             within = f"calibrations.{number}."
-            self._require_device(one.device, within)
-            jobs.append(self.calibration(one.device, one, within=within))
+            device = self._require_device(one.device, within)
+            jobs.append(self.calibration(device.profile, one, within=within))
         return jobs
+
+    def _host(self, profile: DeviceProfile) -> str | None:
+        """Whose worker measures on a device: its host's, or any for an agent's."""
+        return None if self._store.agents.find(profile.device) is not None else profile.device
 
     def _check_method(self, asked: SearchRequest, within: str) -> None:
         if asked.method in STAGED_METHODS and asked.evaluations < MIN_STAGED_EVALUATIONS:

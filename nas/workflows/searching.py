@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from hw_profiles.errors import DeviceChangedError
 from hw_profiles.profile import DeviceProfile
 from nas.measuring.context import SearchContext
+from nas.measuring.device_bench import check_measurable
 from nas.metrics import Constraints, Objectives
 from nas.search.budget import (
     DEFAULT_EVALUATIONS,
@@ -176,7 +176,7 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
 
     Raises:
         UsageError: for settings that cannot be, or that differ from the stored search's.
-        DeviceChangedError: if the device is not what it was when the search's job began.
+        ProfileError: for a device of another host, or one that is not as its profile says.
         NasError: where nothing could be evaluated.
     """
     space, store = context.space, context.store
@@ -196,7 +196,8 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         lease=context.lease,
     )
     if job_id is not None:
-        _require_same_device(context, stored)
+        stored = _begun_on_this_device(context, stored)
+    check_measurable(context.device)
     fitter = latency_fitter(context.device, before=stored.created_at)
     screening = _screening(context, request, search_id)
     judged: dict[bytes, IntArray] = {}
@@ -236,18 +237,19 @@ def search_design(space: SearchSpace, request: SearchRequest, restriction: Restr
     return designed_candidates(space, request.design, DESIGN_SEED, restriction)
 
 
-def _require_same_device(context: SearchContext, stored: StoredSearch) -> None:
-    """Searches of the command line have ids of their own for each state of a device; a job has one id.
+def _begun_on_this_device(context: SearchContext, stored: StoredSearch) -> StoredSearch:
+    """The search of a job; started again if the device changed since, so that no front mixes measurements.
 
-    Raises:
-        DeviceChangedError: if an earlier part of the job was measured on another processor, runtime or version.
+    Searches of the command line have ids of their own for each state of a device; a job has one id.
     """
     profile = context.profile
-    if context.store.measurements.was_another_device(profile.id, profile.fingerprint, stored.created_at):
-        raise DeviceChangedError(
-            f"{profile.id} has another processor, runtime or version than when search {stored.id} began; start a new"
-            " search, which begins a new set of measurements."
-        )
+    if not context.store.measurements.was_another_device(profile.id, profile.fingerprint, stored.created_at):
+        return stored
+    context.progress.say(
+        f"{profile.id} has another processor, runtime or version than when search {stored.id} began: the search starts"
+        f" again, with a new set of measurements; its {stored.evaluations} evaluations until now are not used."
+    )
+    return context.store.searches.restart(stored.id, lease=context.lease)
 
 
 def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray) -> AccuracyPredictor:

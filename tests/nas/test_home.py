@@ -72,3 +72,12 @@ def test_a_home_that_is_a_file_is_wrong_usage_in_one_sentence(tmp_path, monkeypa
     assert err.count("\n") == 1
     assert f"HWNAS_HOME {file / below} cannot be a folder" in err
     assert file.read_text() == "mine"
+
+
+def test_a_home_has_one_identity_whoever_asks_first(tmp_path):
+    (tmp_path / "other").mkdir()
+    asked = [Home(tmp_path).identity for _ in range(2)]
+    assert len(set(asked)) == 1
+    assert len(asked[0]) == 32
+    assert Home(tmp_path / "other").identity != asked[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home.id", "other"]

@@ -35,3 +35,22 @@ def test_a_shown_profile_can_be_added_and_is_listed(hwnas, toml):
 def test_a_detected_profile_is_not_replaced(hwnas, toml):
     toml.write_text(toml.read_text().replace("local-cpu/own", "local-cpu/tvm"))
     assert "another id" in hwnas.refused("devices", "add", toml)
+
+
+@pytest.mark.slow
+def test_a_device_is_checked(hwnas):
+    found = hwnas.json("devices", "check", "local-cpu/onnxruntime", "--repeats", 3)
+    assert (found["device"], found["repeats"], found["timings"]) == ("local-cpu/onnxruntime", 3, 6)
+    assert found["repeatability_pct"] > 0
+    assert found["networks"][0]["latency_p50_ms"] < found["networks"][1]["latency_p50_ms"]
+    assert found["grade"] in ("good", "usable", "poor")
+    assert found["verdict"].startswith("local-cpu/onnxruntime repeats within")
+    assert found["setup"]["virtual"] in (True, False)
+    code, out, err = hwnas("devices", "check", "local-cpu/onnxruntime", "--repeats", 3)
+    assert code == 0, err
+    assert "repeats within" in out
+
+
+def test_a_check_of_an_unknown_device_or_of_too_few_repeats_is_refused(hwnas):
+    assert "cannot be measured here" in hwnas.refused("devices", "check", "phone/tvm")
+    assert "at least 3" in hwnas.refused("devices", "check", "local-cpu/onnxruntime", "--repeats", 2)

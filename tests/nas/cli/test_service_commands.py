@@ -105,6 +105,11 @@ def test_keys_are_made_listed_and_revoked(hwnas):
     with open_store(hwnas.home / "hwnas.db") as store:
         assert store.api_keys.find_active(made["key"]) is None
         assert store.api_keys.find_active(out.strip()).scopes == {"read", "submit", "calibrate"}
+    assert (made["max_queued"], made["max_measurements_per_day"], made["max_priority"]) == (None, None, 0)
+    limited = hwnas.json(
+        "keys", "create", "n", "--max-queued", 3, "--max-measurements-per-day", 100, "--max-priority", 7
+    )
+    assert (limited["max_queued"], limited["max_measurements_per_day"], limited["max_priority"]) == (3, 100, 7)
     assert "--scope" in hwnas.refused("keys", "create", "x", "--scope", "write")
     assert "the name" in hwnas.refused("keys", "create", " ")
     assert hwnas("keys", "revoke", "0000")[0] == 1
@@ -130,8 +135,10 @@ def test_the_doctor_names_what_needs_attention(filled):
         for _ in range(2):
             queue.enqueue("calibration", {"device": PROFILE.id})
         queue.claim("host:77", kinds=("calibration",), lease_s=30)
+        queue.enqueue("search", {"device": "beta/tvm"}, host="beta")
     findings = {one["check"]: one for one in filled.json("doctor")}
     assert findings["worker host:77"]["status"] == "warning"
+    assert "jobs for its devices wait (1)" in findings["host beta"]["detail"]
     assert "hwnas worker" in findings["jobs"]["detail"]
     (filled.home / "hwnas.db").write_bytes(b"no database" * 100)
     for more in filled.home.glob("hwnas.db-*"):

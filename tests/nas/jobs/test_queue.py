@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from nas.jobs.figures import job_figures
 from nas.jobs.queue import Job, JobQueue
 from nas.store import Store, open_store
 from nas.store.errors import LeaseLostError, NotStoredError, StoreConflictError, StoreError
@@ -266,3 +267,29 @@ def test_any_order_of_calls_ends_a_job_once(store: Store, clock: SteppedClock) -
             max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_a_job_waits_for_the_host_of_its_device(queue: JobQueue, clock: SteppedClock) -> None:
+    of_alpha = queue.enqueue("search", {}, host="alpha")
+    clock.forward(1)
+    anywhere = queue.enqueue("search", {})
+    claimed = [queue.claim("b", kinds=("search",), lease_s=10, host="beta") for _ in range(2)]
+    assert [job and job.id for job in claimed] == [anywhere.id, None]
+    taken = queue.claim("a", kinds=("search",), lease_s=10, host="alpha")
+    assert (taken.id, taken.host) == (of_alpha.id, "alpha")
+    clock.forward(11)  # the worker of alpha is lost
+    again = queue.claim("b", kinds=("search",), lease_s=10, host="beta")
+    assert again.id == anywhere.id, "an expired lease does not send a job to another host"
+    assert queue.claim("b", kinds=("search",), lease_s=10, host="beta") is None
+
+
+def test_places_in_the_queue_count_what_the_jobs_host_may_run(
+    queue: JobQueue, clock: SteppedClock, store: Store
+) -> None:
+    jobs = []
+    for host in ("alpha", "beta", None, "alpha", "beta"):
+        jobs.append(queue.enqueue("search", {}, host=host).id)
+        clock.forward(1)
+    with store.database.read() as session:
+        figures = job_figures(session, jobs)
+    assert [figures[job].queue_position for job in jobs] == [1, 1, 1, 3, 3]

@@ -23,10 +23,12 @@ from hw_profiles.errors import DeviceChangedError, MeasuringError
 from hw_profiles.measuring_settings import MeasuringSettings
 from nas.home import Home
 from nas.measuring.agent_bench import AgentBench, AgentBenchSettings, AgentGoneError
+from nas.measuring.anchored_bench import AnchoredBench
 from nas.store import Store, open_store
 from nas.store.agent_tasks import LEASE_S
 from nas.workspace import Workspace
 from tests.agents import ShiftedClock, running_agent, tiny_network
+from tests.nas.store.rows import put_candidates
 from tests.plugin.installing import installed_hostile_runtime
 
 QUICK = MeasuringSettings(rounds=3, round_ms=2.0, warmup_ms=1.0, max_attempts=1, recheck_every=0)
@@ -49,6 +51,20 @@ class Missing(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Missing())
 """
 """For the agent's process and the one that it starts: none of these is there."""
+_TIMED = """
+from hw_profiles.runtimes.onnxruntime_runtime import OnnxRuntimeRuntime as R
+
+class Timed:
+    def __init__(self, executable):
+        self.run = executable.run
+
+    def time(self, image, *, calls):
+        return [{ms}] * calls
+
+load = R.load
+R.load = lambda self, *given: Timed(load(self, *given))
+"""
+"""For the agent's process and the one that it starts: each call takes so many milliseconds."""
 REGISTERED = "is registered"
 AT_WORK = ": time network"
 
@@ -211,6 +227,25 @@ def test_a_device_that_changes_gets_a_new_set_of_measurements(place, url, thread
             asked.result()
         after = place.bench()
         assert after.profile.fingerprint != before.profile.fingerprint
+
+
+def test_a_device_that_drifts_by_a_fifth_is_said(place, url, tmp_path):
+    (candidate,) = put_candidates(place.store, 1)
+    files = dataclasses.replace(place.network.files, name=candidate)
+    said = []
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    for ms, expected in ((0.5, 0), (0.6, 1)):
+        (tmp_path / "sitecustomize.py").write_text(_TIMED.format(ms=ms))
+        with place.agent(url, environment={"PYTHONPATH": path}) as agent:
+            agent.wait_for(REGISTERED)
+            with AnchoredBench(place.bench(), place.store.anchor_references, say=said.append) as bench:
+                bench.open(files)
+                (artifact,) = bench.compile([files])
+                outcomes = [bench.measure(files, artifact) for _ in range(6)]
+        # Corrected by the anchor beside it, the latency itself stays what it was.
+        assert [one.latency_p50_ms for one in outcomes] == [pytest.approx(0.5)] * 6
+        assert len(said) == expected, said
+    assert "phone/onnxruntime has drifted: it is 20% slower than when its anchor was first measured" in said[0]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Opening databases: new, current, racing, foreign, broken."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +15,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, inspect, select, text
 
+from nas.jobs import JobQueue
 from nas.store import Store, open_store
 from nas.store.database import Database
 from nas.store.errors import StoreError, StoreUnavailableError
 from nas.store.migration import _SCRIPTS, HEAD_REVISION, schema_revision
 from nas.store.schema import Base
 from nas.store.tables import EvaluationRow
+from tests.nas.store.rows import PROFILE
 
 _OPEN = "import sys; from nas.store import open_store; open_store(sys.argv[1]).close()"
 
@@ -76,6 +80,39 @@ def test_accuracies_of_the_first_schema_survive_as_of_an_unknown_version(databas
             assert (row.candidate_id, row.accuracy, row.images) == ("c" * 64, 0.5, 10)
             assert row.evaluated_at == datetime(2026, 1, 1, tzinfo=UTC)
             assert row.runtime_version == "unknown"
+
+
+def test_devices_and_jobs_of_one_host_stay_together(database_url: str) -> None:
+    database = Database(database_url)
+    with database.connection() as connection:
+        upgrade(connection, "0007")
+        now = {"now": "2026-01-01 00:00:00.000000"}
+        connection.execute(
+            text(
+                "INSERT INTO agents (id, name, key_sha256, signing_key, session, created_at)"
+                " VALUES ('1', 'phone', :hash, :hash, 0, :now)"
+            ),
+            now | {"hash": "a" * 64},
+        )
+        for device_id, host in (("my/own", "my"), ("local-cpu/tvm", "local-cpu"), ("phone/tvm", "phone")):
+            profile = json.dumps(replace(PROFILE, id=device_id, device=host).as_json())
+            connection.execute(
+                text("INSERT INTO device_profiles VALUES (:id, :hash, :profile, :now)"),
+                now | {"id": device_id, "hash": "a" * 64, "profile": profile},
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, kind, request, state, fence, attempts, max_attempts, cancel_requested,"
+                    " created_at) VALUES (:id, 'search', :request, 'queued', 0, 0, 1, false, :now)"
+                ),
+                now | {"id": device_id, "request": json.dumps({"device": device_id})},
+            )
+    database.close()
+    with open_store(database_url) as store:
+        hosts = {device.profile.id: device.profile.device for device in store.devices.all()}
+        assert hosts == {"my/own": "local-cpu", "local-cpu/tvm": "local-cpu", "phone/tvm": "phone"}
+        jobs = {job.id: (job.host, job.priority) for job in JobQueue(store).all()}
+        assert jobs == {"my/own": ("local-cpu", 0), "local-cpu/tvm": ("local-cpu", 0), "phone/tvm": (None, 0)}
 
 
 def upgrade(connection: Connection, revision: str) -> None:
