@@ -6,6 +6,7 @@ clipped (the straight-through estimator of Bengio et al., arXiv:1308.3432).
 """
 
 import copy
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -43,14 +44,19 @@ def fake_quantized(program: ExportedProgram, tensors: IntegerTensors) -> fx.Grap
             " network cannot be trained with rounded values."
         )
     rounding = _Roundings(captured)
-    for node in list(captured.graph.nodes):
-        if node.target in _WEIGHTED and (bias := _bias_scale(node, nodes, tensors)) is not None:
-            rounding.insert(node.args[2], FakeQuantizedBias(*bias))
+    for bias, module in list(_bias_roundings(captured.graph, nodes, tensors)):
+        rounding.insert(bias, module)
     for name, weight in tensors.weights.items():
-        rounding.insert(nodes[name], FakeQuantizedWeight(weight, captured.get_parameter(name).ndim))
+        rounding.insert(nodes[name], FakeQuantizedWeight(name, weight, captured.get_parameter(name).ndim))
     for name, activation in tensors.activations.items():
         rounding.insert(nodes[name], FakeQuantizedActivation(activation))
+    _take_and_return_tensors(captured.graph)
     return copy.deepcopy(fx.GraphModule(captured, captured.graph)).requires_grad_()
+
+
+def rounded_weights(network: nn.Module) -> "dict[str, FakeQuantizedWeight]":
+    """What rounds the weights of a network by :func:`fake_quantized`, by the weights' names."""
+    return {module.weight: module for module in network.modules() if isinstance(module, FakeQuantizedWeight)}
 
 
 class FakeQuantizedActivation(nn.Module):
@@ -70,11 +76,10 @@ class FakeQuantizedWeight(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, scale: WeightScale, rank: int) -> None:
+    def __init__(self, weight: str, scale: WeightScale, rank: int) -> None:
         super().__init__()
-        shape = [1] * rank
-        if scale.axis is not None:
-            shape[scale.axis] = -1
+        self.weight = weight
+        shape = () if scale.axis is None else tuple(-1 if axis == scale.axis else 1 for axis in range(rank))
         self.register_buffer("scale", torch.from_numpy(scale.scale.copy()).reshape(shape), persistent=False)
         self.largest = scale.largest
 
@@ -82,6 +87,11 @@ class FakeQuantizedWeight(nn.Module):
         """What the integers of ``weights`` stand for."""
         rounded: Tensor = _Rounding.apply(weights, self.scale, self.largest)  # type: ignore[no-untyped-call]
         return rounded
+
+    def clipped(self, weights: Tensor) -> Tensor:
+        """The nearest weights within the range of the integers; they have the same integers."""
+        bound = self.scale * self.largest
+        return torch.minimum(torch.maximum(weights, -bound), bound)
 
 
 class FakeQuantizedBias(nn.Module):
@@ -104,13 +114,13 @@ class _Rounding(torch.autograd.Function):
     """To multiples of a scale, at most ``largest`` of them to either side."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, scale: Tensor, largest: int) -> Tensor:
+    def forward(ctx: Any, values: Tensor, scale: Tensor, largest: int) -> Tensor:  # noqa: ANN401 - torch types no context
         integers = torch.round(values / scale)
         ctx.save_for_backward(integers.abs() <= largest)
         return integers.clamp(-largest, largest) * scale
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         (inside,) = ctx.saved_tensors
         return gradients[0] * inside, None, None
 
@@ -121,13 +131,21 @@ class _Roundings:
     def __init__(self, captured: fx.GraphModule) -> None:
         self._captured, self._count = captured, 0
 
-    def insert(self, node: Any, module: nn.Module) -> None:
+    def insert(self, node: fx.Node, module: nn.Module) -> None:
         name = f"rounding_{self._count}"
         self._count += 1
         self._captured.add_submodule(name, module)
         with self._captured.graph.inserting_after(node):
             rounded = self._captured.graph.call_module(name, (node,))
         node.replace_all_uses_with(rounded, delete_user_cb=lambda user: user is not rounded)
+
+
+def _take_and_return_tensors(graph: fx.Graph) -> None:
+    """Images in, logits out, where a captured graph packs and unpacks its arguments."""
+    graph.set_codegen(fx.graph.CodeGen())
+    (output,) = graph.find_nodes(op="output")
+    ((logits,),) = output.args
+    output.args = (logits,)
 
 
 def _nodes_by_name(graph: fx.Graph, program: ExportedProgram, tensors: IntegerTensors) -> dict[str, fx.Node]:
@@ -140,14 +158,15 @@ def _nodes_by_name(graph: fx.Graph, program: ExportedProgram, tensors: IntegerTe
     }
 
 
-def _bias_scale(
-    node: fx.Node, nodes: dict[str, fx.Node], tensors: IntegerTensors
-) -> tuple[ActivationScale, WeightScale] | None:
-    """The scales of an integer operator's input and weights; None where it has no bias or computes in float."""
-    names = {value: name for name, value in nodes.items()}
-    if len(node.args) < 3 or node.args[2] is None:  # noqa: PLR2004 - see _WEIGHTED
-        return None
-    read, weights, _ = (names.get(value, "") for value in node.args[:3])  # type: ignore[arg-type]
-    if read not in tensors.activations or weights not in tensors.weights:
-        return None
-    return tensors.activations[read], tensors.weights[weights]
+def _bias_roundings(
+    graph: fx.Graph, nodes: Mapping[str, fx.Node], tensors: IntegerTensors
+) -> Iterator[tuple[fx.Node, FakeQuantizedBias]]:
+    """The biases of integer operators: those that read integers and have integer weights."""
+    names = {node: name for name, node in nodes.items()}
+    for operator in graph.nodes:
+        if operator.target not in _WEIGHTED:
+            continue
+        read, weights, bias = (*operator.args, None)[:3]
+        activation, weight = tensors.activations.get(names[read]), tensors.weights.get(names[weights])
+        if bias is not None and activation is not None and weight is not None:
+            yield bias, FakeQuantizedBias(activation, weight)

@@ -116,7 +116,7 @@ def _network_rows(
     with tempfile.TemporaryDirectory() as folder:
         for name in recipes:
             path = Path(folder) / "quantized.onnx"
-            QuantizableGraph(prepared.onnx, weights.calibration, RECIPES[name]).write(policy, path)
+            QuantizableGraph.calibrated(prepared.onnx, weights.calibration, RECIPES[name]).write(policy, path)
             rows.append(
                 QuantizationRow(
                     summary=space.describe(genotype),

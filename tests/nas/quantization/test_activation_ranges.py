@@ -67,7 +67,7 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 
 
 def test_whole_ranges_and_means_are_those_of_the_tensors(float_onnx, images):
-    graph = QuantizableGraph(float_onnx, images)
+    graph = QuantizableGraph.calibrated(float_onnx, images)
     convolutions = [node for node in graph._model.graph.node if node.op_type == "Conv"]
     scaled = convolutions[0].input[0]  # the images, at the network's own resolution
     low, high = graph.ranges.values[scaled]
