@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
 from nas.quantization.bias_correction import channel_axis, correct_biases
+from nas.quantization.equalization import equalize
 from nas.quantization.onnx_export import ExportError, unit_of
 from nas.quantization.trained_quantization import TrainedQuantization
 from search_spaces.precision import SPECS, Precision
@@ -43,6 +44,8 @@ class QuantizationRecipe:
     """How a network is quantized after training."""
 
     ranges: RangeSettings = field(default_factory=RangeSettings)
+    equalization: bool = False
+    """Whether neighbouring layers share their channels' ranges (:mod:`nas.quantization.equalization`)."""
     bias_correction: bool = False
     """Whether biases make up for what rounding of weights shifts each channel's mean by."""
 
@@ -88,6 +91,8 @@ class QuantizableGraph:
         """
         chosen = recipe or QuantizationRecipe()
         model = _with_shapes(float_path)
+        if chosen.equalization:
+            model = equalize(model)
         ranges = ActivationRanges.observe(model, QUANTIZED_OPERATORS, calibration_images, chosen.ranges)
         return cls(model, ranges, bias_correction=chosen.bias_correction)
 
