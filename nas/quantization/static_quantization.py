@@ -136,11 +136,10 @@ class QuantizableGraph:
         )
         from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415
 
-        names = [node.name for node in self._model.graph.node]
         specs = {unit: _spec(precision) for unit, precision in policy.items()}
         integer = {unit for unit, spec in specs.items() if spec.quantized}
-        excluded = [name for name in names if unit_of(name) not in integer]
-        if len(excluded) == len(names):
+        excluded = [node.name for node in self._model.graph.node if unit_of(node.name) not in integer]
+        if not any(self.quantizable(unit) for unit in integer):
             raise ExportError("the policy quantizes no operator of this network; use the float graph.")
         ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
         with _one_sentence(), tempfile.TemporaryDirectory() as folder:
