@@ -22,7 +22,7 @@ def quantization(
     recipes: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: minmax, percentile, mse, minmax+bias, mse+bias, minmax+equalization. Default: all."
+            help="Comma-separated: minmax, percentile, mse, minmax+bias, mse+bias, mse+equalization. Default: all."
         ),
     ] = "",
     finish_epochs: Annotated[

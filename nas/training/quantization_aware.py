@@ -60,7 +60,8 @@ class QuantizationAwareNetwork:
     def targets(self, images: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002 - the labels are not used
         """The float network's probabilities ``(n, classes)`` for images ``(n, c, h, w)``, in place of ``targets``."""
         with torch.no_grad():
-            return self._network(images).softmax(1)
+            probabilities: Tensor = self._network(images).softmax(1)
+        return probabilities
 
     def save(self, trained: nn.Module, path: Path) -> None:
         """Writes the network with the weights of :attr:`module`, or of a copy of it, and its scales beside.

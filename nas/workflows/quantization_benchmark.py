@@ -29,12 +29,12 @@ from search_spaces.precision import Precision
 from search_spaces.space import IntArray, SearchSpace
 
 RECIPES: Final = {
-    "minmax": QuantizationRecipe(),
+    "minmax": QuantizationRecipe(ranges=RangeSettings(rule="minmax")),
     "percentile": QuantizationRecipe(ranges=RangeSettings(rule="percentile")),
     "mse": QuantizationRecipe(ranges=RangeSettings(rule="mse")),
-    "minmax+bias": QuantizationRecipe(bias_correction=True),
+    "minmax+bias": QuantizationRecipe(ranges=RangeSettings(rule="minmax"), bias_correction=True),
     "mse+bias": QuantizationRecipe(ranges=RangeSettings(rule="mse"), bias_correction=True),
-    "minmax+equalization": QuantizationRecipe(equalization=True),
+    "mse+equalization": QuantizationRecipe(ranges=RangeSettings(rule="mse"), equalization=True),
 }
 TRAINED: Final = "trained"
 """Quantization-aware training, instead of a recipe for ranges."""
