@@ -40,8 +40,8 @@ def fake_quantized(program: ExportedProgram, tensors: IntegerTensors) -> fx.Grap
     missing = sorted({*tensors.activations, *tensors.weights} - nodes.keys())
     if missing:
         raise ExportError(
-            f"the integer graph quantizes {', '.join(missing[:3])}, which the captured network does not have, so the"
-            " network cannot be trained with rounded values."
+            f"the integer graph quantizes {', '.join(missing[:3])}, which the captured network does not have, so"
+            " quantization-aware training is not possible."
         )
     rounding = _Roundings(captured)
     for bias, module in list(_bias_roundings(captured.graph, nodes, tensors)):

@@ -98,7 +98,7 @@ class QuantizableGraph:
 
     @classmethod
     def trained(cls, float_path: Path, quantization: TrainedQuantization) -> Self:
-        """Reads a graph whose network was trained with rounded values; its scales stay as they were.
+        """Reads the graph of a network after quantization-aware training; its scales stay as they were.
 
         Args:
             float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.

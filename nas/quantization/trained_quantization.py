@@ -1,4 +1,4 @@
-"""What an integer graph keeps of a training with rounded values: scales, and the outputs that it must have."""
+"""What an integer graph takes over from quantization-aware training: scales, and the outputs that it must have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -13,9 +13,9 @@ class FinishSettings:
         epochs: Passes over the training images, parts of one allowed.
         learning_rate_share: Peak learning rate, as a share of the supernet's.
         teacher_share: Share of the largest network's output in the targets; the rest are the labels.
-        quantized_share: Epochs that networks with integer units train on with rounded values, as a share of
-            ``epochs``; 0 for none.
-        quantized_rate_share: Peak learning rate of those, as a share of the supernet's.
+        quantized_share: Epochs of quantization-aware training that follow for networks with quantized units, as a
+            share of ``epochs``; 0 for none.
+        quantized_rate_share: Its peak learning rate, as a share of the supernet's.
     """
 
     epochs: float = 1.0

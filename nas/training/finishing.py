@@ -69,7 +69,7 @@ def quantization_aware_plans(
     settings: FinishSettings,
     context: NetworkTrainingContext,
 ) -> list[NetworkPlan]:
-    """The plans by which finished networks train on under policies; their float networks are finished before.
+    """Plans of quantization-aware training; the float networks of the same architectures are finished before.
 
     Args:
         genotypes: Canonical, each with integer units, of shape ``(genes,)``.

@@ -59,8 +59,8 @@ class NetworkPlan:
         steps: Optimizer steps; the learning rate falls to zero over them.
         inherit: Start from the supernet's weights, not from random ones.
         teacher_share: Share of the teacher's output in the targets, 0 to 1; the rest are the labels.
-        quantized_from: The plan of a float network of the same architecture, trained before, that trains on
-            under the genotype's policy (:mod:`nas.training.quantization_aware`); None trains a float network.
+        quantized_from: The plan of the float network, trained before, that quantization-aware training under the
+            genotype's policy starts from (:mod:`nas.training.quantization_aware`); None trains a float network.
     """
 
     genotype: IntArray

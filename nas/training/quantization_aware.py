@@ -1,4 +1,4 @@
-"""Quantization-aware training: a float network that trains on while its integer graph's rounding is applied."""
+"""Quantization-aware training: a float network is trained further with the rounding of its integer graph."""
 
 import tempfile
 from pathlib import Path

@@ -60,8 +60,8 @@ def finished_source(
 
     What was finished is kept in the cache, so that an interrupted call resumes, and candidates of one
     architecture, or of several searches, share one finished float network. Each candidate with integer
-    units trains on from it with rounded values; one that cannot is reported as progress, and keeps the
-    float network's weights.
+    units continues from it with quantization-aware training; one that cannot is reported as progress and keeps
+    the float network's weights.
 
     Args:
         inherited: the supernet.
@@ -117,7 +117,7 @@ def _quantized(
     training: NetworkTrainingContext,
     progress: Progress,
 ) -> dict[str, Path]:
-    """Weight files of networks that trained on with rounded values, by their genes as text."""
+    """Weight files of networks after quantization-aware training, by their genes as text."""
     space = training.space
     integer = [
         one for one in genotypes if any(SPECS[precision].quantized for precision in space.unit_precisions(one).values())
@@ -130,7 +130,7 @@ def _quantized(
     for plan, network in zip(plans, try_train_networks(plans, _reporting(training, progress, task)), strict=True):
         if isinstance(network, ExportError):
             candidate = space.candidate(plan.genotype).id[:12]
-            progress.say(f"candidate {candidate} is not trained with rounded values: {network}")
+            progress.say(f"candidate {candidate} gets no quantization-aware training: {network}")
         else:
             found[space.to_string(plan.genotype)] = training.plan_folder(plan) / WEIGHTS_FILE
     return found
