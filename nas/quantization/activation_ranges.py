@@ -113,11 +113,11 @@ def narrowed_range(
     centres = low + (np.arange(len(counts)) + 0.5) * width
     lows = low * _SHRINKAGES if low < 0 else np.zeros(1)
     highs = high * _SHRINKAGES if high > 0 else np.zeros(1)
-    below, above = _clipped(lows[:, None] - centres, counts), _clipped(centres - highs[:, None], counts)
-    inside = total - below.values[:, None] - above.values
+    too_low, too_high = _clipped(lows[:, None] - centres, counts), _clipped(centres - highs[:, None], counts)
+    inside = total - too_low.values[:, None] - too_high.values
     # Inside, values are rounded by a twelfth of a squared step on average.
     steps = (highs - lows[:, None]) / (settings.levels - 1)
-    errors = below.squared_error[:, None] + above.squared_error + inside * steps**2 / 12.0
+    errors = too_low.squared_error[:, None] + too_high.squared_error + inside * steps**2 / 12.0
     # Of equals the widest: it is the last.
     row, column = divmod(errors.size - 1 - int(np.argmin(errors.ravel()[::-1])), len(highs))
     return float(lows[row]), float(highs[column])
