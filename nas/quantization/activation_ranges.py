@@ -34,7 +34,7 @@ class RangeSettings:
         UsageError: for an unknown rule, or a percentile outside of 50 to 100.
     """
 
-    rule: RangeRule = "mse"
+    rule: RangeRule = "minmax"
     percentile: float = 99.99
     """Of ``percentile``: values below it, and above its opposite, keep their size."""
     levels: int = 256
@@ -69,7 +69,7 @@ class ActivationRanges:
             model: a float graph with the shapes of all tensors.
             operators: ONNX operator types.
             images: normalized, shape (n, C, H, W), n at least 1.
-            settings: how ranges are chosen; by least squared error by default.
+            settings: how ranges are chosen; all values are kept by default.
 
         Raises:
             ExportError: if there are no images, or an activation is not finite on one.
