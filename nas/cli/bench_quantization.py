@@ -11,6 +11,7 @@ from nas.cli.bench_predictors import write_rows
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 from nas.cli.measure import Json, Supernet
 from nas.output_paths import check_output_file
+from nas.training.finish_settings import FinishSettings
 
 if TYPE_CHECKING:
     from nas.workflows.quantization_benchmark import QuantizationRow
@@ -20,39 +21,58 @@ def quantization(
     networks: Annotated[int, typer.Option(help="Sub-networks to quantize.", min=1)] = 20,
     recipes: Annotated[
         str,
-        typer.Option(help="Comma-separated: minmax, percentile, mse, minmax+bias, mse+bias. Default: all."),
+        typer.Option(
+            help="Comma-separated: minmax, percentile, mse, minmax+bias, mse+bias, mse+equalization. Default: all."
+        ),
     ] = "",
+    finish_epochs: Annotated[
+        float,
+        typer.Option(
+            help="Epochs that networks are finished for before; then quantization-aware training is compared, too."
+            " 0 compares inherited weights.",
+            min=0,
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed that draws the networks.", min=0)] = 0,
     supernet: Supernet = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the rows as JSON to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare recipes of post-training quantization: all units in int8 against fp32, on validation images.
+    """Compare recipes of quantization: all units in int8 against fp32, on validation images.
 
     Recipes differ in how ranges of activations are chosen (all values, a percentile, or least squared
-    error) and in whether biases are corrected for rounded weights. Networks that lose more than half of
-    their accuracy are named.
+    error), in whether biases are corrected for rounded weights, and in whether neighbouring layers
+    are equalized. With --finish-epochs, the row "trained" is quantization-aware training. Networks that
+    lose more than half of their accuracy are named.
     """
-    from nas.workflows.evaluating import weight_source  # noqa: PLC0415
-    from nas.workflows.quantization_benchmark import RECIPES, benchmark_quantization  # noqa: PLC0415
+    from nas.workflows.quantization_benchmark import (  # noqa: PLC0415
+        RECIPES,
+        QuantizationBenchmarkRequest,
+        benchmark_quantization,
+    )
     from nas.workspace import open_workspace  # noqa: PLC0415
 
     if out is not None:
         check_output_file(out, "--out")
-    names = tuple(dict.fromkeys(name.strip() for name in recipes.split(",") if name.strip())) or tuple(RECIPES)
+    names = tuple(dict.fromkeys(name.strip() for name in recipes.split(",") if name.strip()))
+    request = QuantizationBenchmarkRequest(
+        recipes=names or tuple(RECIPES),
+        networks=networks,
+        seed=seed,
+        finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
+    )
     with open_workspace() as workspace, TerminalProgress() as progress:
-        source = weight_source(workspace, workspace.supernet(supernet))
-        rows = benchmark_quantization(source, names, networks, seed, progress)
+        rows = benchmark_quantization(workspace, workspace.supernet(supernet), request, progress)
     write_rows([row.as_json() for row in rows], out)
     if as_json:
         print_json([row.as_json() for row in rows])
         return
-    _print(rows, names)
+    _print(rows)
 
 
-def _print(rows: "Sequence[QuantizationRow]", names: Sequence[str]) -> None:
+def _print(rows: "Sequence[QuantizationRow]") -> None:
     cells = []
-    for name in names:
+    for name in dict.fromkeys(row.recipe for row in rows):
         losses = [row.loss_points for row in rows if row.recipe == name]
         mean = sum(losses) / len(losses)
         cells.append((name, str(len(losses)), f"{median(losses):+.2f}", f"{mean:+.2f}", f"{max(losses):+.2f}"))

@@ -101,7 +101,8 @@ def search(
         float,
         typer.Option(
             help="Epochs that the front's networks, and baselines beside them, are fine-tuned for before they are"
-            " verified; 0 ships inherited weights.",
+            " verified; quantized ones then get quantization-aware training for a quarter of that. 0 ships"
+            " inherited weights.",
             min=0.0,
         ),
     ] = DEFAULT_FINISH_EPOCHS,

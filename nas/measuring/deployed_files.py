@@ -11,6 +11,7 @@ from nas.home import write_atomically
 
 if TYPE_CHECKING:
     from nas.networks.network import UnitNetwork
+    from nas.quantization.trained_quantization import TrainedQuantization
 
 FloatImages = NDArray[np.float32]
 
@@ -26,7 +27,12 @@ def deployed_files(folder: Path, candidate_id: str, *, quantized: bool) -> Netwo
 
 
 def write_deployed_files(
-    deployed: "UnitNetwork", files: NetworkFiles, *, reference: FloatImages, calibration: FloatImages
+    deployed: "UnitNetwork",
+    files: NetworkFiles,
+    *,
+    reference: FloatImages,
+    calibration: FloatImages,
+    quantization: "TrainedQuantization | None" = None,
 ) -> None:
     """Writes a network's graph and reference outputs, each file completely or not at all.
 
@@ -35,16 +41,17 @@ def write_deployed_files(
         files: where to write them.
         reference: images (n, C, H, W) whose outputs every compiled form must reproduce.
         calibration: images that activation ranges are taken from.
+        quantization: the scales that it was trained with, if it was.
 
     Raises:
-        ExportError: if PyTorch cannot export it.
+        ExportError: if PyTorch cannot export it, or the integer graph does not compute what was trained.
         DiskFullError: if the disk is full.
     """
     # torch takes seconds to import; the command line knows where files lie without it.
     import torch  # noqa: PLC0415
 
     from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
-    from nas.quantization.static_quantization import quantize_onnx  # noqa: PLC0415
+    from nas.quantization.static_quantization import QuantizableGraph  # noqa: PLC0415
 
     precisions = deployed.precisions
     with torch.no_grad():
@@ -53,8 +60,13 @@ def write_deployed_files(
     program = capture(deployed, torch.from_numpy(reference[:1]))
     float_path = files.onnx.with_name("float.onnx")
     export_onnx(program, tuple(precisions), float_path, task=deployed.space.task)
-    if files.quantized:
-        quantize_onnx(float_path, precisions, calibration, files.onnx)
+    if not files.quantized:
+        return
+    if quantization is None:
+        QuantizableGraph.calibrated(float_path, calibration).write(precisions, files.onnx)
+    else:
+        QuantizableGraph.trained(float_path, quantization).write(precisions, files.onnx)
+        quantization.require_outputs(files.onnx, calibration)
 
 
 def _write_reference(path: Path, images: FloatImages, outputs: FloatImages) -> None:

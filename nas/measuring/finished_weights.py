@@ -12,9 +12,10 @@ import torch
 
 from nas.evaluation.accuracy import accuracy
 from nas.measuring.supernet_weights import SupernetWeights, SupernetWeightSource
-from nas.networks.building import build_network
+from nas.networks.building import with_genotype
 from nas.networks.network import UnitNetwork
 from nas.networks.weight_files import load_network
+from nas.quantization.trained_quantization import SCALES_FILE, TrainedQuantization
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray, SearchSpace
 
@@ -28,6 +29,8 @@ class FinishedWeightSource:
     """How they were finished, as text: networks finished otherwise are prepared elsewhere."""
     files: Mapping[str, Path]
     """Weight files by the genes, as text, of the unquantized network."""
+    quantized: Mapping[str, Path]
+    """Weight files by the genes, as text, of networks that were trained under their policy; their scales lie beside."""
 
     @property
     def space(self) -> SearchSpace:
@@ -56,15 +59,15 @@ class FinishedWeightSource:
 
     def load(self) -> "FinishedWeights":
         """Loads supernet and images; errors as :meth:`SupernetWeightSource.load`."""
-        return FinishedWeights(self.supernet.load(), self.space, self.files)
+        return FinishedWeights(self.supernet.load(), self)
 
 
 class FinishedWeights:
     """See :class:`nas.measuring.weight_source.Weights`; all images are the supernet's."""
 
-    def __init__(self, supernet: SupernetWeights, space: SearchSpace, files: Mapping[str, Path]) -> None:
-        self._space = space
-        self._files = files
+    def __init__(self, supernet: SupernetWeights, source: FinishedWeightSource) -> None:
+        self._space = source.space
+        self._files, self._quantized = source.files, source.quantized
         self.reference = supernet.reference
         self.calibration = supernet.calibration
         self.calibration_labels = supernet.calibration_labels
@@ -72,17 +75,22 @@ class FinishedWeights:
         self.save = supernet.save
 
     def network(self, genotype: IntArray) -> UnitNetwork:
-        """The finished network of the genotype's architecture, with the genotype's policy.
+        """The network that was finished under the genotype's policy, or else that of its architecture.
 
         Raises:
-            NasError: if it was not finished, or its file is gone.
+            NasError: if neither was finished, or its file is gone.
         """
+        if trained := self._quantized.get(self._space.to_string(genotype)):
+            return load_network(self._space, trained)
         architecture = self._space.to_string(self._space.unquantized(genotype[None])[0])
         if architecture not in self._files:
             raise NasError("the network was not finished.")
-        network = build_network(self._space, genotype)
-        network.load_state_dict(load_network(self._space, self._files[architecture]).state_dict())
-        return network.eval()
+        return with_genotype(load_network(self._space, self._files[architecture]), genotype)
+
+    def quantization(self, genotype: IntArray) -> TrainedQuantization | None:
+        """See :class:`nas.measuring.weight_source.Weights`; lies beside the weights."""
+        trained = self._quantized.get(self._space.to_string(genotype))
+        return None if trained is None else TrainedQuantization.load(trained.with_name(SCALES_FILE))
 
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """Of the finished float network."""

@@ -232,7 +232,13 @@ class NetworkPreparer:
         weights.save(network, folder / _WEIGHTS)
         quantized = any(SPECS[precision].quantized for precision in network.precisions.values())
         files = deployed_files(folder, candidate_id, quantized=quantized)
-        write_deployed_files(network.deploy(), files, reference=weights.reference, calibration=weights.calibration)
+        write_deployed_files(
+            network.deploy(),
+            files,
+            reference=weights.reference,
+            calibration=weights.calibration,
+            quantization=weights.quantization(genotype) if quantized else None,
+        )
         prepared = Prepared(
             candidate_id=candidate_id,
             folder=folder,

@@ -106,6 +106,9 @@ class RandomWeights:
     def save(self, network: "UnitNetwork", path: Path) -> None:
         """Nothing: the seed gives them again."""
 
+    def quantization(self, genotype: IntArray) -> None:
+        """None: nothing was trained."""
+
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """Always an error: there is no accuracy to count."""
         raise NasError(f"network {self._space.to_string(genotype)} has random weights and therefore no accuracy.")

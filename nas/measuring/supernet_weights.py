@@ -116,6 +116,9 @@ class SupernetWeights:
 
         save_network(network, path)
 
+    def quantization(self, genotype: IntArray) -> None:
+        """None: a supernet is trained in float."""
+
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """See :class:`nas.measuring.weight_source.Weights`; nothing is exported."""
         import torch  # noqa: PLC0415

@@ -13,6 +13,7 @@ from search_spaces.space import IntArray, SearchSpace
 
 if TYPE_CHECKING:
     from nas.networks.network import UnitNetwork
+    from nas.quantization.trained_quantization import TrainedQuantization
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +57,14 @@ class Weights(Protocol):
 
     def save(self, network: "UnitNetwork", path: Path) -> None:
         """Writes the network's weights, if they are worth keeping."""
+        ...
+
+    def quantization(self, genotype: IntArray) -> "TrainedQuantization | None":
+        """The scales that the network was trained with; None if its ranges are calibrated.
+
+        Raises:
+            NasError: if they cannot be read.
+        """
         ...
 
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:

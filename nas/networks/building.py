@@ -31,3 +31,15 @@ def build_network(space: SearchSpace, genotype: IntArray) -> UnitNetwork:
         case _:
             raise UsageError(f"networks of {space.name} cannot be built here.")
     return network.eval()
+
+
+def with_genotype(network: UnitNetwork, genotype: IntArray) -> UnitNetwork:
+    """A network with the same weights and another policy, in evaluation mode; shares no memory.
+
+    Args:
+        network: not folded.
+        genotype: of the same architecture.
+    """
+    other = build_network(network.space, genotype)
+    other.load_state_dict(network.state_dict())
+    return other

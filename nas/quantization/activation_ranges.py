@@ -87,7 +87,8 @@ class ActivationRanges:
             for name, values in tensors.items():
                 low, high = extremes[name]
                 if high > low:
-                    counts[name] += np.histogram(values, bins=_BINS, range=(low, high))[0]
+                    bins = ((values.ravel() - np.float64(low)) * (_BINS / (high - low))).astype(np.int64)
+                    counts[name] += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
         return cls(values={name: narrowed_range(extremes[name], counts[name], chosen) for name in names}, means=means)
 
 
@@ -110,27 +111,30 @@ def narrowed_range(
         last = int(np.searchsorted(below, 1.0 - share, side="left"))
         return min(low + first * width, 0.0), max(low + (last + 1) * width, 0.0)
     centres = low + (np.arange(len(counts)) + 0.5) * width
-    ends = itertools.product(
-        _SHRINKAGES if low < 0 else (1.0,),
-        _SHRINKAGES if high > 0 else (1.0,),
-    )
-    candidates = [(min(low * below, 0.0), max(high * above, 0.0)) for below, above in ends]
-    errors = [_squared_error(candidate, centres, counts, settings.levels) for candidate in candidates]
+    lows = low * _SHRINKAGES if low < 0 else np.zeros(1)
+    highs = high * _SHRINKAGES if high > 0 else np.zeros(1)
+    too_low, too_high = _clipped(lows[:, None] - centres, counts), _clipped(centres - highs[:, None], counts)
+    inside = total - too_low.values[:, None] - too_high.values
+    # Inside, values are rounded by a twelfth of a squared step on average.
+    steps = (highs - lows[:, None]) / (settings.levels - 1)
+    errors = too_low.squared_error[:, None] + too_high.squared_error + inside * steps**2 / 12.0
     # Of equals the widest: it is the last.
-    best = len(errors) - 1 - int(np.argmin(errors[::-1]))
-    return candidates[best]
+    row, column = divmod(errors.size - 1 - int(np.argmin(errors.ravel()[::-1])), len(highs))
+    return float(lows[row]), float(highs[column])
 
 
-def _squared_error(
-    candidate: tuple[float, float], centres: NDArray[np.floating], counts: NDArray[np.int64], levels: int
-) -> float:
-    """Of values clipped to a range, and rounded to a twelfth of a squared step on average inside."""
-    low, high = candidate
-    clipped = np.clip(centres, low, high)
-    step = (high - low) / (levels - 1)
-    inside = (centres >= low) & (centres <= high)
-    errors = np.where(inside, step**2 / 12.0, (centres - clipped) ** 2)
-    return float((errors * counts).sum())
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Clipped:
+    """Values beyond each of several ends of a range, shape ``(ends,)``."""
+
+    values: NDArray[np.int64]
+    squared_error: NDArray[np.float64]
+
+
+def _clipped(beyond: NDArray[np.float64], counts: NDArray[np.int64]) -> _Clipped:
+    """Of values that lie ``beyond`` ends, shape ``(ends, bins)``; negative distances are inside."""
+    distances = np.maximum(beyond, 0.0)
+    return _Clipped(values=(distances > 0) @ counts, squared_error=distances**2 @ counts)
 
 
 def _activations(model: onnx.ModelProto, operators: Collection[str]) -> tuple[str, ...]:

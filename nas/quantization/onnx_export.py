@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import logging
+import operator
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -130,14 +131,21 @@ _operators = functools.cache(ONNXRegistry.from_torchlib)
 def _ready_for_onnx(program: ExportedProgram, registry: ONNXRegistry) -> bool:
     """Whether ONNX has every operator as it is: known, pure, and float32 alone, which no type promotion touches."""
     return all(
-        isinstance(node.target, OpOverload)
-        and registry.is_registered(node.target)
-        and not node.target._schema.is_mutable
-        and isinstance(value := node.meta.get("val"), torch.Tensor)
-        and value.dtype == torch.float32
+        (node.target is operator.getitem or _is_pure_operator(node.target, registry))
+        and _is_float32(node.meta.get("val"))
         for node in program.graph.nodes
         if node.op == "call_function"
     )
+
+
+def _is_pure_operator(target: object, registry: ONNXRegistry) -> bool:
+    return isinstance(target, OpOverload) and registry.is_registered(target) and not target._schema.is_mutable
+
+
+def _is_float32(value: object) -> bool:
+    """Of a tensor, or of all parts that a tensor is split into."""
+    parts = value if isinstance(value, list) else [value]
+    return all(isinstance(part, torch.Tensor) and part.dtype == torch.float32 for part in parts)
 
 
 @contextlib.contextmanager

@@ -125,7 +125,7 @@ def measure_sensitivity(
     Raises:
         ExportError: if the float graph itself has no finite activations.
     """
-    graph = QuantizableGraph(float_path, data.images, recipe)
+    graph = QuantizableGraph.calibrated(float_path, data.images, recipe)
     reference = _log_probabilities(_logits(float_path, data.images))
     float_loss = _loss(reference, data.labels)
 

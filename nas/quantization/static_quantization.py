@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import onnx
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
 from nas.quantization.bias_correction import channel_axis, correct_biases
+from nas.quantization.equalization import equalize
 from nas.quantization.onnx_export import ExportError, unit_of
+from nas.quantization.trained_quantization import TrainedQuantization
 from search_spaces.precision import SPECS, Precision
 from search_spaces.quant_spec import QuantSpec
 
@@ -42,6 +44,8 @@ class QuantizationRecipe:
     """How a network is quantized after training."""
 
     ranges: RangeSettings = field(default_factory=RangeSettings)
+    equalization: bool = False
+    """Whether neighbouring layers share their channels' ranges (:mod:`nas.quantization.equalization`)."""
     bias_correction: bool = False
     """Whether biases make up for what rounding of weights shifts each channel's mean by."""
 
@@ -50,8 +54,31 @@ class QuantizableGraph:
     """A float graph with the ranges of its activations: made once, quantized under any policy."""
 
     def __init__(
-        self, float_path: Path, calibration_images: NDArray[np.float32], recipe: QuantizationRecipe | None = None
+        self,
+        model: onnx.ModelProto,
+        ranges: ActivationRanges,
+        *,
+        bias_correction: bool = False,
+        weight_scales: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
+        """A graph whose ranges are known; :meth:`calibrated` and :meth:`trained` find them.
+
+        Args:
+            model: a float graph with the shapes of all tensors.
+            ranges: of all activations that its operators read or write.
+            bias_correction: see :class:`QuantizationRecipe`.
+            weight_scales: by the weights' names, see :class:`TrainedQuantization`; others follow from the weights.
+        """
+        self._model = model
+        self._float_nodes = _float_nodes(model)
+        self._bias_correction = bias_correction
+        self._weight_scales = weight_scales or {}
+        self.ranges = ranges
+
+    @classmethod
+    def calibrated(
+        cls, float_path: Path, calibration_images: NDArray[np.float32], recipe: QuantizationRecipe | None = None
+    ) -> Self:
         """Reads a graph and looks at its activations.
 
         Args:
@@ -62,17 +89,26 @@ class QuantizableGraph:
         Raises:
             ExportError: if ONNX Runtime cannot prepare it, or an activation has no finite range.
         """
-        from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - takes a second
+        chosen = recipe or QuantizationRecipe()
+        model = _with_shapes(float_path)
+        if chosen.equalization:
+            model = equalize(model)
+        ranges = ActivationRanges.observe(model, QUANTIZED_OPERATORS, calibration_images, chosen.ranges)
+        return cls(model, ranges, bias_correction=chosen.bias_correction)
 
-        with _one_sentence(), tempfile.TemporaryDirectory() as folder:
-            inferred = Path(folder) / "inferred.onnx"
-            quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
-            self._model = onnx.load(inferred)
-        self._float_nodes = _float_nodes(self._model)
-        self._recipe = recipe or QuantizationRecipe()
-        self.ranges = ActivationRanges.observe(
-            self._model, QUANTIZED_OPERATORS, calibration_images, self._recipe.ranges
-        )
+    @classmethod
+    def trained(cls, float_path: Path, quantization: TrainedQuantization) -> Self:
+        """Reads the graph of a network after quantization-aware training; its scales stay as they were.
+
+        Args:
+            float_path: made by :func:`nas.quantization.onnx_export.export_onnx`.
+            quantization: of the training.
+
+        Raises:
+            ExportError: if ONNX Runtime cannot prepare it.
+        """
+        ranges = ActivationRanges(values=quantization.ranges)
+        return cls(_with_shapes(float_path), ranges, weight_scales=quantization.weight_scales)
 
     def quantizable(self, unit: str) -> bool:
         """Whether a unit has any operator that can be quantized."""
@@ -100,16 +136,15 @@ class QuantizableGraph:
         )
         from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415
 
-        names = [node.name for node in self._model.graph.node]
         specs = {unit: _spec(precision) for unit, precision in policy.items()}
         integer = {unit for unit, spec in specs.items() if spec.quantized}
-        excluded = [name for name in names if unit_of(name) not in integer]
-        if len(excluded) == len(names):
+        excluded = [node.name for node in self._model.graph.node if unit_of(node.name) not in integer]
+        if not any(self.quantizable(unit) for unit in integer):
             raise ExportError("the policy quantizes no operator of this network; use the float graph.")
         ends = {name: tuple(np.float32(end) for end in pair) for name, pair in self.ranges.values.items()}
         with _one_sentence(), tempfile.TemporaryDirectory() as folder:
             source, known = Path(folder) / "inferred.onnx", Path(folder) / "ranges.json"
-            model = correct_biases(self._model, specs, self.ranges) if self._recipe.bias_correction else self._model
+            model = correct_biases(self._model, specs, self.ranges) if self._bias_correction else self._model
             onnx.save(model, source)
             save_tensors_data(TensorsData(CalibrationMethod.MinMax, ends), known)
 
@@ -125,7 +160,9 @@ class QuantizableGraph:
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
-                    extra_options={"TensorQuantOverrides": _weight_ranges(self._model, specs)},
+                    extra_options={
+                        "TensorQuantOverrides": _weight_ranges(self._model, specs) | _fixed_scales(self._weight_scales)
+                    },
                     calibrate_method=CalibrationMethod.MinMax,
                 )
 
@@ -149,7 +186,28 @@ def quantize_onnx(
     Raises:
         ExportError: if nothing is to be quantized or ONNX Runtime cannot do it.
     """
-    QuantizableGraph(float_path, calibration_images).write(policy, path)
+    QuantizableGraph.calibrated(float_path, calibration_images).write(policy, path)
+
+
+def _with_shapes(float_path: Path) -> onnx.ModelProto:
+    """The graph with the shapes of all tensors."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - takes a second
+
+    with _one_sentence(), tempfile.TemporaryDirectory() as folder:
+        inferred = Path(folder) / "inferred.onnx"
+        quant_pre_process(float_path, inferred, skip_symbolic_shape=True, skip_optimization=True)
+        return onnx.load(inferred)
+
+
+def _fixed_scales(scales: Mapping[str, NDArray[np.float32]]) -> dict[str, list[dict[str, Any]]]:
+    """Scales of weights as the quantizer takes them."""
+    zero = np.array(0, dtype=np.int8)
+    fixed: dict[str, list[dict[str, Any]]] = {}
+    for name, scale in scales.items():
+        fixed[name] = [{"scale": one, "zero_point": zero} for one in scale.reshape(-1)]
+        if scale.ndim:
+            fixed[name][0]["axis"] = int(np.argmax(scale.shape))
+    return fixed
 
 
 def _spec(precision: Precision) -> QuantSpec:

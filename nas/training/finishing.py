@@ -63,6 +63,33 @@ def finish_networks(
     ]
 
 
+def quantization_aware_plans(
+    genotypes: Sequence[IntArray],
+    training: TrainingSettings,
+    settings: FinishSettings,
+    context: NetworkTrainingContext,
+) -> list[NetworkPlan]:
+    """Plans of quantization-aware training; the float networks of the same architectures are finished before.
+
+    Args:
+        genotypes: Canonical, each with integer units, of shape ``(genes,)``.
+        training: As for :func:`finish_plans`, as the others.
+        settings: For how long and how fast.
+        context: With the supernet.
+    """
+    floats = finish_plans([context.space.unquantized(one) for one in genotypes], training, settings, context)
+    rate = training.learning_rate * settings.quantized_rate_share
+    return [
+        NetworkPlan(
+            genotype=genotype,
+            settings=replace(plan.settings, learning_rate=rate),
+            steps=max(1, round(plan.steps * settings.quantized_share)),
+            quantized_from=plan,
+        )
+        for genotype, plan in zip(genotypes, floats, strict=True)
+    ]
+
+
 def finish_plans(
     genotypes: Sequence[IntArray],
     training: TrainingSettings,

@@ -12,19 +12,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.evaluation.batch_norm import recalibrate_batch_norm
-from nas.networks.building import build_network
+from nas.networks.building import build_network, with_genotype
 from nas.networks.layers import initialize_linear
 from nas.networks.network import UnitNetwork
 from nas.networks.weight_files import load_network, save_network
+from nas.quantization.onnx_export import ExportError
 from nas.supernet.supernet import Supernet
 from nas.training.batches import TrainingBatches
 from nas.training.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
@@ -32,6 +34,7 @@ from nas.training.compute import Compute, reduced_precision
 from nas.training.interruption import TrainingInterruptedError, deferred_interrupts
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData
+from nas.training.quantization_aware import CALIBRATION_IMAGES, QUANTIZATION_AWARE_VERSION, QuantizationAwareNetwork
 from nas.training.schedule import learning_rate
 from nas.training.settings import TrainingSettings
 from nas.training.training_state import pack_state, unpack_state
@@ -56,6 +59,8 @@ class NetworkPlan:
         steps: Optimizer steps; the learning rate falls to zero over them.
         inherit: Start from the supernet's weights, not from random ones.
         teacher_share: Share of the teacher's output in the targets, 0 to 1; the rest are the labels.
+        quantized_from: The plan of the float network, trained before, that quantization-aware training under the
+            genotype's policy starts from (:mod:`nas.training.quantization_aware`); None trains a float network.
     """
 
     genotype: IntArray
@@ -63,6 +68,7 @@ class NetworkPlan:
     steps: int
     inherit: bool = False
     teacher_share: float = 0.0
+    quantized_from: "NetworkPlan | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,8 @@ class NetworkTrainingContext:
             "teacher_share": plan.teacher_share,
             "supernet": self.supernet_id if plan.inherit or plan.teacher_share else "",
         }
+        if plan.quantized_from is not None:
+            identity["quantized_from"] = [self.plan_folder(plan.quantized_from).name, QUANTIZATION_AWARE_VERSION]
         return self.folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -121,11 +129,24 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
     Raises:
         TrainingInterruptedError: after Ctrl-C; the same call resumes.
         CheckpointError: where a checkpoint is damaged.
+        ExportError: where a network cannot be quantized.
         ValueError: where a plan needs a supernet and there is none.
     """
+    trained = try_train_networks(plans, context)
+    for network in trained:
+        if isinstance(network, ExportError):
+            raise network
+    return [network for network in trained if isinstance(network, UnitNetwork)]
+
+
+def try_train_networks(
+    plans: Sequence[NetworkPlan], context: NetworkTrainingContext
+) -> list[UnitNetwork | ExportError]:
+    """As :func:`train_networks`; the error takes the place of a network that cannot be quantized."""
     threads = context.compute.thread_count if context.device.type == "cpu" else 1
     folders = [context.plan_folder(plan) for plan in plans]
     waiting = [i for i, folder in enumerate(folders) if not (folder / WEIGHTS_FILE).is_file()]
+    failed: dict[int, ExportError] = {}
     total = sum(plan.steps for plan in plans)
     done = total - sum(plans[i].steps for i in waiting)
     # Networks of equal cost beside each other: each round of steps waits for its slowest.
@@ -138,14 +159,21 @@ def train_networks(plans: Sequence[NetworkPlan], context: NetworkTrainingContext
             size = threads * _GROUP_PER_THREAD
             for start in range(0, len(waiting), size):
                 lessons = _Lessons(context, teacher)
-                group = [
-                    _NetworkTraining(plans[i], folders[i], context, lessons) for i in waiting[start : start + size]
-                ]
+                group = []
+                for i in waiting[start : start + size]:
+                    try:
+                        group.append(_NetworkTraining(plans[i], folders[i], context, lessons))
+                    except ExportError as error:
+                        failed[i] = error
+                        done += plans[i].steps
                 _run_group(group, executor, context, done, total)
                 done += sum(training.plan.steps for training in group)
     finally:
         torch.set_num_threads(before)
-    return [load_network(context.space, folder / WEIGHTS_FILE) for folder in folders]
+    return [
+        failed[i] if i in failed else load_network(context.space, folder / WEIGHTS_FILE)
+        for i, folder in enumerate(folders)
+    ]
 
 
 def _macs(space: SearchSpace, genotype: IntArray) -> int:
@@ -215,13 +243,44 @@ class _Lessons:
         return targets
 
 
+class _Subject(Protocol):
+    """What is trained."""
+
+    module: nn.Module
+
+    def targets(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The target probabilities ``(n, classes)`` in place of a lesson's."""
+        ...
+
+    def save(self, trained: nn.Module, path: Path) -> None:
+        """Writes the weights of the module, or of its average, as a network in evaluation mode."""
+        ...
+
+
+class _FloatNetwork:
+    """A network of float units, with batch norm."""
+
+    def __init__(self, network: UnitNetwork, context: NetworkTrainingContext) -> None:
+        self.module: nn.Module = network
+        self._recalibration = context.data.recalibration_images
+
+    def targets(self, images: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002 - see _Subject
+        return targets
+
+    def save(self, trained: nn.Module, path: Path) -> None:
+        trained.eval()
+        recalibrate_batch_norm(trained, self._recalibration)
+        save_network(cast("UnitNetwork", trained.cpu()), path)
+
+
 class _NetworkTraining:
     """One network's training, from its start or its last checkpoint."""
 
     def __init__(self, plan: NetworkPlan, folder: Path, context: NetworkTrainingContext, lessons: _Lessons) -> None:
-        self.plan, self.folder, self._context = plan, folder, context
+        self.plan, self.folder = plan, folder
         self._lessons = lessons
-        self._network = _start_network(plan, context).to(context.device)
+        self._subject = _subject(plan, context)
+        self._network = self._subject.module.to(context.device)
         self._optimizer = make_optimizer(self._network, plan.settings)
         decay = plan.settings.ema_decay
         self._average = WeightAverage(self._network, decay) if decay else None
@@ -240,9 +299,11 @@ class _NetworkTraining:
                 self.step, self.plan.steps, peak=settings.learning_rate, warmup_share=settings.warmup_share
             )
         images, targets = self._lessons.lesson(self.plan, self.step)
+        targets = self._subject.targets(images, targets)
         self._network.train()
         self._optimizer.zero_grad(set_to_none=True)
-        with reduced_precision(images.device):
+        # Rounding to integers needs all of float32's digits.
+        with nullcontext() if self.plan.quantized_from else reduced_precision(images.device):
             logits = self._network(images).to(images.dtype)
         functional.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), settings.clip_norm)
@@ -266,11 +327,17 @@ class _NetworkTraining:
             ) from error
 
     def finish(self) -> None:
-        network = self._network if self._average is None else self._average.network
-        network.eval()
-        recalibrate_batch_norm(network, self._context.data.recalibration_images)
-        save_network(network.cpu(), self.folder / WEIGHTS_FILE)
+        trained = self._network if self._average is None else self._average.network
+        self._subject.save(trained, self.folder / WEIGHTS_FILE)
         self._checkpoint_path.unlink(missing_ok=True)
+
+
+def _subject(plan: NetworkPlan, context: NetworkTrainingContext) -> _Subject:
+    if plan.quantized_from is None:
+        return _FloatNetwork(_start_network(plan, context), context)
+    finished = load_network(context.space, context.plan_folder(plan.quantized_from) / WEIGHTS_FILE)
+    calibration = context.data.recalibration_images[:CALIBRATION_IMAGES]
+    return QuantizationAwareNetwork(with_genotype(finished, plan.genotype), calibration, context.device)
 
 
 def _start_network(plan: NetworkPlan, context: NetworkTrainingContext) -> UnitNetwork:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +13,28 @@ from nas.measuring.context import SearchContext
 from nas.measuring.finished_weights import FinishedWeightSource
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import SupernetWeightSource
+from nas.progress import Progress
+from nas.quantization.onnx_export import ExportError
 from nas.training.finish_settings import FinishSettings
-from nas.training.finishing import finish_plans
+from nas.training.finishing import finish_plans, quantization_aware_plans
 from nas.training.interruption import TrainingInterruptedError
-from nas.training.network_training import WEIGHTS_FILE, NetworkTrainingContext, train_networks
+from nas.training.network_training import (
+    WEIGHTS_FILE,
+    NetworkTrainingContext,
+    train_networks,
+    try_train_networks,
+)
 from nas.training.prepared_data import prepare
 from nas.training.record import load_supernet
+from nas.training.settings import TrainingSettings
 from search_spaces.errors import NasError
+from search_spaces.precision import SPECS
 from search_spaces.space import IntArray
 
 
 @contextlib.contextmanager
 def finished_pool(context: SearchContext, genotypes: IntArray, settings: FinishSettings) -> Iterator[PreparationPool]:
-    """Finishes the architectures of candidates beside each other; the pool prepares the candidates with those weights.
-
-    What was finished is kept in the cache, so that an interrupted call resumes, and candidates of one
-    architecture, or of several searches, share one finished network.
+    """Finishes candidates as :func:`finished_source` does; the pool prepares them with those weights.
 
     Args:
         context: the supernet, whose weights are the start and whose largest network teaches.
@@ -42,33 +48,93 @@ def finished_pool(context: SearchContext, genotypes: IntArray, settings: FinishS
     inherited = context.pool.source
     if not isinstance(inherited, SupernetWeightSource):
         raise NasError("only networks with a supernet's weights can be finished.")
-    source = FinishedWeightSource(
-        supernet=inherited,
-        recipe=json.dumps(asdict(settings), sort_keys=True),
-        files=_finished_files(context, inherited.space.unquantized(genotypes), settings),
-    )
+    source = finished_source(inherited, genotypes, settings, context.workspace.home.cache, context.progress)
     with context.pool.with_source(source) as pool:
         yield pool
 
 
-def _finished_files(context: SearchContext, architectures: IntArray, settings: FinishSettings) -> dict[str, Path]:
-    """Weight files of finished networks by their genes as text."""
-    supernet, record = load_supernet(context.workspace.supernet_folder(context.supernet))
-    dataset = load_dataset(context.workspace.data_spec(context.supernet))
-    distinct = list(np.unique(architectures, axis=0))
-    task = f"finishing {len(distinct)} networks"
+def finished_source(
+    inherited: SupernetWeightSource, genotypes: IntArray, settings: FinishSettings, cache: Path, progress: Progress
+) -> FinishedWeightSource:
+    """Finishes the architectures of candidates beside each other, then the candidates with integer units.
+
+    What was finished is kept in the cache, so that an interrupted call resumes, and candidates of one
+    architecture, or of several searches, share one finished float network. Each candidate with integer
+    units continues from it with quantization-aware training; one that cannot is reported as progress and keeps
+    the float network's weights.
+
+    Args:
+        inherited: the supernet.
+        genotypes: canonical, shape ``(n, genes)``.
+        settings: for how long, how fast, and how much the teacher counts.
+        cache: of the home.
+        progress: is called after each step.
+
+    Raises:
+        NasError: where the supernet or its data cannot be loaded.
+        KeyboardInterrupt: after Ctrl-C, between two steps.
+    """
+    supernet, record = load_supernet(inherited.folder)
+    dataset = load_dataset(inherited.data)
     training = NetworkTrainingContext(
-        space=context.space,
+        space=inherited.space,
         data=prepare(dataset, record.settings, record.normalization),
         data_fingerprint=dataset.fingerprint,
-        folder=context.workspace.home.cache / "networks",
+        folder=cache / "networks",
         supernet=supernet,
         supernet_id=record.weights_sha256,
-        on_progress=lambda done, total: context.progress.update(task, done, total),
     )
-    plans = finish_plans(distinct, record.settings, settings, training)
     try:
-        train_networks(plans, training)
+        return FinishedWeightSource(
+            supernet=inherited,
+            recipe=json.dumps(asdict(settings), sort_keys=True),
+            files=_finished(genotypes, record.settings, settings, training, progress),
+            quantized=_quantized(genotypes, record.settings, settings, training, progress),
+        )
     except TrainingInterruptedError as error:
         raise KeyboardInterrupt from error
-    return {context.space.to_string(plan.genotype): training.plan_folder(plan) / WEIGHTS_FILE for plan in plans}
+
+
+def _finished(
+    genotypes: IntArray,
+    trained: TrainingSettings,
+    settings: FinishSettings,
+    training: NetworkTrainingContext,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Weight files of finished float networks by their genes as text."""
+    space = training.space
+    distinct = list(np.unique(space.unquantized(genotypes), axis=0))
+    plans = finish_plans(distinct, trained, settings, training)
+    train_networks(plans, _reporting(training, progress, f"finishing {len(distinct)} networks"))
+    return {space.to_string(plan.genotype): training.plan_folder(plan) / WEIGHTS_FILE for plan in plans}
+
+
+def _quantized(
+    genotypes: IntArray,
+    trained: TrainingSettings,
+    settings: FinishSettings,
+    training: NetworkTrainingContext,
+    progress: Progress,
+) -> dict[str, Path]:
+    """Weight files of networks after quantization-aware training, by their genes as text."""
+    space = training.space
+    integer = [
+        one for one in genotypes if any(SPECS[precision].quantized for precision in space.unit_precisions(one).values())
+    ]
+    if not settings.quantized_share or not integer:
+        return {}
+    plans = quantization_aware_plans(integer, trained, settings, training)
+    task = f"finishing {len(plans)} quantized networks"
+    found: dict[str, Path] = {}
+    for plan, network in zip(plans, try_train_networks(plans, _reporting(training, progress, task)), strict=True):
+        if isinstance(network, ExportError):
+            candidate = space.candidate(plan.genotype).id[:12]
+            progress.say(f"candidate {candidate} gets no quantization-aware training: {network}")
+        else:
+            found[space.to_string(plan.genotype)] = training.plan_folder(plan) / WEIGHTS_FILE
+    return found
+
+
+def _reporting(training: NetworkTrainingContext, progress: Progress, task: str) -> NetworkTrainingContext:
+    return replace(training, on_progress=lambda done, total: progress.update(task, done, total))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings, narrowed_range
-from nas.quantization.static_quantization import QUANTIZED_OPERATORS, QuantizableGraph
+from nas.quantization.static_quantization import QUANTIZED_OPERATORS, QuantizableGraph, QuantizationRecipe
 from search_spaces.errors import UsageError
 
 BINS = 256
@@ -67,7 +67,8 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 
 
 def test_whole_ranges_and_means_are_those_of_the_tensors(float_onnx, images):
-    graph = QuantizableGraph(float_onnx, images)
+    whole = QuantizationRecipe(ranges=RangeSettings(rule="minmax"))
+    graph = QuantizableGraph.calibrated(float_onnx, images, whole)
     convolutions = [node for node in graph._model.graph.node if node.op_type == "Conv"]
     scaled = convolutions[0].input[0]  # the images, at the network's own resolution
     low, high = graph.ranges.values[scaled]

@@ -42,7 +42,7 @@ def test_rounded_weights_have_the_precisions_integers_and_dead_channels_stay():
 
 
 def test_only_integer_units_are_corrected(network, float_onnx, images, tmp_path):
-    graph = QuantizableGraph(float_onnx, images, QuantizationRecipe(bias_correction=True))
+    graph = QuantizableGraph.calibrated(float_onnx, images, QuantizationRecipe(bias_correction=True))
     corrected = correct_biases(graph._model, {"stem": COARSE}, graph.ranges)
     before = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph._model.graph.initializer}
     changed = {

@@ -33,7 +33,9 @@ def test_without_a_supernet_there_is_nothing_to_finish(tmp_path):
         finish_networks(GENOTYPES, SETTINGS, FinishSettings(), context_in(tmp_path))
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("learning_rate_share", -1), ("teacher_share", 2)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("learning_rate_share", -1), ("teacher_share", 2), ("quantized_share", -1)]
+)
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=f"finishing setting {name} is {value}"):
         FinishSettings(**{name: value})

@@ -9,6 +9,7 @@ from nas.home import Home
 from nas.measuring.context import SearchContext
 from nas.networks.weight_files import load_network
 from nas.progress import SilentProgress
+from nas.quantization.trained_quantization import SCALES_FILE, TrainedQuantization
 from nas.store import open_store
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import preparation_pool
@@ -36,16 +37,23 @@ def context(supernet, shared_home):
             )
 
 
-def test_candidates_of_one_architecture_share_a_finished_network(context):
+@pytest.mark.parametrize("quantized_share", [0.0, 1.0])
+def test_candidates_of_one_architecture_share_a_finished_network(context, quantized_share):
     space = context.space
     largest = space.largest()
     both = np.stack([largest, space.with_policy(largest, "int8")])
-    with finished_pool(context, both, FinishSettings(epochs=0.5)) as pool:
+    with finished_pool(context, both, FinishSettings(epochs=0.5, quantized_share=quantized_share)) as pool:
         assert len(pool.source.files) == 1
+        assert len(pool.source.quantized) == bool(quantized_share)
         fp32, int8 = pool.prepare(list(both))
     assert (fp32.quantized, int8.quantized) == (False, True)
     first, second = load_network(space, fp32.weights), load_network(space, int8.weights)
-    assert all(np.array_equal(a, second.state_dict()[name]) for name, a in first.state_dict().items())
+    if quantized_share:  # trained on with rounded values: without batch norm, and other weights
+        assert second.folded
+        folded = first.fold_batch_norm().state_dict()
+        assert any(not np.array_equal(a, second.state_dict()[name]) for name, a in folded.items())
+    else:
+        assert all(np.array_equal(a, second.state_dict()[name]) for name, a in first.state_dict().items())
     (inherited,) = context.pool.prepare([largest])
     before = load_network(space, inherited.weights)
     assert any(not np.array_equal(a, before.state_dict()[name]) for name, a in first.state_dict().items())
@@ -71,6 +79,21 @@ def test_another_recipe_is_kept_apart(context):
     with finished_pool(context, rows, FinishSettings(epochs=0.5, teacher_share=0.0)) as pool:
         assert pool.source.key != key
         assert pool.source.supernet_id == context.supernet.id
+
+
+def test_a_graph_that_is_not_what_was_trained_is_a_failure(context):
+    """Here the scales of a trained network are replaced by others before it is exported."""
+    rows = context.space.with_policy(context.space.smallest(), "int8")[None]
+    with finished_pool(context, rows, FinishSettings(epochs=0.5, quantized_share=0.5)) as pool:
+        (trained,) = pool.source.quantized.values()
+        scales = TrainedQuantization.load(trained.with_name(SCALES_FILE))
+        halved = {name: (low / 2, high / 2) for name, (low, high) in scales.ranges.items()}
+        replace(scales, ranges=halved).save(trained.with_name(SCALES_FILE))
+        (failure,) = pool.prepare(list(rows))
+        assert "not the network that was trained" in failure.message
+        scales.save(trained.with_name(SCALES_FILE))
+        (prepared,) = pool.prepare(list(rows))
+    assert prepared.quantized
 
 
 def test_a_network_that_was_not_finished_is_a_failure(context):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.workflows.quantization_benchmark import RECIPES, QuantizationRow, sampled_networks
+from nas.workflows.quantization_benchmark import RECIPES, TRAINED, QuantizationRow, sampled_networks
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
@@ -37,6 +37,14 @@ def test_a_real_run_on_two_networks(hwnas, supernet):
     assert [one["recipe"] for one in rows] == ["minmax", "mse+bias"] * 2
     assert all(0 < one["accuracy"] <= 1 and one["images"] == rows[0]["images"] for one in rows)
     assert set(RECIPES) >= {one["recipe"] for one in rows}
+
+
+@pytest.mark.slow
+def test_finished_networks_are_compared_with_quantization_aware_training(hwnas, supernet):
+    assert supernet["supernet"]
+    rows = hwnas.json("bench", "quantization", "--networks", 1, "--recipes", "minmax", "--finish-epochs", 2)
+    assert [one["recipe"] for one in rows] == ["minmax", TRAINED]
+    assert rows[0]["accuracy_fp32"] == rows[1]["accuracy_fp32"]
 
 
 def test_the_sensitivity_of_a_real_network(hwnas, supernet, tmp_path):
