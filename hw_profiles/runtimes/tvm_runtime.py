@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
-RECIPE: Final = 8
+RECIPE: Final = 9
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -93,14 +93,17 @@ class TvmRuntime(Runtime):
         return f"{version('apache-tvm')}+recipe{RECIPE}"
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
-        """int8 is native where integer kernels were seen to be faster than float ones on this processor."""
-        from hw_profiles.runtimes.tvm_integer.probe import local_int8_execution
+        """Integer precisions are native where their kernels were seen to be faster than float ones on this processor."""
+        from hw_profiles.runtimes.tvm_integer.probe import local_executions
 
-        return {"fp32": "native", "int8": local_int8_execution(isa, self.version)}
+        found = local_executions(isa, self.version)
+        return {
+            name: found[spec.stored_weight_bits] if spec.quantized else "native" for name, spec in SPECS.items()
+        }
 
     def weight_bits(self, precision: Precision) -> WeightBits:
-        """Integer kernels hold packed 8-bit weights."""
-        return 8 if SPECS[precision].quantized else 32
+        """Integer kernels hold weights packed, 4-bit ones two in a byte."""
+        return SPECS[precision].stored_weight_bits
 
     def environment(self, threads: int) -> Mapping[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
