@@ -50,6 +50,9 @@ _LLVM_FEATURES: Final = {
 
 _TRIPLES: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 _MODELS: Final = {"x86_64": "x86-64", "aarch64": "generic"}
+_INSTRUCTION_SETS: Final = "instruction_sets"
+"""The function of an artifact that gives the instruction sets that its kernels need."""
+
 _COMPILERS: Final = ("g++", "gcc", "clang++", "clang")
 _ONLY_TO_COMPILE: Final = ("onnx",)
 
@@ -139,7 +142,7 @@ class TvmRuntime(Runtime):
         files.require_graph()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            executable = _build(_import(files, profile), profile)
+            executable = _build(_naming_instruction_sets(_import(files, profile), profile), profile)
             executable.export_library(str(unfinished), cc=compiler)
             unfinished.replace(artifact)
         except Exception as error:  # its errors have no common root
@@ -147,14 +150,28 @@ class TvmRuntime(Runtime):
         return artifact
 
     def load(self, artifact: Path, profile: DeviceProfile) -> TvmExecutable:  # noqa: ARG002 - the worker sets threads
-        """See :class:`hw_profiles.runtimes.protocol.Runtime`; threads come from ``TVM_NUM_THREADS``."""
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; threads come from ``TVM_NUM_THREADS``.
+
+        An artifact that needs instruction sets which this processor lacks is refused, since running it would end
+        the process.
+        """
         import tvm
         from tvm import relax
 
+        from hw_profiles.detect import detect_processor
+
         try:
-            return TvmExecutable(relax.VirtualMachine(tvm.runtime.load_module(str(artifact)), tvm.cpu()))
+            machine = relax.VirtualMachine(tvm.runtime.load_module(str(artifact)), tvm.cpu())
+            needed = bytes(machine[_INSTRUCTION_SETS]().numpy()).decode().split()
         except Exception as error:  # its errors have no common root
             raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
+        processor = detect_processor()
+        if missing := [name for name in needed if name not in processor.isa]:
+            raise ArtifactError(
+                f"{artifact} needs {', '.join(missing)}, which this processor ({processor.name}) does not have; "
+                "compile the network for this device."
+            )
+        return TvmExecutable(machine)
 
     def release_memory(self) -> None:
         """Empties TVM's pool of buffers, which outlives the networks that they were for."""
@@ -193,6 +210,17 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     if files.quantized:
         module = integer_module(model, instructions_of(profile), threads=profile.threads)
     return from_onnx(model, keep_params_in_input=False) if module is None else module
+
+
+def _naming_instruction_sets(module: "tvm.IRModule", profile: DeviceProfile) -> "tvm.IRModule":
+    """The module with a function that gives the instruction sets it is compiled for, as text."""
+    from tvm import relax
+
+    names = " ".join(name for name in profile.isa if name in _LLVM_FEATURES)
+    builder = relax.BlockBuilder(module)
+    with builder.function(_INSTRUCTION_SETS, []):
+        builder.emit_func_output(relax.const(np.frombuffer((names or " ").encode(), np.uint8)))
+    return builder.get()
 
 
 def target_of(profile: DeviceProfile) -> "tvm.target.Target":
