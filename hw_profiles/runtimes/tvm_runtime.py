@@ -125,6 +125,7 @@ class TvmRuntime(Runtime):
                 "onnx",
                 "tvm.relax.frontend.onnx",
                 "hw_profiles.runtimes.tvm_constants",
+                "hw_profiles.runtimes.tvm_groups",
                 "hw_profiles.runtimes.tvm_integer.module",
                 "hw_profiles.runtimes.tvm_schedules",
             ):
@@ -202,10 +203,12 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     import onnx
     from tvm.relax.frontend.onnx import from_onnx
 
+    from hw_profiles.runtimes.tvm_groups import merge_convolution_groups
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
     from hw_profiles.runtimes.tvm_integer.module import integer_module
 
     model = onnx.load(files.onnx)
+    merge_convolution_groups(model)
     module = None
     if files.quantized:
         module = integer_module(model, instructions_of(profile), threads=profile.threads)

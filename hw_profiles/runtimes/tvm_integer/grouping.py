@@ -1,5 +1,7 @@
 """Grouped convolutions as fewer, wider groups: kernels read four channels at once and write whole vectors."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ def merged_count(groups: int, inputs: int, outputs: int) -> int:
     return next(whole, groups)
 
 
-def merge_groups(weights: NDArray[np.int8], groups: int) -> tuple[NDArray[np.int8], int]:
+def merge_groups(weights: NDArray[Any], groups: int) -> tuple[NDArray[Any], int]:
     """Weights of fewer groups, with zeros between those that were merged; and how many groups there are then.
 
     Args:
@@ -35,7 +37,7 @@ def merge_groups(weights: NDArray[np.int8], groups: int) -> tuple[NDArray[np.int
     outputs, inputs, high, wide = weights.shape
     count = merged_count(groups, inputs, outputs // groups)
     blocks = weights.reshape(groups // count, count, outputs // groups, inputs, high, wide)
-    merged = np.zeros((groups // count, count, outputs // groups, count, inputs, high, wide), np.int8)
+    merged = np.zeros((groups // count, count, outputs // groups, count, inputs, high, wide), weights.dtype)
     for number in range(count):
         merged[:, number, :, number] = blocks[:, number]
     return merged.reshape(outputs, count * inputs, high, wide), groups // count
