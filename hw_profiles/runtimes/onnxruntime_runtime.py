@@ -35,7 +35,7 @@ class OnnxRuntimeRuntime(Runtime):
         return f"{version('onnxruntime')}+recipe{RECIPE}"
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:  # noqa: ARG002 - the same on all
-        """Integer kernels, on every processor that it supports, take 8-bit weights; 4-bit ones are computed in float."""
+        """Its integer kernels, which every processor has, take 8-bit weights; 4-bit ones are computed in float."""
         return {
             name: "native" if spec.stored_weight_bits != _PACKED_BITS else "emulated" for name, spec in SPECS.items()
         }

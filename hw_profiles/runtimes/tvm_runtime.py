@@ -96,13 +96,11 @@ class TvmRuntime(Runtime):
         return f"{version('apache-tvm')}+recipe{RECIPE}"
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
-        """Integer precisions are native where their kernels were seen to be faster than float ones on this processor."""
+        """Integer precisions are native where their kernels were seen to be faster here than float ones."""
         from hw_profiles.runtimes.tvm_integer.probe import local_executions
 
         found = local_executions(isa, self.version)
-        return {
-            name: found[spec.stored_weight_bits] if spec.quantized else "native" for name, spec in SPECS.items()
-        }
+        return {name: found[spec.stored_weight_bits] if spec.quantized else "native" for name, spec in SPECS.items()}
 
     def weight_bits(self, precision: Precision) -> WeightBits:
         """Integer kernels hold weights packed, 4-bit ones two in a byte."""

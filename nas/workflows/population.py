@@ -1,4 +1,4 @@
-"""The networks that a calibration chooses from: all sizes and, if precision is searched, all shares of integer units."""
+"""The networks that a calibration chooses from: all sizes and, if precision is searched, every share of it."""
 
 from typing import Final, Literal
 

@@ -15,8 +15,7 @@ from tvm import tirx
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, constant
 
 FACTOR: Final = 16
-"""Of what weights are multiplied by."""
-SMALLEST, LARGEST = -8, 7
+"""What weights are multiplied by."""
 
 _UPPER_HALVES: Final = -0x0F0F0F10
 """The upper half of every byte of an int32."""
@@ -29,8 +28,9 @@ def pack_halves(lower: NDArray[np.int8], upper: NDArray[np.int8]) -> NDArray[np.
         lower: integers from -8 to 7.
         upper: likewise.
     """
-    packed: NDArray[np.uint8] = (lower.view(np.uint8) & 15) | (upper.view(np.uint8) << 4)
-    return packed.view(np.int8)
+    low, high = (half.astype(np.uint8) for half in (lower, upper))
+    packed: NDArray[np.int8] = np.bitwise_or(low & np.uint8(15), high << np.uint8(4)).view(np.int8)
+    return packed
 
 
 def unpack_halves(emitter: Emitter, packed: Expr, lanes: int) -> tuple[Expr, Expr]:

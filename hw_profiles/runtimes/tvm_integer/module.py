@@ -334,9 +334,10 @@ class _Builder:
             in_channels=weights.shape[1], out_channels=len(weights) // groups,
             kernel=(weights.shape[2], weights.shape[3]), stride=step.stride, groups=groups,
         )  # fmt: skip
+        of_groups = zip(*(np.split(array, groups) for array in (weights, step.biases, scales)), strict=True)
         constants = ChannelConstants.joined([
-            pack_constants(*arrays, zero_point, self._instructions, step.weight_bits)
-            for arrays in zip(*(np.split(array, groups) for array in (weights, step.biases, scales)), strict=True)
+            pack_constants(values, biases, factors, zero_point, self._instructions, step.weight_bits)
+            for values, biases, factors in of_groups
         ])  # fmt: skip
         others = () if step.residual is None else (_held(step.other),)
         kernel = ConvolutionKernel(dense, _epilogue(step), self._instructions, step.weight_bits)

@@ -41,7 +41,9 @@ def test_weights_are_packed_and_symmetric(graphs):
 
 
 def test_scales_are_those_of_least_squared_error(graphs, float_onnx):
-    float_weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(float_onnx).graph.initializer}
+    float_weights = {
+        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(float_onnx).graph.initializer
+    }
     for node in onnx.load(float_onnx).graph.node:
         if node.op_type == "Conv":
             expected = weight_scales(float_weights[node.input[1]].astype(np.float64), SPECS["w4a8"]).ravel()
