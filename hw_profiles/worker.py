@@ -34,6 +34,7 @@ from hw_profiles.profile import DeviceProfile
 from hw_profiles.runtimes.protocol import Executable, FloatArray, Runtime
 from hw_profiles.runtimes.registry import get_runtime
 from hw_profiles.timing_lock import TimingLock
+from search_spaces.precision import SPECS
 
 Reply = dict[str, Any]
 
@@ -82,8 +83,8 @@ class Worker:
 
     def _compile(self, request: Mapping[str, Any]) -> Reply:
         files = NetworkFiles.from_json(request["files"])
-        if files.quantized and self._profile.executes("int8") is None:
-            raise CompileError(f"{self._profile.id} does not execute int8, and {files.name} is quantized.")
+        if files.quantized and not any(SPECS[precision].quantized for precision in self._profile.precisions):
+            raise CompileError(f"{self._profile.id} executes no integer precision, and {files.name} is quantized.")
         files.require_graph()
         start = time.perf_counter()
         with warnings.catch_warnings(record=True) as caught:

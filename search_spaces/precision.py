@@ -1,4 +1,4 @@
-"""The precisions that units can have: float, int8, and those that other packages register.
+"""The precisions that units can have: float, int8, w4a8, and those that other packages register.
 
 A package registers a precision by an entry point in the group ``hwnas.precisions`` that names a
 :class:`search_spaces.quant_spec.QuantSpec`; the entry point has the precision's name. They
@@ -44,8 +44,9 @@ class Width(int):
 _BUILT_IN: Final = (
     QuantSpec(name="fp32"),
     QuantSpec(name="int8", weight_bits=8, activation_bits=8),
+    QuantSpec(name="w4a8", weight_bits=4, activation_bits=8),
 )
-"""``int8`` is what the literature calls w8a8."""
+"""``int8`` is what the literature calls w8a8. Their order is the order of genes' choices, which must not change."""
 
 
 def _registered() -> tuple[QuantSpec, ...]:

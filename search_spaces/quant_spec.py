@@ -59,3 +59,10 @@ class QuantSpec:
     def largest_weight(self) -> int:
         """The largest integer of a weight; the smallest is its opposite."""
         return (1 << (self.weight_bits - 1)) - 1
+
+    @property
+    def stored_weight_bits(self) -> Literal[4, 8, 32]:
+        """Bits that graphs and packed artifacts hold a weight in."""
+        if not self.quantized:
+            return 32
+        return 4 if self.weight_bits <= 4 else 8

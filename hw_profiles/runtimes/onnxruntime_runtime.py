@@ -12,11 +12,13 @@ from hw_profiles.errors import ArtifactError, CompileError
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.onnx_graph import OnnxExecutable, load_onnx
 from hw_profiles.profile import DeviceProfile, Execution
-from hw_profiles.runtimes.protocol import Runtime
-from search_spaces.precision import Precision
+from hw_profiles.runtimes.protocol import Runtime, WeightBits
+from search_spaces.precision import SPECS, Precision
 
 RECIPE: Final = 1
 """Raised whenever the session options change what is timed."""
+
+_PACKED_BITS: Final = 4
 
 
 class OnnxRuntimeRuntime(Runtime):
@@ -33,8 +35,14 @@ class OnnxRuntimeRuntime(Runtime):
         return f"{version('onnxruntime')}+recipe{RECIPE}"
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:  # noqa: ARG002 - the same on all
-        """QDQ graphs fuse into integer kernels on every processor that it supports."""
-        return {"fp32": "native", "int8": "native"}
+        """Its integer kernels, which every processor has, take 8-bit weights; 4-bit ones are computed in float."""
+        return {
+            name: "native" if spec.stored_weight_bits != _PACKED_BITS else "emulated" for name, spec in SPECS.items()
+        }
+
+    def weight_bits(self, precision: Precision) -> WeightBits:
+        """The artifact is the graph, in which 4-bit weights are packed."""
+        return SPECS[precision].stored_weight_bits
 
     def prepare(self) -> None:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""

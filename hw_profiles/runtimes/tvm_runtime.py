@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
-RECIPE: Final = 8
+RECIPE: Final = 9
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -50,6 +50,9 @@ _LLVM_FEATURES: Final = {
 
 _TRIPLES: Final = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 _MODELS: Final = {"x86_64": "x86-64", "aarch64": "generic"}
+_INSTRUCTION_SETS: Final = "instruction_sets"
+"""The function of an artifact that gives the instruction sets that its kernels need."""
+
 _COMPILERS: Final = ("g++", "gcc", "clang++", "clang")
 _ONLY_TO_COMPILE: Final = ("onnx",)
 
@@ -93,14 +96,15 @@ class TvmRuntime(Runtime):
         return f"{version('apache-tvm')}+recipe{RECIPE}"
 
     def precisions(self, isa: tuple[str, ...]) -> Mapping[Precision, Execution]:
-        """int8 is native where integer kernels were seen to be faster than float ones on this processor."""
-        from hw_profiles.runtimes.tvm_integer.probe import local_int8_execution
+        """Integer precisions are native where their kernels were seen to be faster here than float ones."""
+        from hw_profiles.runtimes.tvm_integer.probe import local_executions
 
-        return {"fp32": "native", "int8": local_int8_execution(isa, self.version)}
+        found = local_executions(isa, self.version)
+        return {name: found[spec.stored_weight_bits] if spec.quantized else "native" for name, spec in SPECS.items()}
 
     def weight_bits(self, precision: Precision) -> WeightBits:
-        """Integer kernels hold packed 8-bit weights."""
-        return 8 if SPECS[precision].quantized else 32
+        """Integer kernels hold weights packed, 4-bit ones two in a byte."""
+        return SPECS[precision].stored_weight_bits
 
     def environment(self, threads: int) -> Mapping[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
@@ -119,6 +123,7 @@ class TvmRuntime(Runtime):
                 "onnx",
                 "tvm.relax.frontend.onnx",
                 "hw_profiles.runtimes.tvm_constants",
+                "hw_profiles.runtimes.tvm_groups",
                 "hw_profiles.runtimes.tvm_integer.module",
                 "hw_profiles.runtimes.tvm_schedules",
             ):
@@ -136,7 +141,7 @@ class TvmRuntime(Runtime):
         files.require_graph()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            executable = _build(_import(files, profile), profile)
+            executable = _build(_naming_instruction_sets(_import(files, profile), profile), profile)
             executable.export_library(str(unfinished), cc=compiler)
             unfinished.replace(artifact)
         except Exception as error:  # its errors have no common root
@@ -144,14 +149,28 @@ class TvmRuntime(Runtime):
         return artifact
 
     def load(self, artifact: Path, profile: DeviceProfile) -> TvmExecutable:  # noqa: ARG002 - the worker sets threads
-        """See :class:`hw_profiles.runtimes.protocol.Runtime`; threads come from ``TVM_NUM_THREADS``."""
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; threads come from ``TVM_NUM_THREADS``.
+
+        An artifact that needs instruction sets which this processor lacks is refused, since running it would end
+        the process.
+        """
         import tvm
         from tvm import relax
 
+        from hw_profiles.detect import detect_processor
+
         try:
-            return TvmExecutable(relax.VirtualMachine(tvm.runtime.load_module(str(artifact)), tvm.cpu()))
+            machine = relax.VirtualMachine(tvm.runtime.load_module(str(artifact)), tvm.cpu())
+            needed = bytes(machine[_INSTRUCTION_SETS]().numpy()).decode().split()
         except Exception as error:  # its errors have no common root
             raise ArtifactError(f"TVM cannot load {artifact}: {_first_line(error)}") from error
+        processor = detect_processor()
+        if missing := [name for name in needed if name not in processor.isa]:
+            raise ArtifactError(
+                f"{artifact} needs {', '.join(missing)}, which this processor ({processor.name}) does not have; "
+                "compile the network for this device."
+            )
+        return TvmExecutable(machine)
 
     def release_memory(self) -> None:
         """Empties TVM's pool of buffers, which outlives the networks that they were for."""
@@ -182,14 +201,27 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     import onnx
     from tvm.relax.frontend.onnx import from_onnx
 
+    from hw_profiles.runtimes.tvm_groups import merge_convolution_groups
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
     from hw_profiles.runtimes.tvm_integer.module import integer_module
 
     model = onnx.load(files.onnx)
+    merge_convolution_groups(model)
     module = None
     if files.quantized:
         module = integer_module(model, instructions_of(profile), threads=profile.threads)
     return from_onnx(model, keep_params_in_input=False) if module is None else module
+
+
+def _naming_instruction_sets(module: "tvm.IRModule", profile: DeviceProfile) -> "tvm.IRModule":
+    """The module with a function that gives the instruction sets it is compiled for, as text."""
+    from tvm import relax
+
+    names = " ".join(name for name in profile.isa if name in _LLVM_FEATURES)
+    builder = relax.BlockBuilder(module)
+    with builder.function(_INSTRUCTION_SETS, []):
+        builder.emit_func_output(relax.const(np.frombuffer((names or " ").encode(), np.uint8)))
+    return builder.get()
 
 
 def target_of(profile: DeviceProfile) -> "tvm.target.Target":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nas.quantization.activation_ranges import ActivationRanges
 from nas.quantization.onnx_export import unit_of
+from nas.quantization.weight_scales import rounded, weight_scales
 from search_spaces.quant_spec import QuantSpec
 
 FloatArray = NDArray[np.float64]
@@ -64,10 +65,7 @@ def expected_shift(weights: FloatArray, spec: QuantSpec, means: FloatArray) -> F
 
 def rounded_weights(weights: FloatArray, spec: QuantSpec) -> FloatArray:
     """Weights of shape ``(outputs, ...)`` as the precision holds them; all-zero channels stay zero."""
-    axes = tuple(range(1, weights.ndim)) if spec.weight_granularity == "channel" else None
-    largest = np.abs(weights).max(axis=axes, keepdims=True)
-    scale = np.where(largest > np.finfo(np.float32).tiny, largest / spec.largest_weight, 1.0)
-    return np.asarray(np.round(weights / scale) * scale)
+    return rounded(weights, weight_scales(weights, spec), spec)
 
 
 def channel_axis(node: onnx.NodeProto) -> int | None:

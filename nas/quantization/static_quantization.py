@@ -1,6 +1,6 @@
 """Post-training static quantization of chosen units, as a QDQ ONNX graph.
 
-Weights are symmetric and have the bits and granularity of their unit's precision, stored as int8;
+Weights are symmetric and have the bits and granularity of their unit's precision, stored as int8 or int4;
 activations are asymmetric uint8 per tensor with ranges seen on calibration images (Jacob et
 al., CVPR 2018). Operators of units that stay in fp32 are excluded by name, so a policy
 becomes conversions exactly where the precision changes. In an integer unit, what attention does
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
-from nas.quantization.bias_correction import channel_axis, correct_biases
+from nas.quantization.bias_correction import correct_biases
 from nas.quantization.equalization import equalize
+from nas.quantization.narrow_weights import narrow_weights, weight_ranges
 from nas.quantization.onnx_export import ExportError, unit_of
 from nas.quantization.trained_quantization import TrainedQuantization
 from search_spaces.precision import SPECS, Precision
@@ -32,8 +33,6 @@ from search_spaces.quant_spec import QuantSpec
 QUANTIZED_OPERATORS: Final = (
     "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
 )  # fmt: skip
-_STORED_BITS: Final = 8
-"""Of a weight in the graph, whatever its precision."""
 _ARITHMETIC: Final = ("Add", "Mul")
 _IMAGE_RANK: Final = 4
 """Batch, channels, height, width."""
@@ -161,10 +160,11 @@ class QuantizableGraph:
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
                     extra_options={
-                        "TensorQuantOverrides": _weight_ranges(self._model, specs) | _fixed_scales(self._weight_scales)
+                        "TensorQuantOverrides": weight_ranges(self._model, specs) | _fixed_scales(self._weight_scales)
                     },
                     calibrate_method=CalibrationMethod.MinMax,
                 )
+                narrow_weights(temporary, self._model, specs)
 
             write_atomically(path, write)
 
@@ -214,36 +214,6 @@ def _spec(precision: Precision) -> QuantSpec:
     if precision not in SPECS:
         raise ExportError(f"the policy has precision {precision!r}; registered are {', '.join(SPECS)}.")
     return SPECS[precision]
-
-
-def _weight_ranges(model: onnx.ModelProto, specs: Mapping[str, QuantSpec]) -> dict[str, list[dict[str, Any]]]:
-    """Ranges of weights whose precision is not the quantizer's own, which is 8 bits per channel.
-
-    A range that is wider than the weights by 127 over the precision's largest integer gives a scale at which they
-    are integers of fewer bits.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    ranges: dict[str, list[dict[str, Any]]] = {}
-    for node in model.graph.node:
-        spec = specs.get(unit_of(node.name))
-        axis = channel_axis(node)
-        if spec is None or not spec.quantized or axis is None or node.input[1] not in weights:
-            continue
-        if (spec.weight_bits, spec.weight_granularity) == (_STORED_BITS, "channel"):
-            continue
-        values = np.abs(onnx.numpy_helper.to_array(weights[node.input[1]]))
-        widening = (2 ** (_STORED_BITS - 1) - 1) / spec.largest_weight
-        if spec.weight_granularity == "tensor":
-            ranges[node.input[1]] = [_symmetric(values.max() * widening)]
-            continue
-        largest = values.max(axis=tuple(other for other in range(values.ndim) if other != axis % values.ndim))
-        ranges[node.input[1]] = [_symmetric(one * widening) for one in largest]
-        ranges[node.input[1]][0]["axis"] = axis % values.ndim
-    return ranges
-
-
-def _symmetric(largest: float) -> dict[str, Any]:
-    return {"rmin": float(-largest), "rmax": float(largest), "symmetric": True}
 
 
 @contextmanager

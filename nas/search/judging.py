@@ -19,6 +19,7 @@ from nas.search.outcome import Outcome
 from nas.search.pareto import non_dominated
 from nas.search.posterior import AccuracyPosterior, AccuracyReadings, accuracy_posterior
 from nas.search.proposal import left_out_prior
+from nas.search.restriction import Restriction
 from predictors.errors import UnfitDataError
 from predictors.known_accuracy import KnownAccuracies
 from predictors.prediction import Prediction
@@ -138,20 +139,18 @@ def nearest_message(constraints: Constraints, values: Mapping[str, FloatArray], 
     )
 
 
-def provably_infeasible(space: SearchSpace, constraints: Constraints, profile: DeviceProfile) -> str | None:
-    """Why no network of the space can keep the constraints, from cost facts alone; None if that is not proved.
+def provably_infeasible(
+    space: SearchSpace, constraints: Constraints, profile: DeviceProfile, restriction: Restriction
+) -> str | None:
+    """Why no network that may be proposed can keep the constraints, from cost facts alone; None if that is not proved.
 
     A deployed file holds at least its weights, in the precision that the device's runtime stores.
     """
     limit = constraints.as_limits().get("max_size_bytes")
     if limit is None:
         return None
-    corners = [space.smallest()]
-    if len(space.policy_columns):
-        corners += [
-            space.with_policy(space.smallest(), choice) for choice in space.genes[int(space.policy_columns[0])].choices
-        ]
-    least = float(predicted_weight_bytes(space, np.stack(corners), profile).min())
+    corners = np.stack([space.with_policy(space.smallest(), precision) for precision in space.precisions])
+    least = float(predicted_weight_bytes(space, restriction.project(space, corners), profile).min())
     if least <= limit:
         return None
     return (

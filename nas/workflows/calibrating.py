@@ -19,7 +19,7 @@ from nas.progress import Progress
 from nas.store.leases import Lease
 from nas.workflows.calibration_plots import plot_history, plot_predictions
 from nas.workflows.known_devices import KnownDevices, known_devices
-from nas.workflows.population import Precisions, population
+from nas.workflows.population import Precisions, calibrated_precisions, population
 from nas.workflows.predictor_revisions import store_revision
 from nas.workspace import Workspace
 from predictors.calibration import Calibration, CalibrationSettings, CalibrationStep, TargetDevice, calibrate
@@ -124,7 +124,7 @@ def calibrate_device(
     """
     profile = measurable_profile(workspace, device)
     space = bound_space(workspace, request)
-    pool = population(space, request.seed, request.precisions)
+    pool = population(space, request.seed, calibrated_precisions(space, profile, request.precisions))
     check_budget(request.budget, len(pool))
     context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress, lease=lease)
     known = known_devices(context, request.sources)

@@ -18,7 +18,7 @@ from nas.workflows.calibrating import (
     measurable_profile,
 )
 from nas.workflows.known_devices import known_devices
-from nas.workflows.population import population
+from nas.workflows.population import calibrated_precisions, population
 from nas.workspace import Workspace
 from predictors.features import FeatureExtractor
 from predictors.latency import LatencyPredictor
@@ -86,7 +86,7 @@ def benchmark_device(
     """
     profile = measurable_profile(workspace, device)
     space = bound_space(workspace, request)
-    pool = population(space, request.seed, request.precisions)
+    pool = population(space, request.seed, calibrated_precisions(space, profile, request.precisions))
     if not _MIN_HELD_OUT <= held_out <= len(pool) // 2:
         raise UsageError(f"{held_out} networks held out; give from {_MIN_HELD_OUT} to {len(pool) // 2}.")
     learn, test = _split(pool, held_out, request.seed)

@@ -80,7 +80,8 @@ def search_front(
         InfeasibleError: if no network keeps the limits.
         NasError: if nothing could be evaluated or verified.
     """
-    impossible = provably_infeasible(context.space, request.constraints, context.profile)
+    offered = request.restriction(context.space, context.profile)
+    impossible = provably_infeasible(context.space, request.constraints, context.profile, offered)
     if impossible is not None:
         raise InfeasibleError(impossible)
     store, lease = context.store, context.lease

@@ -18,7 +18,7 @@ from nas.store.devices import StoredDevice
 from nas.store.supernets import StoredSupernet
 from nas.store.tenancy import EVERYTHING, Viewer
 from nas.training.settings import TrainingSettings
-from nas.workflows.population import population
+from nas.workflows.population import calibrated_precisions, population
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.registry import canonical_name, get_space
 from search_spaces.space import SearchSpace
@@ -72,7 +72,8 @@ class JobRequests:
         if asked.supernet is not None and supernet is not None:
             fixed["supernet"] = supernet.id
         bound = get_space(space, None if supernet is None else supernet.task)
-        available = len(population(bound, asked.seed, asked.precisions))
+        profile = self._require_device(device, within).profile
+        available = len(population(bound, asked.seed, calibrated_precisions(bound, profile, asked.precisions)))
         if asked.budget > available:
             reason = f"{asked.budget} is more than the {available} networks to choose from; give a smaller budget"
             raise RequestFieldError(f"{within}budget", reason)

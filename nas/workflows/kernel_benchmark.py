@@ -1,8 +1,8 @@
-"""What int8 gains on this machine: TVM and ONNX Runtime, float and integer, alternating in one run."""
+"""What integer kernels gain on this machine: TVM and ONNX Runtime, float and integer, alternating in one run."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -31,19 +31,21 @@ _MAX_CALLS: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelBenchmarkRow:
-    """One network, four ways; medians over rounds in which all four take turns."""
+    """One network, every way; medians over rounds in which all take turns. None where the space has no policy."""
 
     space: str
     summary: str
+    threads: int
     tvm_fp32_ms: float
-    tvm_int8_ms: float
+    tvm_int8_ms: float | None = None
+    tvm_w4a8_ms: float | None = None
     onnxruntime_fp32_ms: float
-    onnxruntime_int8_ms: float
+    onnxruntime_int8_ms: float | None = None
     isa: str
     """How TVM's integer kernels sum products."""
-    int8_top1_agreement: float
+    int8_top1_agreement: float | None = None
     """Fraction of random images on which both runtimes' int8 networks choose the same class."""
-    int8_largest_difference: float
+    int8_largest_difference: float | None = None
     """Between both runtimes' int8 outputs, as a fraction of the largest output."""
 
     def as_json(self) -> dict[str, object]:
@@ -51,78 +53,97 @@ class KernelBenchmarkRow:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def benchmark_kernels(
-    space: SearchSpace, folder: Path, networks: int, seed: int, progress: Progress
-) -> list[KernelBenchmarkRow]:
-    """Times the smallest, the largest and sampled networks of a space, all in w8a8 and in fp32.
-
-    Args:
-        space: with a precision gene per unit.
-        folder: where networks and artifacts are kept; what is there is not made again.
-        networks: how many, at least 1.
-        seed: chooses them.
-        progress: is called after each network.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelBenchmark:
+    """What is timed.
 
     Raises:
-        UsageError: for a space without int8, or where a runtime is not installed.
-        NasError: where a network cannot be prepared, compiled or run.
+        UsageError: for threads that the machine does not have.
     """
-    if not len(space.policy_columns):
-        raise UsageError(f"networks of {space.name} have no int8 policy; give another, such as mobilenet_v3:tiny.")
-    profiles = {profile.runtime: profile for profile in detect_profiles() if profile.runtime in RUNTIMES}
-    if missing := [name for name in RUNTIMES if name not in profiles]:
-        raise UsageError(f"runtime {missing[0]!r} is not installed; install it to compare with it.")
-    os.environ["TVM_NUM_THREADS"] = str(profiles["tvm"].threads)
-    rows = []
-    genotypes = _chosen(space, networks, seed)
-    preparer = NetworkPreparer(RandomWeightSource.from_space(space, folder / "networks"))
-    for number, genotype in enumerate(genotypes):
-        progress.update("networks", number, len(genotypes))
-        rows.append(_benchmark(space, genotype, preparer, profiles, folder / "artifacts"))
-    progress.update("networks", len(genotypes), len(genotypes))
-    return rows
+
+    space: SearchSpace
+    folder: Path
+    """Where networks and artifacts are kept; what is there is not made again."""
+    networks: int = 5
+    """The largest, the smallest and sampled ones."""
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        cores = os.cpu_count() or 1
+        if not 1 <= self.threads <= cores:
+            raise UsageError(f"{self.threads} threads on {cores} cores; give 1 to {cores}.")
+
+    def run(self, progress: Progress) -> list[KernelBenchmarkRow]:
+        """Times every network in fp32 and, if the space has policies, in int8 and on TVM in w4a8.
+
+        Raises:
+            UsageError: if a runtime is not installed.
+            NasError: if a network cannot be prepared, compiled or run.
+        """
+        profiles = {
+            profile.runtime: replace(profile, threads=self.threads)
+            for profile in detect_profiles()
+            if profile.runtime in RUNTIMES
+        }
+        if missing := [name for name in RUNTIMES if name not in profiles]:
+            raise UsageError(f"runtime {missing[0]!r} is not installed; install it to compare with it.")
+        os.environ["TVM_NUM_THREADS"] = str(self.threads)
+        preparer = NetworkPreparer(RandomWeightSource.from_space(self.space, self.folder / "networks"))
+        genotypes = self._chosen()
+        rows = []
+        for number, genotype in enumerate(genotypes):
+            progress.update("networks", number, len(genotypes))
+            rows.append(self._row(genotype, preparer, profiles))
+        progress.update("networks", len(genotypes), len(genotypes))
+        return rows
+
+    def _chosen(self) -> IntArray:
+        """Distinct canonical genotypes in fp32 that can be built, shape ``(n, genes)``."""
+        space = self.space
+        rows = np.stack([space.largest(), space.smallest()])
+        if self.networks > len(rows):
+            sampled = space.sample_spread(self.networks - len(rows), np.random.default_rng(self.seed))
+            rows = np.concatenate([rows, sampled])
+        rows = space.unquantized(rows[space.connected(rows)])
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return rows[np.sort(first)][: self.networks]
+
+    def _row(
+        self, genotype: IntArray, preparer: NetworkPreparer, profiles: Mapping[str, DeviceProfile]
+    ) -> KernelBenchmarkRow:
+        from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415 - imports TVM
+
+        executables: dict[tuple[str, str], Executable] = {}
+        for precision in ("fp32", *(name for name in ("int8", "w4a8") if name in self.space.precisions)):
+            files = _prepared(preparer, self.space.with_policy(genotype[None], precision)[0])
+            images, _ = read_reference(files)
+            for name in RUNTIMES if precision != "w4a8" else ("tvm",):  # in float on ONNX Runtime
+                executables[name, precision] = _compiled(files, profiles[name], self.folder / "artifacts")
+        medians_ms = _alternating(executables, images[:1])
+        return KernelBenchmarkRow(
+            space=self.space.name,
+            summary=self.space.describe(genotype),
+            threads=self.threads,
+            isa=instructions_of(profiles["tvm"]).products,
+            **{f"{runtime}_{precision}_ms": value for (runtime, precision), value in medians_ms.items()},
+            **(_agreement(executables, images) if "int8" in self.space.precisions else {}),
+        )
 
 
-def _chosen(space: SearchSpace, networks: int, seed: int) -> IntArray:
-    """Distinct canonical genotypes in fp32, shape ``(n, genes)``."""
-    ends = np.stack([space.largest(), space.smallest()])
-    sampled = space.sample_spread(max(networks - len(ends), 0), np.random.default_rng(seed)) if networks > 2 else ends
-    rows = space.with_policy(np.concatenate([ends, sampled]), "fp32")
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return rows[np.sort(first)][:networks]
+def _compiled(files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Executable:
+    runtime = get_runtime(profile.runtime)
+    runtime.prepare()
+    return runtime.load(runtime.compile(files, profile, folder / profile.fingerprint[:16]), profile)
 
 
-def _benchmark(
-    space: SearchSpace,
-    genotype: IntArray,
-    preparer: NetworkPreparer,
-    profiles: Mapping[str, DeviceProfile],
-    folder: Path,
-) -> KernelBenchmarkRow:
-    executables: dict[tuple[str, str], Executable] = {}
-    for precision in ("fp32", "int8"):
-        files = _prepared(preparer, space.with_policy(genotype[None], precision)[0])
-        images, _ = read_reference(files)
-        for name, profile in profiles.items():
-            runtime = get_runtime(name)
-            runtime.prepare()
-            artifact = runtime.compile(files, profile, folder / profile.fingerprint[:16])
-            executables[name, precision] = runtime.load(artifact, profile)
-    medians_ms = _alternating(executables, images[:1])
+def _agreement(executables: Mapping[tuple[str, str], Executable], images: FloatArray) -> dict[str, float]:
+    """Of both runtimes' int8 networks."""
     outputs = [np.concatenate([executables[name, "int8"].run(image[None]) for image in images]) for name in RUNTIMES]
-    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415 - imports TVM
-
-    return KernelBenchmarkRow(
-        space=space.name,
-        summary=space.describe(genotype),
-        tvm_fp32_ms=medians_ms["tvm", "fp32"],
-        tvm_int8_ms=medians_ms["tvm", "int8"],
-        onnxruntime_fp32_ms=medians_ms["onnxruntime", "fp32"],
-        onnxruntime_int8_ms=medians_ms["onnxruntime", "int8"],
-        isa=instructions_of(profiles["tvm"]).products,
-        int8_top1_agreement=float((outputs[0].argmax(1) == outputs[1].argmax(1)).mean()),
-        int8_largest_difference=float(np.abs(outputs[0] - outputs[1]).max() / max(np.abs(outputs[1]).max(), 1e-30)),
-    )
+    return {
+        "int8_top1_agreement": float((outputs[0].argmax(1) == outputs[1].argmax(1)).mean()),
+        "int8_largest_difference": float(np.abs(outputs[0] - outputs[1]).max() / max(np.abs(outputs[1]).max(), 1e-30)),
+    }
 
 
 def _prepared(preparer: NetworkPreparer, genotype: IntArray) -> NetworkFiles:

@@ -1,9 +1,11 @@
-"""The networks that a calibration chooses from: all sizes and, if precision is searched, all shares of int8."""
+"""The networks that a calibration chooses from: all sizes and, if precision is searched, every share of it."""
 
 from typing import Final, Literal
 
 import numpy as np
 
+from hw_profiles.profile import DeviceProfile
+from nas.search.restriction import Restriction, native_restriction
 from search_spaces.space import IntArray, SearchSpace
 
 Precisions = Literal["all", "fp32"]
@@ -13,10 +15,20 @@ _SMALL_LOG10: Final = 4.5
 """Spaces of at most this many genotypes (decimal logarithm) are used completely."""
 
 
-def population(space: SearchSpace, seed: int, precisions: Precisions) -> IntArray:
+def calibrated_precisions(space: SearchSpace, profile: DeviceProfile, precisions: Precisions) -> Restriction:
+    """What a device's calibration may measure: of all precisions, those that a search is offered by default."""
+    return native_restriction(space, profile) if precisions == "all" else Restriction(precisions=("fp32",))
+
+
+def population(space: SearchSpace, seed: int, restriction: Restriction | None = None) -> IntArray:
     """Distinct canonical genotypes of networks that can be built, shape ``(n, genes)``.
 
-    All networks of a small space; otherwise about 2,000, including the smallest and the largest.
+    All networks of a small space; otherwise about 2,000, including the smallest and the largest in each precision.
+
+    Args:
+        space: the space.
+        seed: of the sample.
+        restriction: precisions that units may have; all by default.
     """
     ends = np.stack([space.smallest(), space.largest()])
     if space.size_log10 <= _SMALL_LOG10:
@@ -24,9 +36,7 @@ def population(space: SearchSpace, seed: int, precisions: Precisions) -> IntArra
     else:
         rows = np.concatenate([ends, space.sample_spread(_SPREAD, np.random.default_rng(seed))])
     if len(space.policy_columns):
-        if precisions == "fp32":
-            rows = space.with_policy(rows, "fp32")
-        else:
-            rows = np.concatenate([rows, *(space.with_policy(ends, choice) for choice in space.precisions[1:])])
+        rows = np.concatenate([rows, *(space.with_policy(ends, choice) for choice in space.precisions[1:])])
+        rows = (restriction or Restriction()).project(space, rows)
     distinct = np.unique(rows, axis=0)
     return distinct[space.connected(distinct)]

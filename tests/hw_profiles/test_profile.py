@@ -43,11 +43,17 @@ def test_devices_of_a_host_are_named_after_it_and_measure_alike():
         {"cores": 8},
         {"threads": 2},
         {"batch": 8},
-        {"precisions": {"fp32": "native"}},
+        {"precisions": {"fp32": "native", "int8": "native"}},
     ],
 )
 def test_whatever_changes_timings_changes_the_fingerprint(change):
     assert dataclasses.replace(PROFILE, **change).fingerprint != PROFILE.fingerprint
+
+
+def test_what_is_only_emulated_changes_no_timing():
+    assert PROFILE.executes("int8") == "emulated"
+    plain = dataclasses.replace(PROFILE, precisions={"fp32": "native"})
+    assert plain.fingerprint == PROFILE.fingerprint
 
 
 def test_a_name_does_not_change_the_fingerprint():

@@ -35,9 +35,9 @@ def installed_toy_family(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def installed_precision(folder: Path, entry: str = "w4a8 = hwnas_w4a8:W4A8") -> Iterator[Path]:
+def installed_precision(folder: Path, entry: str = "w6a8 = hwnas_w6a8:W6A8") -> Iterator[Path]:
     """A ``site-packages`` with a third precision; processes that start meanwhile have it."""
-    with _installed(folder, ("hwnas_w4a8",), PRECISIONS, entry):
+    with _installed(folder, ("hwnas_w6a8",), PRECISIONS, entry):
         yield folder
 
 

@@ -123,7 +123,7 @@ def test_intervals_cover_fresh_quantized_forms(floats, quantized):
 
 def _random_policies(architectures, rng):
     rows, columns = architectures.copy(), SPACE.policy_columns
-    rows[:, columns] = rng.integers(0, SPACE.cardinalities[columns], size=(len(rows), len(columns)))
+    rows[:, columns] = rng.integers(0, 2, size=(len(rows), len(columns)))
     rows = SPACE.canonicalize(rows)
     return rows[(rows[:, columns] > 0).any(axis=1)]
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from hypothesis import given
 
+from search_spaces.precision import SPECS
 from tests.search_spaces.strategies import convolutional_with_genotypes, spaces_with_genotypes
 
 
@@ -36,6 +37,6 @@ def test_conversions_stand_exactly_where_the_precision_changes(drawn):
     genotype = space.canonical_row(raw)
     precisions = list(space.unit_precisions(genotype).values())
     along = ["fp32", *precisions, "fp32"]
-    changes = sum(a != b for a, b in itertools.pairwise(along))
+    changes = sum(SPECS[a].quantized != SPECS[b].quantized for a, b in itertools.pairwise(along))
     kinds = [operator.kind for operator in space.operators(genotype)]
     assert kinds.count("quantize") + kinds.count("dequantize") == changes

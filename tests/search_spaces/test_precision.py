@@ -16,9 +16,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_float_is_the_first_of_the_built_in_precisions():
-    assert PRECISIONS == ("fp32", "int8")
-    assert [SPECS[name].quantized for name in PRECISIONS] == [False, True]
-    assert (BITS["int8"], BITS["int8"].weight_bits) == (8, 8)
+    assert PRECISIONS == ("fp32", "int8", "w4a8")
+    assert [SPECS[name].quantized for name in PRECISIONS] == [False, True, True]
+    assert [(BITS[name], BITS[name].weight_bits) for name in ("int8", "w4a8")] == [(8, 8), (8, 4)]
+
+
+@pytest.mark.parametrize(("bits", "stored"), [(8, 8), (5, 8), (4, 4), (3, 4)])
+def test_weights_of_at_most_4_bits_are_packed(bits, stored):
+    assert QuantSpec(name="x", weight_bits=bits, activation_bits=8).stored_weight_bits == stored
+    assert SPECS["fp32"].stored_weight_bits == 32
 
 
 @pytest.mark.parametrize(
@@ -50,14 +56,14 @@ def test_a_registered_precision_is_followed_everywhere(tmp_path):
     """In a process of its own: genes are the same for the life of a process."""
     with installed_precision(tmp_path):
         found = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.plugin.use_w4a8", str(tmp_path)],
+            [sys.executable, "-W", "ignore", "-m", "tests.plugin.use_w6a8", str(tmp_path)],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
     assert found.stdout.endswith("followed\n"), found.stderr
 
 
 def test_a_broken_precision_is_one_sentence(tmp_path):
-    with installed_precision(tmp_path, "w4a8 = hwnas_w4a8:QuantSpec"):
+    with installed_precision(tmp_path, "w6a8 = hwnas_w6a8:QuantSpec"):
         found = subprocess.run(
             [sys.executable, "-m", "nas.cli", "data", "list"], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -66,5 +72,5 @@ def test_a_broken_precision_is_one_sentence(tmp_path):
             [sys.executable, "-m", "nas.cli", "devices"], cwd=ROOT, capture_output=True, text=True, check=False
         )
     assert found.returncode == 1
-    assert "w4a8" in found.stderr
+    assert "w6a8" in found.stderr
     assert found.stderr.count("\n") == 1

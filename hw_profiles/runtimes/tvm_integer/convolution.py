@@ -1,10 +1,11 @@
 """Dense and pointwise convolutions and linear layers: four input channels per product instruction.
 
 A tile holds the sums of several pixels times several vectors of output channels; each step
-reads one word of four input channels per pixel and the weights of the tile's channels.
+reads one word of four input channels per pixel and the weights of the tile's channels. Of
+4-bit weights, those of two words lie in the halves of the same bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, padded
+from hw_profiles.runtimes.tvm_integer import four_bits
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, Registers, padded
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Epilogue, widened
 
@@ -21,7 +23,11 @@ _MAX_ROWS: Final = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvolutionShape:
-    """Sizes of a convolution whose input is padded already; a linear layer has one pixel."""
+    """Sizes of a convolution whose input is padded already; a linear layer has one pixel.
+
+    With several groups, channels are those of one group, and its outputs fill whole vectors
+    (:mod:`hw_profiles.runtimes.tvm_integer.grouping`).
+    """
 
     height: int
     width: int
@@ -32,6 +38,12 @@ class ConvolutionShape:
     out_channels: int
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def held_outputs(self) -> int:
+        """Output channels of all groups as held in memory."""
+        return self.groups * padded(self.out_channels)
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -63,6 +75,12 @@ class ChannelConstants:
         """Weights, biases, scales: a kernel's operands after its input."""
         return self.weights, self.biases, self.scales
 
+    @classmethod
+    def joined(cls, groups: Sequence["ChannelConstants"]) -> "ChannelConstants":
+        """Those of several groups, one after the other."""
+        weights, biases, scales = (np.concatenate(part) for part in zip(*(one.arrays for one in groups), strict=True))
+        return cls(weights=weights, biases=biases, scales=scales)
+
 
 def channel_groups(channels: int, instructions: Instructions) -> list[tuple[int, int, int]]:
     """``(first channel, vectors, repeats)``: whole groups of four vectors, then what is left.
@@ -92,8 +110,9 @@ def pack_constants(
     scales: NDArray[np.float32],
     in_zero_point: int,
     instructions: Instructions,
+    weight_bits: int = 8,
 ) -> ChannelConstants:
-    """Constants of a convolution, channels and words padded with zeros.
+    """Constants of one group of a convolution, channels and words padded with zeros.
 
     Args:
         weights: (outputs, inputs, height, width).
@@ -101,6 +120,7 @@ def pack_constants(
         scales: (outputs,): input scale times weight scale, by output scale.
         in_zero_point: subtracted from every input; becomes part of the bias.
         instructions: of the processor.
+        weight_bits: 8, or 4 for weights from -8 to 7.
     """
     outputs, inputs, high, wide = weights.shape
     held, words = padded(outputs), -(-inputs // 4)
@@ -118,9 +138,18 @@ def pack_constants(
     for first, vectors, repeats in channel_groups(held, instructions):
         count = vectors * instructions.lanes
         for repeat in range(repeats):
-            part = ordered[first + repeat * count : first + (repeat + 1) * count]
-            parts.append(part.transpose(3, 4, 1, 0, 2).ravel())
+            part = ordered[first + repeat * count : first + (repeat + 1) * count].transpose(3, 4, 1, 0, 2)
+            parts.append((part if weight_bits == 8 else _in_halves(part)).ravel())
+    if weight_bits == 4:
+        bias, scale = bias * four_bits.FACTOR, scale / np.float32(four_bits.FACTOR)
     return ChannelConstants(weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order])
+
+
+def _in_halves(words: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Neighbouring words, along the third axis, in the halves of the same bytes; the last of an odd number above."""
+    if words.shape[2] % 2:
+        words = np.insert(words, words.shape[2] - 1, 0, axis=2)
+    return four_bits.pack_halves(words[:, :, ::2], words[:, :, 1::2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,38 +165,47 @@ class _Tile:
 class ConvolutionKernel:
     """Writes the kernel of one convolution."""
 
-    def __init__(self, shape: ConvolutionShape, epilogue: Epilogue, instructions: Instructions) -> None:
+    def __init__(
+        self, shape: ConvolutionShape, epilogue: Epilogue, instructions: Instructions, weight_bits: int = 8
+    ) -> None:
         """A kernel with arguments input, weights, biases, scales, the residual's other tensor if any, output."""
         self._shape = shape
         self._epilogue = epilogue
         self._instructions = instructions
+        self._weight_bits = weight_bits
+
+    @property
+    def _steps(self) -> int:
+        """Vectors of weights per output vector and tap: a word's, or two words' in 4 bits."""
+        return self._shape.words if self._weight_bits == 8 else -(-self._shape.words // 2)
 
     def emit(self, emitter: Emitter) -> None:
         """Adds the kernel's statements."""
-        shape, lanes = self._shape, self._instructions.lanes
-        held = padded(shape.out_channels)
+        shape, lanes, held = self._shape, self._instructions.lanes, self._shape.held_outputs
         height, width = shape.out_size
         self._input = emitter.operand("input", "uint8", shape.height * shape.width * shape.in_stride)
-        size = held * shape.kernel[0] * shape.kernel[1] * shape.words * 4
+        size = held * shape.kernel[0] * shape.kernel[1] * self._steps * 4
         self._weights = emitter.operand("weights", "int8", size)
         self._biases = emitter.operand("biases", "int32", held)
         self._scales = emitter.operand("scales", "float32", held)
         residual = self._epilogue.residual is not None
         self._other = emitter.operand("other", "uint8", height * width * held) if residual else None
         self._output = emitter.operand("output", "uint8", height * width * held)
-        for first, vectors, repeats in channel_groups(held, self._instructions):
-            rows = max(1, min(self._instructions.accumulators // vectors, _MAX_ROWS))
-            with emitter.loop(repeats) as group:
-                channel = first + group * (vectors * lanes)
-                for tile in self._tiles(emitter, rows, channel, vectors):
-                    self._emit_tile(emitter, tile)
+        with emitter.loop(shape.groups) as group:
+            for first, vectors, repeats in channel_groups(padded(shape.out_channels), self._instructions):
+                rows = max(1, min(self._instructions.accumulators // vectors, _MAX_ROWS))
+                with emitter.loop(repeats) as number:
+                    channel = group * shape.out_channels + first + number * (vectors * lanes)
+                    for tile in self._tiles(emitter, rows, (group, channel), vectors):
+                        self._emit_tile(emitter, tile)
 
-    def _tiles(self, emitter: Emitter, rows: int, channel: Expr, vectors: int) -> Iterator[_Tile]:
-        shape = self._shape
+    def _tiles(self, emitter: Emitter, rows: int, at: tuple[Expr, Expr], vectors: int) -> Iterator[_Tile]:
+        shape, (group, channel) = self._shape, at
         height, width = shape.out_size
         lines, line = (1, height * width) if shape.is_flat else (height, width)
         in_line, step = shape.stride[0] * shape.width * shape.in_stride, shape.stride[1] * shape.in_stride
         rows = even_tile(line, rows)
+        first = group * shape.in_channels
         with emitter.loop(lines) as y:
             for start, repeats, count in ((0, line // rows, rows), (line // rows * rows, 1, line % rows)):
                 if not repeats * count:
@@ -175,14 +213,14 @@ class ConvolutionKernel:
                 with emitter.loop(repeats) as tile:
                     x = start + tile * count
                     yield _Tile(
-                        inputs=[y * in_line + (x + row) * step for row in range(count)],
+                        inputs=[y * in_line + (x + row) * step + first for row in range(count)],
                         outputs=[y * width + x + row for row in range(count)],
                         channel=channel,
                         vectors=vectors,
                     )
 
     def _emit_tile(self, emitter: Emitter, tile: _Tile) -> None:
-        shape, lanes, instructions = self._shape, self._instructions.lanes, self._instructions
+        shape, lanes = self._shape, self._instructions.lanes
         vectors, rows = tile.vectors, range(len(tile.inputs))
         sums = emitter.registers("int32", len(rows) * vectors, lanes)
         for vector in range(vectors):
@@ -190,25 +228,12 @@ class ConvolutionKernel:
             for row in rows:
                 sums[row * vectors + vector] = start
         taps = shape.kernel[0] * shape.kernel[1]
-        with (
-            emitter.loop(shape.kernel[0]) as down,
-            emitter.loop(shape.kernel[1]) as right,
-            emitter.loop(shape.words) as word,
-        ):
-            step = (down * shape.kernel[1] + right) * shape.words + word
-            at = tile.channel * (taps * shape.words * 4) + step * (vectors * lanes * 4)
-            weights = [
-                emitter.let(emitter.load(self._weights, at + vector * lanes * 4, lanes * 4), f"int8x{lanes * 4}")
-                for vector in range(vectors)
-            ]
-            for row in rows:
-                place = tile.inputs[row] + (down * shape.width + right) * shape.in_stride + word * 4
-                four = tirx.reinterpret("int32", emitter.load(self._input, place, 4))
-                activations = instructions.activations(tirx.Broadcast(four, lanes))
-                activations = emitter.let(activations, f"uint8x{lanes * 4}")
-                for vector in range(vectors):
-                    number = row * vectors + vector
-                    sums[number] = instructions.dot(sums[number], activations, weights[vector])
+        with emitter.loop(shape.kernel[0]) as down, emitter.loop(shape.kernel[1]) as right:
+            place = (down * shape.width + right) * shape.in_stride
+            at = tile.channel * (taps * self._steps * 4) + (down * shape.kernel[1] + right) * (
+                self._steps * vectors * lanes * 4
+            )
+            self._emit_tap(emitter, tile, sums, place, at)
         scales = [
             emitter.let(emitter.load(self._scales, tile.channel + vector * lanes, lanes), f"float32x{lanes}")
             for vector in range(vectors)
@@ -219,8 +244,43 @@ class ConvolutionKernel:
                 for vector in range(vectors)
             ])  # fmt: skip
 
+    def _emit_tap(self, emitter: Emitter, tile: _Tile, sums: Registers, place: Expr, at: Expr) -> None:
+        """Adds the products of one place of the window: inputs from ``place``, weights from ``at`` on."""
+        words, vectors, lanes = self._shape.words, tile.vectors, self._instructions.lanes
+
+        def load(step: Expr) -> list[Expr]:
+            start = at + step * (vectors * lanes * 4)
+            return [emitter.load(self._weights, start + vector * lanes * 4, lanes * 4) for vector in range(vectors)]
+
+        if self._weight_bits == 8:
+            with emitter.loop(words) as word:
+                self._emit_products(emitter, tile, sums, place + word * 4, load(word))
+            return
+        if words > 1:
+            with emitter.loop(words // 2) as pair:
+                halves = [four_bits.unpack_halves(emitter, value, lanes) for value in load(pair)]
+                for number, weights in enumerate(zip(*halves, strict=True)):
+                    self._emit_products(emitter, tile, sums, place + pair * 8 + number * 4, weights)
+        if words % 2:
+            last = [four_bits.unpack_halves(emitter, value, lanes)[1] for value in load(words // 2)]
+            self._emit_products(emitter, tile, sums, place + (words - 1) * 4, last)
+
+    def _emit_products(
+        self, emitter: Emitter, tile: _Tile, sums: Registers, place: Expr, weights: Sequence[Expr]
+    ) -> None:
+        """Adds those of one word of input channels."""
+        lanes, instructions = self._instructions.lanes, self._instructions
+        weights = [emitter.let(value, f"int8x{lanes * 4}") for value in weights]
+        for row, inputs in enumerate(tile.inputs):
+            four = tirx.reinterpret("int32", emitter.load(self._input, inputs + place, 4))
+            activations = instructions.activations(tirx.Broadcast(four, lanes))
+            activations = emitter.let(activations, f"uint8x{lanes * 4}")
+            for vector in range(tile.vectors):
+                number = row * tile.vectors + vector
+                sums[number] = instructions.dot(sums[number], activations, weights[vector])
+
     def _emit_outputs(self, emitter: Emitter, tile: _Tile, row: int, scaled: list[Expr]) -> None:
-        at = tile.outputs[row] * padded(self._shape.out_channels) + tile.channel
+        at = tile.outputs[row] * self._shape.held_outputs + tile.channel
 
         def others() -> list[Expr]:
             return widened(self._instructions, emitter, self._other, at, tile.vectors)

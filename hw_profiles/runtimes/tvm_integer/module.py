@@ -11,6 +11,7 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from hw_profiles.runtimes.tvm_integer import elementwise
 from hw_profiles.runtimes.tvm_integer.convolution import (
+    ChannelConstants,
     ConvolutionKernel,
     ConvolutionShape,
     pack_constants,
@@ -19,6 +20,7 @@ from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, Depthwis
 from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.emission import padded
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, IntegerGraph, read_graph
+from hw_profiles.runtimes.tvm_integer.grouping import merge_groups
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
@@ -175,7 +177,7 @@ class _Builder:
         part = onnx.helper.make_graph(
             list(segment.nodes), f"segment{number}",
             [types[name] for name in inputs], [types[name] for name in outputs],
-            [tensor for tensor in graph.initializer if tensor.name in read],
+            [_importable(tensor) for tensor in graph.initializer if tensor.name in read],
         )  # fmt: skip
         model = onnx.helper.make_model(part, opset_imports=list(self._graph.model.opset_import))
         model.ir_version = self._graph.model.ir_version
@@ -326,15 +328,27 @@ class _Builder:
                 lambda emitter: elementwise.emit_pad(emitter, shape_in, step.pads, zero_point), source, copy
             )
             source = copy
+        weights, groups = merge_groups(step.weights, step.groups)
         dense = ConvolutionShape(
             height=height, width=width, in_stride=_FEW_CHANNELS if few else padded(shape_in.channels),
-            in_channels=shape_in.channels, out_channels=len(step.weights),
-            kernel=(step.weights.shape[2], step.weights.shape[3]), stride=step.stride,
+            in_channels=weights.shape[1], out_channels=len(weights) // groups,
+            kernel=(weights.shape[2], weights.shape[3]), stride=step.stride, groups=groups,
         )  # fmt: skip
-        constants = pack_constants(step.weights, step.biases, scales, zero_point, self._instructions)
+        of_groups = zip(*(np.split(array, groups) for array in (weights, step.biases, scales)), strict=True)
+        constants = ChannelConstants.joined([
+            pack_constants(values, biases, factors, zero_point, self._instructions, step.weight_bits)
+            for values, biases, factors in of_groups
+        ])  # fmt: skip
         others = () if step.residual is None else (_held(step.other),)
-        kernel = ConvolutionKernel(dense, _epilogue(step), self._instructions)
+        kernel = ConvolutionKernel(dense, _epilogue(step), self._instructions, step.weight_bits)
         self._program.add(kernel.emit, source, *constants.arrays, *others, _held(step.output))
+
+
+def _importable(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    """The same values in a dtype that TVM imports."""
+    if tensor.data_type != onnx.TensorProto.INT4:
+        return tensor
+    return onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.int8), tensor.name)
 
 
 def _held(tensor: QuantizedTensor) -> Tensor:

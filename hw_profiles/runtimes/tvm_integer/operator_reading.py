@@ -1,7 +1,7 @@
 """Reads the operators of a QDQ graph one by one: from the nodes between DequantizeLinear and QuantizeLinear."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
+from hw_profiles.runtimes.tvm_integer.four_bits import FACTOR
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -24,11 +25,23 @@ from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Qu
 _RESHAPES: Final = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
 _FOLLOWING: Final = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Gelu")
 _MATRIX_RANK: Final = 2
+_WEIGHT_BITS: Final[dict[str, Literal[4, 8]]] = {"int4": 4, "int8": 8}
+"""By the name of the dtype."""
 _INT32_LIMIT: Final = 2.0**31 - 1
 
 
 class NotIntegerError(Exception):
     """An operator that has no integer form here; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weights:
+    values: NDArray[np.int8]
+    bits: Literal[4, 8]
+    scales: NDArray[np.float32]
+    """One, or one per output channel."""
+    axis: int
+    """That scales are along."""
 
 
 @dataclass
@@ -122,16 +135,17 @@ class OperatorReader:
             raise NotIntegerError(f"{node.op_type} changes the order of values in memory")
         return after
 
-    def _weights(self, name: str) -> tuple[NDArray[np.int8], NDArray[np.float32], int]:
-        """Values, scales and the axis that they are along."""
+    def _weights(self, name: str) -> _Weights:
         node = self._producer(name)
         values = self.constants.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
-        if values is None or values.dtype != np.int8:
-            raise NotIntegerError("its weights are not constant int8")
+        bits = None if values is None else _WEIGHT_BITS.get(values.dtype.name)
+        if values is None or bits is None:
+            raise NotIntegerError("its weights are not constant int8 or int4")
         scales = self.constants[node.input[1]].astype(np.float32)
-        if len(node.input) > 2 and np.any(self.constants[node.input[2]]):
+        if len(node.input) > 2 and np.any(self.constants[node.input[2]].astype(np.int8)):
             raise NotIntegerError("its weights have a zero point other than 0")
-        return values, np.atleast_1d(scales), int(_attributes(node).get("axis", 1)) if scales.ndim else 0
+        axis = int(_attributes(node).get("axis", 1)) if scales.ndim else 0
+        return _Weights(values=values.astype(np.int8), bits=bits, scales=np.atleast_1d(scales), axis=axis)
 
     # Operators
 
@@ -220,40 +234,40 @@ class OperatorReader:
 
     def _convolution(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> ConvolutionOperator:
         source = self.source_of(node.input[0])
-        weights, scales, axis = self._weights(node.input[1])
+        weights = self._weights(node.input[1])
+        values, outputs = weights.values, len(weights.values)
         attributes = _attributes(node)
-        group = attributes.get("group", 1)
-        depthwise = group > 1
+        groups = attributes.get("group", 1)
         if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or any(d != 1 for d in attributes.get("dilations", ())):
             raise NotIntegerError("it is dilated or padded by a rule")
-        if depthwise and not (group == source.shape.channels == len(weights)):
-            raise NotIntegerError(f"it has {group} groups of several channels")
-        if weights.ndim != 4 or axis != 0:
+        if values.ndim != 4 or weights.axis != 0:
             raise NotIntegerError("its weights are not (outputs, inputs, height, width) with scales per output")
         pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
         return self._checked(ConvolutionOperator(
-            source=source, weights=weights, weight_scales=_per_channel(scales, len(weights)),
-            biases=self._biases(node, source, scales, len(weights)),
+            source=source, weights=values, weight_bits=weights.bits,
+            weight_scales=_per_channel(weights.scales, outputs),
+            biases=self._biases(node, source, weights.scales, outputs),
             stride=tuple(attributes.get("strides", (1, 1))), pads=(pads[0], pads[1], pads[2], pads[3]),
-            depthwise=depthwise, clip=clip, result=result,
+            groups=groups, clip=clip, result=result,
         ))  # fmt: skip
 
     def _linear(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> ConvolutionOperator:
         source = self.source_of(node.input[0])
-        weights, scales, axis = self._weights(node.input[1])
+        weights = self._weights(node.input[1])
+        values, axis = weights.values, weights.axis
         attributes = _attributes(node)
         if attributes.get("transA", 0) or any(attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta")):
             raise NotIntegerError("it scales or transposes its input")
         if not attributes.get("transB", 0):
-            weights, axis = weights.T, 1 - axis if scales.size > 1 else 0
+            values, axis = values.T, 1 - axis if weights.scales.size > 1 else 0
         if axis != 0 or len(self.shapes[node.input[0]]) != _MATRIX_RANK:
             raise NotIntegerError(
                 "its weights are not (outputs, inputs) with scales per output, or its input no matrix"
             )
         return self._checked(ConvolutionOperator(
-            source=source, weights=np.ascontiguousarray(weights)[:, :, None, None],
-            weight_scales=_per_channel(scales, len(weights)),
-            biases=self._biases(node, source, scales, len(weights)), clip=clip, result=result,
+            source=source, weights=np.ascontiguousarray(values)[:, :, None, None], weight_bits=weights.bits,
+            weight_scales=_per_channel(weights.scales, len(values)),
+            biases=self._biases(node, source, weights.scales, len(values)), clip=clip, result=result,
         ))  # fmt: skip
 
     def _biases(
@@ -281,13 +295,18 @@ class OperatorReader:
 
     @staticmethod
     def _checked(operator: ConvolutionOperator) -> ConvolutionOperator:
-        """The operator, if no input can make its sums or scaled sums overflow."""
+        """The operator, if no input can make its sums or scaled sums overflow; with 8 bits if 4 could.
+
+        Sums of 4-bit weights are larger by what kernels multiply them by, as scales are smaller.
+        """
         sums = np.abs(operator.weights.astype(np.int64)).sum(axis=(1, 2, 3)) * 255 + np.abs(
             operator.biases.astype(np.int64)
         )
         scales = operator.source.quantization.scale * operator.weight_scales / operator.result.quantization.scale
         if not np.isfinite(scales).all() or max(sums.max(), (sums * scales).max()) > _INT32_LIMIT / 2:
             raise NotIntegerError("its sums may not fit in int32")
+        if operator.weight_bits == 4 and sums.max() * FACTOR > _INT32_LIMIT / 2:
+            return replace(operator, weight_bits=8)
         return operator
 
     def _mean(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> MeanOperator:

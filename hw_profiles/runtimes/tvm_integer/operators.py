@@ -27,12 +27,14 @@ class ConvolutionOperator:
     source: QuantizedTensor
     weights: NDArray[np.int8]
     """(outputs, inputs per group, height, width)."""
+    weight_bits: Literal[4, 8] = 8
+    """That the graph holds each weight in, and the kernel if it can."""
     weight_scales: NDArray[np.float32]
     biases: NDArray[np.int32]
     stride: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Top, left, bottom, right."""
-    depthwise: bool = False
+    groups: int = 1
     clip: Clip
     result: QuantizedTensor
     """What the convolution itself is rounded to."""
@@ -40,6 +42,11 @@ class ConvolutionOperator:
     """Whether it is, before its activation."""
     activation: "ActivationOperator | None" = None
     residual: "AddOperator | None" = None
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is convolved with weights of its own alone."""
+        return 1 < self.groups == self.source.shape.channels == len(self.weights)
 
     @property
     def output(self) -> QuantizedTensor:

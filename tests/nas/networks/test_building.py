@@ -27,7 +27,7 @@ def test_every_space_has_networks(name):
 
 
 def drawn(space):
-    pool = population(space, 0, "all")
+    pool = population(space, 0)
     rows = [space.smallest(), space.largest(), *pool[np.random.default_rng(1).integers(len(pool), size=2)]]
     # Each cell of skips alone multiplies by four: the widest range of values.
     return rows if space.name != "nasbench201" else [*rows, space.from_string(SKIPS)]

@@ -20,7 +20,7 @@ SPACES = (SMALL_SPACES[0], *(pytest.param(space, marks=pytest.mark.slow) for spa
 @pytest.mark.parametrize("runtime", ["tvm", "onnxruntime"])
 @pytest.mark.parametrize("space", SPACES, ids=label)
 def test_a_compiled_network_reproduces_the_reference(space, runtime, tmp_path):
-    pool = population(space, 0, "all")
+    pool = population(space, 0)
     genotype = pool[np.random.default_rng(3).integers(len(pool))]
     compiler, profile = get_runtime(runtime), PROFILES[runtime]
     with warnings.catch_warnings():  # the exporters' own deprecations

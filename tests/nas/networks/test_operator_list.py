@@ -18,7 +18,7 @@ from tests.nas.networks.spaces import ODD_SPACES, PUBLISHED_SPACES, SMALL_SPACES
 
 def genotypes(space, count):
     """The smallest, the largest, and some that a calibration chooses from."""
-    pool = population(space, 0, "all")
+    pool = population(space, 0)
     drawn = np.random.default_rng(0).choice(len(pool), count, replace=False)
     return [space.smallest(), space.largest(), *pool[drawn]]
 

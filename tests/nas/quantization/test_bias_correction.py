@@ -7,6 +7,7 @@ import torch
 
 from nas.quantization.bias_correction import correct_biases, expected_shift, rounded_weights
 from nas.quantization.static_quantization import QuantizableGraph, QuantizationRecipe, quantize_onnx
+from nas.quantization.weight_scales import weight_scales
 from search_spaces.precision import SPECS
 from search_spaces.quant_spec import QuantSpec
 
@@ -36,7 +37,7 @@ def test_rounded_weights_have_the_precisions_integers_and_dead_channels_stay():
     rounded = rounded_weights(weights, COARSE)
     assert not rounded[2].any()
     for channel in (0, 1, 3):
-        integers = rounded[channel] / (np.abs(weights[channel]).max() / 3)
+        integers = rounded[channel] / weight_scales(weights, COARSE)[channel]
         np.testing.assert_allclose(integers, np.round(integers), atol=1e-9)
         assert np.abs(integers).max() == pytest.approx(3)
 

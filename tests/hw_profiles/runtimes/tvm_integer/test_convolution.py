@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.tvm_integer.convolution import (
+    ChannelConstants,
     ConvolutionKernel,
     ConvolutionShape,
     pack_constants,
@@ -26,27 +27,33 @@ from tests.hw_profiles.runtimes.tvm_integer.kernels import (
 )
 
 
-def _random(seed, shape, *, extreme=False):
+def _random(seed, shape, bits, *, extreme=False):
     """Image, weights, biases and scales of a convolution; ``extreme`` ones saturate every product and sum."""
     rng = np.random.default_rng(seed)
-    size = (shape.height, shape.width, shape.in_channels)
-    taps = (shape.out_channels, shape.in_channels, *shape.kernel)
+    outputs = shape.groups * shape.out_channels
+    size = (shape.height, shape.width, shape.groups * shape.in_channels)
+    taps = (outputs, shape.in_channels, *shape.kernel)
+    reach = 1 << (bits - 1)
     if extreme:
-        image, weights = rng.choice((0, 255), size).astype(np.uint8), rng.choice((-128, 127), taps).astype(np.int8)
+        image, weights = rng.choice((0, 255), size).astype(np.uint8), rng.choice((-reach, reach - 1), taps)
     else:
-        image, weights = rng.integers(0, 256, size).astype(np.uint8), rng.integers(-128, 128, taps).astype(np.int8)
-    biases = rng.integers(-3000, 3000, shape.out_channels).astype(np.int32)
-    reach = 128.0 * 128.0 * np.sqrt(shape.in_channels * np.prod(shape.kernel))
-    scales = (rng.uniform(20, 200, shape.out_channels) / reach).astype(np.float32)
-    return image, weights, biases, scales
+        image, weights = rng.integers(0, 256, size).astype(np.uint8), rng.integers(-reach, reach, taps)
+    biases = rng.integers(-3000, 3000, outputs).astype(np.int32)
+    usual = 128.0 * reach * np.sqrt(shape.in_channels * np.prod(shape.kernel))
+    scales = (rng.uniform(20, 200, outputs) / usual).astype(np.float32)
+    return image, weights.astype(np.int8), biases, scales
 
 
-def _check(shape, instructions, epilogue, zero_point, *, seed=0, extreme=False):
-    image, weights, biases, scales = _random(seed, shape, extreme=extreme)
-    constants = pack_constants(weights, biases, scales, zero_point, instructions)
+def _check(shape, instructions, epilogue, zero_point, *, seed=0, extreme=False, bits=8):
+    image, weights, biases, scales = _random(seed, shape, bits, extreme=extreme)
+    of_groups = zip(*(np.split(array, shape.groups) for array in (weights, biases, scales)), strict=True)
+    constants = ChannelConstants.joined(
+        [pack_constants(*arrays, zero_point, instructions, bits) for arrays in of_groups]
+    )
     memory = held(image) if shape.in_stride != 4 else np.pad(image, ((0, 0), (0, 0), (0, 4 - image.shape[2])))
     height, width = shape.out_size
-    values = requantize(convolve(image, weights, zero_point, shape.stride) + biases, scales, epilogue.first)
+    sums = convolve(image, weights, zero_point, shape.stride, shape.groups) + biases
+    values = requantize(sums, scales, epilogue.first)
     arguments = [memory, constants.weights, constants.biases, constants.scales]
     if epilogue.activation is not None:
         values = epilogue.activation.table()[values].astype(np.int64)
@@ -60,9 +67,9 @@ def _check(shape, instructions, epilogue, zero_point, *, seed=0, extreme=False):
         total = multiply_add(first, np.float32(added.ratio), second, fused=instructions.fuses)
         clip = epilogue.after_residual
         values = np.clip(np.rint(total) + clip.zero_point, clip.low, clip.high)
-    kernel = ConvolutionKernel(shape, epilogue, instructions)
-    output = run(kernel.emit, arguments, height * width * padded(shape.out_channels), instructions=instructions)
-    found = output.reshape(height, width, -1)[..., : shape.out_channels]
+    kernel = ConvolutionKernel(shape, epilogue, instructions, bits)
+    output = run(kernel.emit, arguments, height * width * shape.held_outputs, instructions=instructions)
+    found = output.reshape(height, width, -1)[..., : len(weights)]
     np.testing.assert_array_equal(found, values.astype(np.uint8))
 
 
@@ -114,3 +121,38 @@ def test_activation_and_residual(instructions, kind, outputs):
     _check(_pointwise(5, 5, 32, outputs), instructions, Epilogue(
         first=Clip(zero_point=122), activation=activation, after_activation=Clip(zero_point=16)
     ), 110)  # fmt: skip
+
+
+@every_instruction_set
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "stride"),
+    [(64, 10, 1, 1), (24, 40, 1, 1), (20, 80, 3, 2), (3, 24, 3, 2), (36, 130, 1, 1), (17, 64, 5, 1)],
+)
+def test_4_bit_weights(instructions, inputs, outputs, kernel, stride):
+    """Whole and odd numbers of words of input channels; images of three channels have one."""
+    shape = ConvolutionShape(
+        height=7, width=9, in_stride=4 if inputs <= 4 else padded(inputs), in_channels=inputs,
+        out_channels=outputs, kernel=(kernel, kernel), stride=(stride, stride),
+    )  # fmt: skip
+    _check(shape, instructions, Epilogue(first=Clip(zero_point=113)), 121, bits=4)
+    _check(shape, instructions, Epilogue(first=Clip(zero_point=0)), 255, bits=4, extreme=True)
+
+
+@every_instruction_set
+def test_4_bit_weights_take_half_the_bytes(instructions):
+    weights, biases, scales = np.ones((64, 48, 1, 1), np.int8), np.zeros(64, np.int32), np.ones(64, np.float32)
+    sizes = [pack_constants(weights, biases, scales, 0, instructions, bits).weights.nbytes for bits in (8, 4)]
+    assert sizes == [64 * 48, 64 * 48 // 2]
+
+
+@every_instruction_set
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    ("groups", "inputs", "outputs", "kernel", "stride"), [(3, 8, 16, 3, 1), (2, 20, 48, 1, 2), (4, 12, 80, 1, 1)]
+)
+def test_groups(instructions, bits, groups, inputs, outputs, kernel, stride):
+    shape = ConvolutionShape(
+        height=6, width=7, in_stride=padded(groups * inputs), in_channels=inputs, out_channels=outputs,
+        kernel=(kernel, kernel), stride=(stride, stride), groups=groups,
+    )  # fmt: skip
+    _check(shape, instructions, Epilogue(first=Clip(zero_point=128)), 117, bits=bits)

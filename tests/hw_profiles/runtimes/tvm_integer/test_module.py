@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -58,16 +59,21 @@ class Graph:
         self.steps[out] = scale
         return out
 
-    def weights(self, *shape):
-        scales = self.rng.uniform(0.002, 0.01, shape[0]).astype(np.float32)
-        values = self.rng.integers(-127, 128, shape).astype(np.int8)
-        inputs = [self.constant(values), self.constant(scales), self.constant(np.zeros(shape[0], np.int8))]
+    def weights(self, *shape, bits=8):
+        most = (1 << (bits - 1)) - 1
+        scales = (self.rng.uniform(0.254, 1.27, shape[0]) / most).astype(np.float32)
+        dtype = np.int8 if bits == 8 else ml_dtypes.int4
+        values = self.rng.integers(-most, most + 1, shape).astype(dtype)
+        inputs = [self.constant(values), self.constant(scales), self.constant(np.zeros(shape[0], dtype))]
         return self.node("DequantizeLinear", inputs, axis=0), scales
 
-    def conv(self, source, outputs, kernel=1, stride=1, *, depthwise=False, after=None, quantize=True, **attributes):
+    def conv(
+        self, source, outputs, kernel=1, stride=1, *, depthwise=False, group=1, bits=8, after=None, quantize=True,
+        **attributes
+    ):  # fmt: skip
         channels, height, width = self.sides[source]
-        group = channels if depthwise else 1
-        weights, scales = self.weights(outputs, channels // group, kernel, kernel)
+        group = channels if depthwise else group
+        weights, scales = self.weights(outputs, channels // group, kernel, kernel, bits=bits)
         bias = self.rng.integers(-500, 500, outputs).astype(np.int32)
         bias_scales = (scales * np.float32(self.steps[source])).astype(np.float32)
         biases = self.node("DequantizeLinear", [self.constant(bias), self.constant(bias_scales)], axis=0)
@@ -88,8 +94,8 @@ class Graph:
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, *self.sides["image"]])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, sides)], self.constants,
         )  # fmt: skip
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
-        model.ir_version = 9
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+        model.ir_version = 10
         return model
 
 
@@ -164,6 +170,82 @@ def test_mean_of_an_activation_and_a_linear_layer(tmp_path):
     assert all(isinstance(step, MeanOperator | ConvolutionOperator) for step in _steps(model)[1:-2])
 
 
+@pytest.mark.parametrize(
+    ("channels", "outputs", "group", "stride", "bits"),
+    [(24, 48, 3, 1, 8), (64, 64, 4, 2, 4), (48, 48, 12, 1, 8), (10, 20, 5, 1, 4), (12, 24, 12, 2, 8)],
+)
+def test_grouped_convolutions(tmp_path, channels, outputs, group, stride, bits):
+    """Groups of whole vectors, narrower ones, and twice as many outputs as channels of one input each."""
+    graph = Graph(3, 8, 9)
+    x = graph.conv(graph.image, channels, 3, after="Relu")
+    y = graph.conv(x, outputs, 3, stride, group=group, bits=bits)
+    model = _check(graph, y, tmp_path)
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert _steps(model, ConvolutionOperator)[1].groups == group
+
+
+def test_a_grouped_convolution_adds_a_residual(tmp_path):
+    graph = Graph(3, 8, 8)
+    x = graph.conv(graph.image, 32, 3)
+    grouped = graph.conv(x, 32, 3, group=2)
+    total = graph.quantized(graph.node("Add", [x, grouped]), graph.sides[x], 0.06, 100)
+    model = _check(graph, total, tmp_path)
+    assert not _steps(model, AddOperator)
+
+
+def test_4_bit_weights(tmp_path):
+    graph = Graph(3, 10, 9)
+    stem = graph.conv(graph.image, 24, 3, 2, after="HardSwish", bits=4)
+    depth = graph.conv(stem, 24, 5, depthwise=True, after="Relu", bits=4)
+    project = graph.conv(depth, 24, bits=4)
+    total = graph.quantized(graph.node("Add", [stem, project]), graph.sides[stem], 0.06, 100)
+    graph.sides[total] = graph.sides[stem]
+    pooled = graph.node("ReduceMean", [total, graph.constant(np.array([2, 3]))], keepdims=0)
+    pooled = graph.quantized(pooled, (24,), 0.01, 100)
+    weights, _ = graph.weights(40, 24, bits=4)
+    logits = graph.quantized(graph.node("Gemm", [pooled, weights], transB=1), (40,), 0.02, 120)
+    # One step of the mean may differ, and be a few of the logits.
+    model = _check(graph, logits, tmp_path, steps=3)
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert {step.weight_bits for step in _steps(model, ConvolutionOperator)} == {4}
+
+
+def test_4_bit_weights_halve_a_modules_constants():
+    def constants(bits):
+        graph = Graph(64, 4, 4)
+        module = integer_module(graph.model(graph.conv(graph.image, 128, bits=bits)), LOCAL_INSTRUCTIONS)
+        found = []
+        relax.analysis.post_order_visit(module["main"], found.append)
+        return [entry.value.numpy() for entry in found if isinstance(entry, tvm.ir.expr.GenericConst)]
+
+    whole, half = (sum(array.nbytes for array in constants(bits) if array.dtype == np.int8) for bits in (8, 4))
+    assert (whole, half) == (64 * 128, 64 * 128 // 2)
+
+
+def test_4_bit_weights_of_an_operator_without_a_kernel_are_float(tmp_path):
+    graph = Graph(16, 8, 8)
+    dilated = graph.conv(graph.image, 16, 3, bits=4, dilations=[2, 2], pads=[2] * 4)
+    model = _check(graph, graph.conv(dilated, 16), tmp_path, steps=2)
+    (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    assert "dilated" in reason
+
+
+def test_4_bit_weights_beside_a_bias_that_leaves_no_room_are_computed_in_8_bits(tmp_path):
+    graph = Graph(16, 4, 4)
+    out = graph.conv(graph.image, 16, bits=4)
+    bias = next(tensor for tensor in graph.constants if tensor.data_type == TensorProto.INT32)
+    bias.CopyFrom(numpy_helper.from_array(np.full(16, 1 << 27, np.int32), bias.name))
+    scale = next(tensor for tensor in graph.constants if tensor.name == out_scale(graph))
+    scale.CopyFrom(numpy_helper.from_array(np.float32(4000.0), scale.name))
+    graph.steps[out] = 4000.0
+    model = _check(graph, out, tmp_path)
+    assert [step.weight_bits for step in _steps(model, ConvolutionOperator)] == [8]
+
+
+def out_scale(graph):
+    return graph.nodes[-1].input[1]
+
+
 def _tokens(graph, image, *, scale=0.04):
     """An image as quantized tokens, rows of a matrix."""
     channels, height, width = graph.sides[image]
@@ -224,9 +306,9 @@ def test_float_units_stay_float_between_integer_ones(tmp_path):
 def test_what_has_no_kernel_is_float_with_a_reason(tmp_path, caplog):
     graph = Graph(16, 8, 8)
     dilated = graph.conv(graph.image, 16, 3, dilations=[2, 2], pads=[2] * 4)
-    grouped = graph.conv(dilated, 16, 3, group=1)
+    plain = graph.conv(dilated, 16, 3)
     with caplog.at_level(logging.WARNING):
-        model = _check(graph, grouped, tmp_path, steps=2)
+        model = _check(graph, plain, tmp_path, steps=2)
     (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
     assert "dilated" in reason
     assert reason in caplog.text
