@@ -9,6 +9,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nas.networks.activation import activation_module
+from nas.networks.depthwise_gradient import depthwise_conv2d
 from search_spaces.inverted_residual import InvertedResidualShape
 from search_spaces.operators import Activation
 
@@ -42,6 +43,16 @@ def initialize_linear(weight: Tensor, bias: Tensor, *, scale: float = 1.0) -> No
     nn.init.zeros_(bias)
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """A depthwise convolution that trains faster on CPUs: see :mod:`nas.networks.depthwise_gradient`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``(n, c, h, w)`` to ``(n, c, ceil(h / stride), ceil(w / stride))``."""
+        if self.bias is not None:  # batch norm is folded: nothing trains any more
+            return super().forward(x)
+        return depthwise_conv2d(x, self.weight, self.stride[0])
+
+
 class ConvUnit(nn.Module):
     """Convolution, batch norm (until folded), activation."""
 
@@ -56,7 +67,8 @@ class ConvUnit(nn.Module):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        convolution = DepthwiseConv2d if groups == in_channels == out_channels else nn.Conv2d
+        self.conv = convolution(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=EPSILON, momentum=MOMENTUM)
         self.act = activation_module(activation)
 

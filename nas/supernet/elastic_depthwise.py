@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from nas.supernet.depthwise_gradient import depthwise_conv2d
+from nas.networks.depthwise_gradient import depthwise_conv2d
 
 
 class ElasticDepthwise(nn.Module):

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
-from nas.supernet.depthwise_gradient import depthwise_conv2d
+from nas.networks.depthwise_gradient import depthwise_conv2d
+from nas.networks.layers import ConvUnit
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7, 9])
@@ -30,3 +32,23 @@ def test_an_image_that_needs_no_gradient_gets_none():
     depthwise_conv2d(x, weight, 1).sum().backward()
     assert x.grad is None
     assert weight.grad is not None
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 2), (7, 1)])
+def test_static_networks_train_with_the_same_gradient_and_fold(kernel, stride):
+    torch.manual_seed(0)
+    unit = ConvUnit(8, 8, activation="relu", kernel=kernel, stride=stride, groups=8)
+    plain = nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=8, bias=False)
+    plain.load_state_dict(unit.conv.state_dict())
+    x = torch.randn(4, 8, 9, 10).contiguous(memory_format=torch.channels_last)
+    expected = plain(x)
+    expected.square().sum().backward()
+    found = unit.conv(x)
+    found.square().sum().backward()
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(unit.conv.weight.grad, plain.weight.grad, rtol=1e-4, atol=1e-3)
+    unit(x)  # batch norm's statistics
+    unit.eval()
+    before = unit(x)
+    unit.fold()
+    assert torch.allclose(unit(x), before, atol=1e-5)
