@@ -35,7 +35,7 @@ class QuickstartSettings:
     """The space, and budgets of each stage."""
 
     space: str = SPACE
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=8, flip=True))
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=6, flip=True))
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
