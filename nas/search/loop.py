@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from nas.metrics import Constraints, Objectives
 from nas.search.evolution import EvolutionSettings
 from nas.search.generation import Generation, Journal
-from nas.search.methods import GUIDED_METHODS, INTEGER_PROGRAMMING, METHODS, STAGED_METHODS, Method
+from nas.search.methods import GUIDED_METHODS, INTEGER_PROGRAMMING, METHODS, OPTUNA_METHODS, STAGED_METHODS, Method
 from nas.search.outcome import Evaluator, Outcome
 from nas.search.proposal import PredictorFits
 from nas.search.restriction import Restriction
@@ -238,6 +238,9 @@ def _asked(
     study = build_study(problem.space, done, sampler, objectives=settings.objectives, constraints=settings.constraints)
     tried = {row.tobytes() for g in done for row in g.genotypes}
     rows = _ask(problem.space, study, settings, tried, count)
+    if len(rows) < count and settings.method in OPTUNA_METHODS and settings.candidates is None:
+        rng = np.random.default_rng([settings.seed, len(tried)])
+        rows += _drawn(problem.space, settings, tried, count - len(rows), rng)
     lookups = sampler.looked_up if isinstance(sampler, GuidedSampler) else None
     return np.array(rows, dtype=np.int64).reshape(len(rows), len(problem.space.genes)), lookups
 
@@ -260,6 +263,20 @@ def _ask(
             continue
         tried.add(row.tobytes())
         rows.append(row)
+        if len(rows) == count:
+            break
+    return rows
+
+
+def _drawn(
+    space: SearchSpace, settings: SearchSettings, tried: set[bytes], count: int, rng: np.random.Generator
+) -> list[IntArray]:
+    """New random candidates in place of those that an Optuna sampler only repeated; fewer if the space has no more."""
+    rows: list[IntArray] = []
+    for row in settings.restriction.project(space, space.sample_spread(count * _MAX_REDRAWS, rng)):
+        if row.tobytes() not in tried:
+            tried.add(row.tobytes())
+            rows.append(row)
         if len(rows) == count:
             break
     return rows

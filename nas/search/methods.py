@@ -10,3 +10,6 @@ STAGED_METHODS: Final = (ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING)
 """Baselines that choose the architecture first and its policy afterwards."""
 GUIDED_METHODS: Final = ("hwnas", *STAGED_METHODS)
 """Methods that begin with the design and look accuracies up."""
+
+OPTUNA_METHODS: Final[tuple[Method, ...]] = ("nsga2", "tpe")
+"""Methods whose samplers are Optuna's own; they do not avoid what they proposed before."""

@@ -96,7 +96,7 @@ def _failure(session, files, stage, message):
 
 def test_a_corrupt_network_fails_and_the_next_is_measured(session, network, tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"\x00not onnx")
-    _failure(session, dataclasses.replace(network, onnx=tmp_path / "bad.onnx"), "compile", "cannot take bad.onnx")
+    _failure(session, dataclasses.replace(network, onnx=tmp_path / "bad.onnx"), "compile", "cannot load bad")
     assert isinstance(session.measure(network), Measurement)
 
 
@@ -131,7 +131,7 @@ def test_too_little_top1_agreement_fails_the_check(session, network, tmp_path):
     asked = dataclasses.replace(
         network, reference=tmp_path / "other.npz", relative_tolerance=10.0, min_top1_agreement=0.5
     )
-    _failure(session, asked, "check", "50.0% is asked")
+    _failure(session, asked, "check", "50.0% is required")
 
 
 def test_a_worker_killed_at_work_fails_one_candidate(anchor, network, tmp_path):

@@ -18,6 +18,9 @@ SPACE = get_space("mobilenet_v3:tiny")
 def _samples(count, seed, **law):
     rng = np.random.default_rng(seed)
     genotypes = SPACE.sample(count, rng)
+    columns = SPACE.policy_columns
+    genotypes[:, columns] = np.minimum(genotypes[:, columns], 1)  # the law knows fp32 and int8
+    genotypes = SPACE.canonicalize(genotypes)
     return genotypes, device_latency_ms(SPACE, genotypes, rng, **law)
 
 

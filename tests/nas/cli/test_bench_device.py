@@ -42,7 +42,7 @@ def test_a_calibration_is_compared_with_held_out_measurements_and_continues(hwna
         (("--sources", "nobody"), "unknown device"),
         (("--precision", "int4"), "--precision"),
         (("--space", "resnet"), "unknown search space"),
-        (("--device", "phone"), "cannot be measured from here"),
+        (("--device", "phone"), "cannot be measured here"),
     ],
 )
 def test_what_cannot_be_compared_is_said(hwnas, options, words):

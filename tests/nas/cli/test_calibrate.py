@@ -151,7 +151,7 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
     assert "no other device is used as a source" in err
     assert "needs recalibration" in err
     assert "drifted: 3 networks" in out
-    assert "0 taken now" not in out
+    assert "0 measured now" not in out
     total, chosen, failed, others = map(
         int,
         re.search(
@@ -160,7 +160,7 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
     )
     assert total == chosen - failed + others
     assert 1 <= others <= 3
-    assert "measured by the check for drift" in out
+    assert "measured by the drift check" in out
     assert len(stored_numbers(hwnas.home)) > last
     with open_workspace(Home(hwnas.home)) as workspace:
         newest = workspace.store.predictors.latest(kind="latency", space=SPACE.name, profile_id=DEVICE)
@@ -175,7 +175,7 @@ def test_a_drifted_device_is_calibrated_anew(hwnas):
         (DriftCheck(checked=3, change_pct=1.0, allowed_pct=5.0), "and 3 others measured earlier; stopped"),
         (
             DriftCheck(checked=3, change_pct=9.0, allowed_pct=5.0),
-            "and 3 others measured by the check for drift; stopped",
+            "and 3 others measured by the drift check; stopped",
         ),
     ],
 )
@@ -205,21 +205,21 @@ def test_the_printed_counts_add_up(drift, others):
         plots=(),
     )
     first = report_lines(report)[0]
-    counts = "10 measurements: 8 networks chosen (6 taken now, 2 known already), 1 of them failed, "
+    counts = "10 measurements: 8 networks chosen (6 measured now, 2 known already), 1 of them failed, "
     assert counts + others in first
 
 
 def test_the_budget_names_the_check_for_drift(hwnas):
     code, out, _ = hwnas("calibrate", "--help")
     assert code == 0
-    assert "up to three more" in " ".join(out.replace("│", " ").split())
+    assert "may add up to three" in " ".join(out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"device": "phone"}, "cannot be measured from here"),
-        ({"device": "a"}, "cannot be measured from here"),
+        ({"device": "phone"}, "cannot be measured here"),
+        ({"device": "a"}, "cannot be measured here"),
         ({"space": "nasbench201", "budget": 5425}, "larger than the 5424 networks"),
         ({"space": "resnet"}, "unknown search space"),
         ({"budget": 4}, "a budget of 4 measurements is too small"),

@@ -53,7 +53,7 @@ def test_a_front_survives_its_bytes() -> None:
 def test_a_front_without_a_field_is_no_front(field: str) -> None:
     document = _front().as_json()
     del document[field]
-    with pytest.raises(FrontFileError, match="no front"):
+    with pytest.raises(FrontFileError, match="not a front"):
         Front.from_bytes(json.dumps(document).encode())
 
 
@@ -81,5 +81,5 @@ def test_bytes_that_are_no_front_are_said(body: bytes) -> None:
 @pytest.mark.parametrize("members", [None, 7, [None], [[]], [{}], [{"candidate": "a"}]])
 def test_members_that_are_none_are_said(members: object) -> None:
     body = json.dumps(_front().as_json() | {"members": members}).encode()
-    with pytest.raises(FrontFileError, match="no front"):
+    with pytest.raises(FrontFileError, match="not a front"):
         Front.from_bytes(body)

@@ -1,11 +1,13 @@
 """What an evaluation takes from the store: nothing that is known is prepared, compiled or timed again."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from nas.home import Home
+from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.context import SearchContext
 from nas.measuring.device_bench import device_bench
 from nas.measuring.evaluator import RealEvaluator
@@ -36,7 +38,7 @@ def context(tmp_path):
             cache=tmp_path / "cache",
             settings=PreparationSettings(),
         )
-        with PreparationPool(source, processes=1) as pool:
+        with PreparationPool(source, executors=partial(CandidateProcesses, processes=1)) as pool:
             yield SearchContext(
                 workspace=workspace, supernet=supernet, profile=PROFILE, pool=pool, progress=SilentProgress()
             )

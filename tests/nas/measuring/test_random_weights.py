@@ -1,10 +1,13 @@
 """Networks with random weights: the same files on every run, and activations that stay alive."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from hw_profiles.onnx_graph import graph_outputs
 from nas.home import sha256_of
+from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.preparation import NetworkPreparer, PreparationFailure, PreparedFiles
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.random_weights import RandomWeightSource
@@ -50,7 +53,7 @@ def test_random_weights_have_no_accuracy(tmp_path):
 
 def test_a_network_that_takes_too_long_is_a_failure_of_its_own(tmp_path):
     source = RandomWeightSource.from_space(SPACE, tmp_path)
-    with PreparationPool(source, processes=1, deadline_s=1e-3) as pool:
+    with PreparationPool(source, executors=partial(CandidateProcesses, processes=1), deadline_s=1e-3) as pool:
         (outcome,) = pool.prepare([SPACE.smallest()])
     assert isinstance(outcome, PreparationFailure)
     assert "longer than" in outcome.message

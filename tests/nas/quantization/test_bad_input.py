@@ -143,5 +143,5 @@ def test_a_collapse_is_measured_and_shown(tmp_path, capsys):
         ]
     )
     shown = capsys.readouterr().out
-    assert shown.count("collapses") == 1
-    assert "minmax: n collapses from 80.0% to 39.0%" in shown
+    assert shown.count("drops from") == 1
+    assert "minmax: n drops from 80.0% to 39.0%" in shown
