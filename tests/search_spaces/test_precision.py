@@ -64,8 +64,9 @@ def test_a_registered_precision_is_followed_everywhere(tmp_path):
 
 def test_a_broken_precision_is_one_sentence(tmp_path):
     with installed_precision(tmp_path, "w6a8 = hwnas_w6a8:QuantSpec"):
+        export = ["data", "export", "fashion-mini", str(tmp_path / "images.npz")]
         found = subprocess.run(
-            [sys.executable, "-m", "nas.cli", "data", "list"], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "nas.cli", *export], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert found.returncode == 0  # nothing of it is needed here
         found = subprocess.run(
