@@ -39,7 +39,7 @@ class QuickstartSettings:
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
-            evaluations=24, survey=40, screen=16, finish_epochs=1.0, random_baseline=True
+            evaluations=24, survey=40, screen=16, finish_epochs=0.5, random_baseline=True
         )
     )
 

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hw_profiles.local_bench import LocalBench
 from nas.home import Home
+from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.context import SearchContext
-from nas.measuring.device_bench import device_bench
 from nas.measuring.evaluator import RealEvaluator
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import PreparationSettings, SupernetWeightSource
@@ -46,7 +47,9 @@ def context(tmp_path):
 
 def evaluate(context, ids, metrics=()):
     rows = np.array([context.store.candidates.get(one).genotype for one in ids])
-    with device_bench(context.device, SUPERNET_ID) as bench:
+    # The profile is of another machine: a bench that measured would fail.
+    local = LocalBench(PROFILE, context.workspace.compiled_folder(SUPERNET_ID, PROFILE))
+    with AnchoredBench(local, context.store.anchor_references) as bench:
         return RealEvaluator(context, bench, metrics).evaluate(rows)
 
 
