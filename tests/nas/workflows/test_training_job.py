@@ -69,7 +69,7 @@ def test_a_cancelled_training_resumes_at_the_step_where_it_stopped(hwnas, small_
 def test_from_an_upload_to_a_front_over_rest(hwnas, small_data, tmp_path):
     with running_service() as address, Client(address) as client, open_workspace(Home(hwnas.home)) as workspace:
         data_set = client.data_sets.upload(small_data, name="uploaded")
-        training = client.trainings.start(TrainingRequest(data=data_set.data, epochs=1, batch_size=32))
+        training = client.trainings.start(TrainingRequest(data=data_set.data, epochs=1, batch_size=32, seed=11))
         run_worker(workspace.store, job_handlers(workspace), WorkerSettings(until_idle=True))
         training = client.trainings.wait(training)
         supernet = client.supernets.get(training.supernet)
