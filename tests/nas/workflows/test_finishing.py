@@ -121,7 +121,8 @@ def test_a_limit_on_accuracy_is_for_finished_networks(hwnas, supernet):
     assert (code, "measured networks keeps all limits" in error) == (1, True), error
     front = hwnas.json(*limited, "--finish-epochs", 10)
     assert all(member["accuracy"]["expected"] > 0.25 for member in front["members"])
-    assert any(member["accuracy_inherited_val"] < 0.25 for member in front["members"])
+    # Without its margin, an inherited reading may reach the limit: that depends on the processor.
+    assert all(member["accuracy_inherited_val"] < member["accuracy_val"] for member in front["members"])
 
 
 def test_epochs_that_cannot_be_are_refused(hwnas, supernet):
