@@ -8,7 +8,7 @@ from nas.jobs.queue import JobKind
 
 Disturbance = Literal["kill", "pause", "outage", "server_kill"]
 _SPACE: Final = "mobilenet_v3:tiny"
-_DEVICE: Final = "local-cpu/onnxruntime"
+DEVICE: Final = "local-cpu/onnxruntime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class ChaosPlan:
         jobs += [
             PlannedJob(
                 "calibration",
-                f"/v1/devices/{_DEVICE}/calibrations",
+                f"/v1/devices/{DEVICE}/calibrations",
                 {"space": _SPACE, "budget": 5, "seed": number, "sources": []},
             )
             for number in range(self.calibrations)
@@ -71,7 +71,7 @@ class ChaosPlan:
                 "search",
                 "/v1/searches",
                 {
-                    "device": _DEVICE,
+                    "device": DEVICE,
                     "space": _SPACE,
                     "supernet": supernet,
                     "method": "random",

@@ -24,7 +24,7 @@ from nas.store.errors import StoreUnavailableError
 from nas.training.settings import TrainingSettings
 from nas.workflows.chaos.accounting import ChaosCounts, account
 from nas.workflows.chaos.databases import ChaosDatabase, chaos_database
-from nas.workflows.chaos.plan import ChaosPlan, Disturbance, PlannedJob
+from nas.workflows.chaos.plan import DEVICE, ChaosPlan, Disturbance, PlannedJob
 from nas.workflows.chaos.processes import Processes
 from nas.workflows.job_handlers import job_handlers
 from nas.workflows.training import TrainingTask, train
@@ -160,9 +160,19 @@ class _Run:
         for _ in range(self.plan.workers):
             self.processes.start_worker()
         try:
+            self._wait_for_device()
             self._loop()
         finally:
             self.processes.end()
+
+    def _wait_for_device(self) -> None:
+        """Until a worker has named its devices: the service, which has none, refuses jobs for them before."""
+        deadline_s = time.monotonic() + self.stuck_s
+        while self.store.devices.find(DEVICE) is None:
+            if time.monotonic() > deadline_s:
+                raise ChaosStuckError(self.stuck_s, self.processes.log)
+            self.processes.tend()
+            time.sleep(_LOOK_S)
 
     def _loop(self) -> None:
         waiting = self.plan.disturbances()

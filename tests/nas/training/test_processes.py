@@ -15,19 +15,28 @@ from nas.supernet.batch_shard import BatchShard, batch_norm, dropout
 from nas.training.learning_curve import CURVE_CSV
 from nas.training.processes import Processes
 from nas.training.record import CHECKPOINT_FILE, WEIGHTS_FILE, read_record
-from nas.training.trainer import train_supernet
 from search_spaces.errors import UsageError
-from search_spaces.registry import get_space
-from tests.nas.training.test_trainer import DATA, ONE_THREAD, SPACE
-from tests.nas.training.train_in_processes import gradients, settings
+from tests.nas.training.test_trainer import SPACE
+from tests.nas.training.train_in_processes import settings
 
 ROOT = Path(__file__).parents[3]
 
 
+SCRIPT = Path(__file__).with_name("train_in_processes.py")
+
+
+def in_one(*arguments: object) -> None:
+    run([sys.executable, SCRIPT, *arguments], succeeds=True)
+
+
 def torchrun(*arguments: object, succeeds: bool = True) -> str:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT]
+    return run([*command, *arguments], succeeds=succeeds)
+
+
+def run(command: list[object], *, succeeds: bool) -> str:
     found = subprocess.run(
-        [*command, *map(str, arguments)],
+        [str(word) for word in command],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -38,14 +47,11 @@ def torchrun(*arguments: object, succeeds: bool = True) -> str:
     return found.stderr
 
 
-SCRIPT = Path(__file__).with_name("train_in_processes.py")
-
-
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """The folder of a supernet that two processes trained."""
     folder = tmp_path_factory.mktemp("two") / "processes"
-    torchrun(SCRIPT, "train", folder)
+    torchrun("train", folder)
     return folder
 
 
@@ -55,21 +61,26 @@ def flat(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("space", [SPACE.name, pytest.param("vit:tiny", marks=pytest.mark.slow)])
 def test_the_gradients_of_two_processes_are_those_of_one(tmp_path, space):
-    torchrun(SCRIPT, "gradients", tmp_path / "gradients.pt", space)
-    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
-    expected = gradients(Processes(), get_space(space, DATA.task))
+    torchrun("gradients", tmp_path / "two.pt", space)
+    in_one("gradients", tmp_path / "one.pt", space)
+    found, expected = (torch.load(tmp_path / name, weights_only=True) for name in ("two.pt", "one.pt"))
     assert float((found - expected).norm() / expected.norm()) < 1e-10
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path, together):
-    record = train_supernet(SPACE, DATA, settings(), tmp_path, compute=ONE_THREAD)
-    start = flat(build_supernet(SPACE, seed=settings().seed).state_dict())
-    found, expected = (flat(load_file(folder / WEIGHTS_FILE)) for folder in (together, tmp_path))
+    alone = tmp_path / "alone"
+    in_one("train", alone)
+    torch.set_default_dtype(torch.float64)
+    try:
+        start = flat(build_supernet(SPACE, seed=settings().seed).state_dict())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    found, expected = (flat(load_file(folder / WEIGHTS_FILE)) for folder in (together, alone))
     moved = float((expected - start).norm())
     assert moved > 0
-    assert float((found - expected).norm()) < 0.01 * moved
-    again = read_record(together)
+    assert float((found - expected).norm()) < 1e-7 * moved
+    record, again = read_record(alone), read_record(together)
     assert (again.id, again.steps, again.images_val) == (record.id, record.steps, record.images_val)
     assert len((together / CURVE_CSV).read_text().splitlines()) == 3
     assert not (together / CHECKPOINT_FILE).exists()
@@ -78,11 +89,11 @@ def test_two_processes_train_what_one_trains(tmp_path, together):
 @pytest.mark.slow
 def test_after_a_rank_was_killed_the_same_command_resumes_to_the_same_bits(tmp_path, together):
     folder = tmp_path / "killed"
-    assert "exitcode  : -9" in torchrun(SCRIPT, "train", folder, 4, succeeds=False)
+    assert "exitcode  : -9" in torchrun("train", folder, 4, succeeds=False)
     before = folder.with_suffix(".steps").read_text().split()
     assert before in (["1", "2", "3"], ["1", "2", "3", "4"])
     assert (folder / CHECKPOINT_FILE).is_file()
-    torchrun(SCRIPT, "train", folder)
+    torchrun("train", folder)
     steps = folder.with_suffix(".steps").read_text().split()
     assert steps[len(before) :] in (["4", "5", "6"], ["5", "6"])
     assert (folder / WEIGHTS_FILE).read_bytes() == (together / WEIGHTS_FILE).read_bytes()

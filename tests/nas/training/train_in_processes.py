@@ -1,5 +1,7 @@
 """What the processes that torchrun starts run: ``train FOLDER [STEP]`` or ``gradients FILE SPACE``.
 
+Both compute in double precision, so that a difference between one process and two is no rounding.
+
 Rank 1 of ``train`` is killed after STEP. The steps that rank 0 reports are written to FOLDER.steps.
 """
 
@@ -10,8 +12,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from nas.data.normalization import Normalization
 from nas.families.registry import build_supernet
 from nas.supernet.batch_shard import on_shard
 from nas.training import trainer
@@ -42,15 +46,22 @@ class KilledTraining(trainer._Training):
         return loss
 
 
+def in_double_precision() -> None:
+    """From here on, networks and their inputs are float64."""
+    torch.set_default_dtype(torch.float64)
+    apply = Normalization.apply
+    Normalization.apply = lambda normalization, images: apply(normalization, images).astype(np.float64)
+
+
 def gradients(processes: Processes, space: SearchSpace) -> torch.Tensor:
-    """Of a step in double precision, where rounding hides nothing."""
-    supernet = build_supernet(space, seed=0).double()
+    """Of a step."""
+    supernet = build_supernet(space, seed=0)
     images, labels = TrainingBatches(prepare(DATA, settings()), settings()).batch(0)
     shard = processes.shard
     rows = slice(None) if shard is None else shard.rows(len(images))
     with on_shard(shard) if shard is not None else nullcontext():
         students = step_subnets(space, settings(), 0, 6)
-        loss = sandwich_gradients(supernet, images[rows].double(), labels[rows], students, LOSS)
+        loss = sandwich_gradients(supernet, images[rows], labels[rows], students, LOSS)
     parameters = list(supernet.parameters())
     processes.mean_gradients(parameters, loss)
     return torch.cat([parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None])
@@ -58,6 +69,7 @@ def gradients(processes: Processes, space: SearchSpace) -> torch.Tensor:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    in_double_precision()
     if sys.argv[1] == "gradients":
         joined = joined_processes(torch.device("cpu"))
         found = gradients(joined, get_space(sys.argv[3], DATA.task))
