@@ -52,7 +52,8 @@ class SearchRequest:
     random_baseline: bool | None = None
     """Whether the same budget is spent again on random candidates, for comparison. Default: no."""
     finish_epochs: float | None = None
-    """Epochs that the front's networks are fine-tuned for before they are verified. Default: 1."""
+    """Epochs that the front's networks are fine-tuned for before they are verified; 0 for none. Default: 40 % of
+    the supernet's steps, at most 1,000 steps."""
     seed: int | None = None
     priority: int | None = None
     """Jobs with a higher one run first, -100 to 100. Default: 0."""

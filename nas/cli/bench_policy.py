@@ -10,9 +10,9 @@ import typer
 
 from nas.cli.bench_predictors import write_rows
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.cli.finish_option import FinishEpochs
 from nas.cli.measure import Device, Json, Supernet
 from nas.output_paths import check_output_file, check_output_folder
-from nas.search.budget import DEFAULT_FINISH_EPOCHS
 
 if TYPE_CHECKING:
     from nas.workflows.policy_benchmark import PolicyRow
@@ -31,9 +31,7 @@ def policy(
             " Default: all."
         ),
     ] = "",
-    finish_epochs: Annotated[
-        float, typer.Option(help="Epochs that each front's networks are fine-tuned for; 0 for none.", min=0.0)
-    ] = DEFAULT_FINISH_EPOCHS,
+    finish_epochs: FinishEpochs = None,
     supernet: Supernet = None,
     scratch: Annotated[
         Path | None,

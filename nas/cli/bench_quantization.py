@@ -59,7 +59,7 @@ def quantization(
         recipes=names or tuple(RECIPES),
         networks=networks,
         seed=seed,
-        finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
+        finish=FinishSettings.of_epochs(finish_epochs),
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
         rows = benchmark_quantization(workspace, workspace.supernet(supernet), request, progress)

@@ -10,17 +10,15 @@ import typer
 
 from nas.cli.bench_predictors import write_rows
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.cli.finish_option import FinishEpochs
 from nas.cli.measure import Device, Json, Supernet
-from nas.search.budget import DEFAULT_FINISH_EPOCHS, MIN_EVALUATIONS
+from nas.search.budget import MIN_EVALUATIONS
 
 if TYPE_CHECKING:
     from nas.workflows.limits_benchmark import LimitsRow
     from nas.workflows.results_benchmark import ResultsRow
 
 Out = Annotated[Path | None, typer.Option("--out", help="Write the rows as JSON to this file.")]
-FinishEpochs = Annotated[
-    float, typer.Option(help="Epochs that each front's networks are fine-tuned for; 0 for none.", min=0)
-]
 Evaluations = Annotated[int, typer.Option(help="Real evaluations per search.", min=MIN_EVALUATIONS)]
 
 
@@ -31,7 +29,7 @@ def results(
     methods: Annotated[
         str, typer.Option(help="Comma-separated: hwnas, linas, nsga2, tpe, random.")
     ] = "hwnas,nsga2,random",
-    finish_epochs: FinishEpochs = DEFAULT_FINISH_EPOCHS,
+    finish_epochs: FinishEpochs = None,
     supernet: Supernet = None,
     scratch: Annotated[
         Path | None,
@@ -76,7 +74,7 @@ def limits(
     device: Device = "local-cpu/onnxruntime",
     searches: Annotated[int, typer.Option(help="Number of searches with random limits.", min=1)] = 20,
     evaluations: Evaluations = 22,
-    finish_epochs: FinishEpochs = DEFAULT_FINISH_EPOCHS,
+    finish_epochs: FinishEpochs = None,
     supernet: Supernet = None,
     out: Out = None,
     as_json: Json = False,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
+from nas.cli.finish_option import FinishEpochs
 from nas.home import write_bytes
-from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.training.finish_settings import FinishSettings
 from search_spaces.errors import UsageError
 
@@ -34,9 +34,7 @@ def supernet(
             " the best validation accuracy is used."
         ),
     ] = "0.5,1,2",
-    finish_epochs: Annotated[
-        float, typer.Option(help="Epochs of fine-tuning for each network; 0 for none.", min=0)
-    ] = DEFAULT_FINISH_EPOCHS,
+    finish_epochs: FinishEpochs = None,
     flip: Annotated[
         bool | None,
         typer.Option("--flip/--no-flip", help="Flip training images. Default: on for fashion-mini only."),
@@ -76,7 +74,7 @@ def supernet(
         settings=TrainingSettings.with_defaults(chosen),
         networks=networks,
         rate_factors=_factors(rate_factors),
-        finish=FinishSettings(epochs=finish_epochs) if finish_epochs else None,
+        finish=FinishSettings.of_epochs(finish_epochs),
         compute=Compute(device=device_train, threads=threads),
     )
     with open_workspace() as workspace, TerminalProgress() as progress:

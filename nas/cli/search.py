@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table, show
+from nas.cli.finish_option import FinishEpochs
 from nas.cli.limit_options import (
     MaxLatencyP50,
     MaxLatencyP95,
@@ -20,7 +21,6 @@ from nas.cli.measure import MAX_SEED, Json, Supernet
 from nas.output_paths import check_output_file
 from nas.search.budget import (
     DEFAULT_EVALUATIONS,
-    DEFAULT_FINISH_EPOCHS,
     DEFAULT_SCREEN,
     DEFAULT_SURVEY,
     MIN_EVALUATIONS,
@@ -97,15 +97,7 @@ def search(
         int,
         typer.Option(help="Architectures evaluated in fp32 with inherited weights before each batch.", min=0),
     ] = DEFAULT_SCREEN,
-    finish_epochs: Annotated[
-        float,
-        typer.Option(
-            help="Epochs that the front's networks, and baselines beside them, are fine-tuned for before they are"
-            " verified; quantized ones then get quantization-aware training for a quarter of that. 0 ships"
-            " inherited weights.",
-            min=0.0,
-        ),
-    ] = DEFAULT_FINISH_EPOCHS,
+    finish_epochs: FinishEpochs = None,
     random_baseline: Annotated[
         bool, typer.Option(help="Spend the same budget again on random candidates, for comparison.")
     ] = False,

@@ -11,7 +11,6 @@ from hw_profiles.host import resolved_device_id
 from nas.metrics import LIMIT_NAMES, MAX_OBJECTIVES, MIN_OBJECTIVES, Constraints
 from nas.search.budget import (
     DEFAULT_EVALUATIONS,
-    DEFAULT_FINISH_EPOCHS,
     DEFAULT_SCREEN,
     DEFAULT_SURVEY,
     MIN_EVALUATIONS,
@@ -145,12 +144,15 @@ class SearchRequest(ClientRequest):
     random_baseline: bool = Field(
         False, description="Whether the same budget is spent again on random candidates, for comparison."
     )
-    finish_epochs: float = Field(
-        DEFAULT_FINISH_EPOCHS,
+    finish_epochs: float | None = Field(
+        None,
         ge=0,
         le=1000,
         allow_inf_nan=False,
-        description="Epochs that the front's networks are fine-tuned for before they are verified; 0 for none.",
+        description=(
+            "Epochs that the front's networks are fine-tuned for before they are verified; 0 for none, null for 40 %"
+            " of the supernet's steps, but no more than 1,000 steps."
+        ),
     )
     seed: Seed = 0
     priority: Priority = 0

@@ -11,5 +11,3 @@ DEFAULT_SURVEY: Final = 60
 """Networks whose float accuracy is looked up before the search."""
 DEFAULT_SCREEN: Final = 32
 """Architectures whose float accuracy is looked up before each batch."""
-DEFAULT_FINISH_EPOCHS: Final = 2.0
-"""Epochs that the networks of a front are fine-tuned for: as good as trained alone, after a short training."""

@@ -97,8 +97,9 @@ def finish_plans(
     context: NetworkTrainingContext,
 ) -> list[NetworkPlan]:
     """The plans that :func:`finish_networks` trains by."""
-    steps = max(1, round(settings.epochs * TrainingBatches(context.data, training).steps_per_epoch))
-    fine = replace(training, learning_rate=training.learning_rate * settings.learning_rate_share, label_smoothing=0.0)
+    steps_per_epoch = TrainingBatches(context.data, training).steps_per_epoch
+    steps, rate_share = settings.schedule(supernet_steps=training.epochs * steps_per_epoch, epoch_steps=steps_per_epoch)
+    fine = replace(training, learning_rate=training.learning_rate * rate_share, label_smoothing=0.0)
     return [
         NetworkPlan(genotype=genotype, settings=fine, steps=steps, inherit=True, teacher_share=settings.teacher_share)
         for genotype in genotypes

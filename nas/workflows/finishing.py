@@ -84,10 +84,11 @@ def finished_source(
         supernet=supernet,
         supernet_id=record.weights_sha256,
     )
+    schedule = settings.schedule(supernet_steps=record.steps, epoch_steps=record.steps // record.settings.epochs)
     try:
         return FinishedWeightSource(
             supernet=inherited,
-            recipe=json.dumps(asdict(settings), sort_keys=True),
+            recipe=json.dumps([asdict(settings), *schedule], sort_keys=True),
             files=_finished(genotypes, record.settings, settings, training, progress),
             quantized=_quantized(genotypes, record.settings, settings, training, progress),
         )

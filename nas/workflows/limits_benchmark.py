@@ -15,7 +15,6 @@ import numpy as np
 from nas.fronts.front import Front
 from nas.measuring.context import SearchContext
 from nas.metrics import Constraints, columns
-from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.search.outcome import Outcome
 from nas.workflows.evaluating import measure_design
 from nas.workflows.front_search import InfeasibleError, search_front, verify_finished
@@ -51,7 +50,7 @@ class LimitsRow:
 
 
 def benchmark_limits(
-    context: SearchContext, searches: int, evaluations: int, finish_epochs: float = DEFAULT_FINISH_EPOCHS
+    context: SearchContext, searches: int, evaluations: int, finish_epochs: float | None = None
 ) -> list[LimitsRow]:
     """Runs ``searches`` searches with random limits; every second one limits accuracy, too.
 

@@ -17,7 +17,7 @@ import numpy as np
 from nas.home import write_bytes
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
-from nas.search.budget import DEFAULT_FINISH_EPOCHS, MIN_STAGED_EVALUATIONS
+from nas.search.budget import MIN_STAGED_EVALUATIONS
 from nas.search.methods import ARCHITECTURE_THEN_POLICY, INTEGER_PROGRAMMING, Method
 from nas.store.evaluations import Evaluation
 from nas.store.supernets import StoredSupernet
@@ -60,7 +60,7 @@ class PolicyPlan:
     methods: tuple[str, ...] = POLICY_METHODS
     seeds: tuple[int, ...] = (0, 1, 2)
     evaluations: int = 30
-    finish_epochs: float = DEFAULT_FINISH_EPOCHS
+    finish_epochs: float | None = None
 
     def __post_init__(self) -> None:
         unknown = [method for method in self.methods if method not in POLICY_METHODS]
@@ -75,7 +75,8 @@ class PolicyPlan:
 
     def home(self, scratch: Path, method: str, seed: int) -> Path:
         """Where a method's search lies; another budget or finish is another search, which must not know this one."""
-        return scratch / f"seed-{seed}" / f"{method}-{self.evaluations}-{self.finish_epochs:g}"
+        finishing = "default" if self.finish_epochs is None else f"{self.finish_epochs:g}"
+        return scratch / f"seed-{seed}" / f"{method}-{self.evaluations}-{finishing}"
 
     def request(self, space: SearchSpace, method: str, seed: int) -> SearchRequest:
         """The search that a method and seed are.

@@ -35,11 +35,11 @@ class QuickstartSettings:
     """The space, and budgets of each stage."""
 
     space: str = SPACE
-    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=6, flip=True))
+    training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=8, flip=True))
     design: int = DEFAULT_DESIGN
     search: SearchRequest = field(
         default_factory=lambda: SearchRequest(
-            evaluations=24, survey=40, screen=16, finish_epochs=0.5, random_baseline=True
+            evaluations=24, survey=40, screen=16, finish_epochs=0.25, random_baseline=True
         )
     )
 

@@ -18,7 +18,6 @@ import numpy as np
 from nas.fronts.front import Member
 from nas.measuring.context import SearchContext
 from nas.progress import Progress
-from nas.search.budget import DEFAULT_FINISH_EPOCHS
 from nas.search.methods import METHODS, STAGED_METHODS, Method
 from nas.store.supernets import StoredSupernet
 from nas.workflows.evaluating import preparation_pool
@@ -50,7 +49,7 @@ class ResultsPlan:
     methods: tuple[Method, ...] = ("hwnas", "nsga2", "random")
     seeds: tuple[int, ...] = tuple(range(5))
     evaluations: int = 30
-    finish_epochs: float = DEFAULT_FINISH_EPOCHS
+    finish_epochs: float | None = None
     """Epochs that the networks of every method's front are fine-tuned for; 0 judges inherited weights."""
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ from nas.measuring.device_bench import check_measurable
 from nas.metrics import Constraints, Objectives
 from nas.search.budget import (
     DEFAULT_EVALUATIONS,
-    DEFAULT_FINISH_EPOCHS,
     DEFAULT_SCREEN,
     DEFAULT_SURVEY,
     MIN_STAGED_EVALUATIONS,
@@ -62,8 +61,9 @@ class SearchRequest:
     """Networks whose accuracy in fp32 ``hwnas`` looks up beforehand; no device is asked for them."""
     screen: int = DEFAULT_SCREEN
     """Architectures whose accuracy in fp32 ``hwnas`` looks up before each batch; 0 for predictions alone."""
-    finish_epochs: float = DEFAULT_FINISH_EPOCHS
-    """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none."""
+    finish_epochs: float | None = None
+    """Epochs that finalists, and baselines beside them, are fine-tuned for before verification; 0 for none, None for
+    as many as :class:`~nas.training.finish_settings.FinishSettings` chooses."""
     random_baseline: bool = False
     """Whether random candidates are evaluated, too, with the same budgets of evaluations and look-ups."""
     precisions: tuple[str, ...] | None = None
@@ -97,7 +97,7 @@ class SearchRequest:
     def as_settings(self) -> dict[str, Any]:
         """The inverse of :meth:`from_settings`, as JSON values: what is stored with a search."""
         plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "constraints"}
-        if not self.finish_epochs:  # as in searches that were stored before networks were finished
+        if self.finish_epochs == 0:  # as in searches that were stored before networks were finished
             del plain["finish_epochs"]
         if self.precisions is None:  # likewise
             del plain["precisions"]
@@ -111,7 +111,7 @@ class SearchRequest:
         Raises:
             UsageError: for epochs that cannot be.
         """
-        return FinishSettings(epochs=self.finish_epochs) if self.finish_epochs else None
+        return FinishSettings.of_epochs(self.finish_epochs)
 
     def restriction(self, space: SearchSpace, profile: DeviceProfile) -> Restriction:
         """The part of a space that is searched for a device: what it executes natively, or what was asked for.

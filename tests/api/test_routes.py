@@ -122,7 +122,7 @@ def test_a_search_is_queued_and_followed(service: Service) -> None:
         "batch_size": 8,
         "survey": 60,
         "screen": 32,
-        "finish_epochs": 2.0,
+        "finish_epochs": None,
         "random_baseline": False,
         "seed": 3,
     }

@@ -39,3 +39,25 @@ def test_without_a_supernet_there_is_nothing_to_finish(tmp_path):
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(UsageError, match=f"finishing setting {name} is {value}"):
         FinishSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "supernet_steps", "expected"),
+    [
+        (FinishSettings(), 1_000, (400, 0.5)),
+        (FinishSettings(), 30_000, (1_000, 0.1)),
+        (FinishSettings(epochs=0.5), 1_000, (50, 0.15)),
+        (FinishSettings(epochs=10), 1_000, (1_000, 0.5)),
+        (FinishSettings(epochs=0.5, learning_rate_share=0.7), 1_000, (50, 0.7)),
+        (FinishSettings(epochs=0.001), 1_000, (1, 0.003)),
+    ],
+)
+def test_length_and_rate_follow_from_the_supernets_steps(settings, supernet_steps, expected):
+    steps, share = settings.schedule(supernet_steps=supernet_steps, epoch_steps=100)
+    assert (steps, share) == (expected[0], pytest.approx(expected[1]))
+
+
+def test_no_epochs_are_no_finishing():
+    assert FinishSettings.of_epochs(0.0) is None
+    assert FinishSettings.of_epochs(None) == FinishSettings()
+    assert FinishSettings.of_epochs(2.0) == FinishSettings(epochs=2.0)
