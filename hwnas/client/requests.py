@@ -89,7 +89,8 @@ class TrainingRequest:
     space: str | None = None
     """Default: ``mobilenet_v3:tiny``."""
     epochs: int | None = None
-    """Passes over the training images. Default: 20."""
+    """Passes over the training images. Default: 20, or with fewer than about
+    6,000 images as many as make 1,500 steps, at most 200."""
     batch_size: int | None = None
     """Default: 64."""
     optimizer: Literal["sgd", "adamw", "muon"] | None = None

@@ -208,7 +208,9 @@ class TrainingRequest(ClientRequest):
     )
     space: SpaceName = Field("mobilenet_v3:tiny", description="The search space whose networks share weights.")
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
-        None, description="Passes over the training images. Default: 20."
+        None,
+        description="Passes over the training images. Default: 20, or with fewer than about 6,000 images as many as"
+        " make 1,500 steps, at most 200.",
     )
     batch_size: Annotated[int, Field(ge=2, le=65_536)] | None = Field(None, description="Default: 64.")
     optimizer: Optimizer | None = Field(None, description="Default: sgd.")

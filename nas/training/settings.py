@@ -3,13 +3,17 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 
 from search_spaces.errors import UsageError
 
 Optimizer = Literal["sgd", "adamw", "muon"]
 OPTIMIZERS: Final[tuple[Optimizer, ...]] = get_args(Optimizer)
+DEFAULT_EPOCHS: Final = 20
+_LEAST_STEPS: Final = 1500
+"""Steps that a small data set's training should have: after fewer, a supernet's networks are far from trained."""
+_MOST_DEFAULT_EPOCHS: Final = 200
 _DEFAULTS: Final[dict[Optimizer, tuple[float, float]]] = {
     "sgd": (0.2, 5e-4),
     "adamw": (3e-3, 0.05),
@@ -50,7 +54,7 @@ class TrainingSettings:
         checkpoint_every_s: Seconds between checkpoints; changes no weight.
     """
 
-    epochs: int = 20
+    epochs: int = DEFAULT_EPOCHS
     batch_size: int = 64
     optimizer: Optimizer = "sgd"
     learning_rate: float = 0.2
@@ -109,8 +113,13 @@ class TrainingSettings:
             raise UsageError(f"the training setting optimizer is {self.optimizer!r}; allowed are {allowed_names}.")
 
     @classmethod
-    def with_defaults(cls, given: Mapping[str, Any]) -> "TrainingSettings":
+    def with_defaults(cls, given: Mapping[str, Any], *, images: int | None = None) -> "TrainingSettings":
         """The settings of the given names; where the optimizer is given, its own rate and decay go with it.
+
+        Args:
+            given: settings by name.
+            images: training images, those that validate included. Unless epochs are given, few images are passed
+                over more often than many: :func:`default_epochs`.
 
         Raises:
             UsageError: for unknown names or values out of range.
@@ -119,7 +128,10 @@ class TrainingSettings:
         if optimizer in _DEFAULTS:
             rate, decay = _DEFAULTS[optimizer]
             given = {"learning_rate": rate, "weight_decay": decay} | dict(given)
-        return cls.from_json(dict(given))
+        settings = cls.from_json(dict(given))
+        if images is None or "epochs" in given:
+            return settings
+        return replace(settings, epochs=default_epochs(settings, images))
 
     def as_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -146,6 +158,17 @@ class TrainingSettings:
             # As before there was a choice: a training without it keeps its id.
             del values["init"]
         return values
+
+
+def default_epochs(settings: TrainingSettings, images: int) -> int:
+    """20, or more if that would be fewer than 1,500 steps, but at most 200.
+
+    Args:
+        settings: with the batch size and the share of the images that validate.
+        images: training images, those that validate included.
+    """
+    steps_per_epoch = max(1, round(images * (1 - settings.validation_fraction)) // settings.batch_size)
+    return max(DEFAULT_EPOCHS, min(_MOST_DEFAULT_EPOCHS, math.ceil(_LEAST_STEPS / steps_per_epoch)))
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:

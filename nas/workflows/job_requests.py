@@ -13,7 +13,7 @@ from nas.search.budget import MIN_STAGED_EVALUATIONS
 from nas.search.methods import STAGED_METHODS
 from nas.search.restriction import requested_restriction
 from nas.store import Store
-from nas.store.data_sets import STORED_DATA
+from nas.store.data_sets import STORED_DATA, DataSetContents
 from nas.store.devices import StoredDevice
 from nas.store.supernets import StoredSupernet
 from nas.store.tenancy import EVERYTHING, Viewer
@@ -22,7 +22,6 @@ from nas.workflows.population import calibrated_precisions, population
 from search_spaces.errors import UnknownNameError, UsageError
 from search_spaces.registry import canonical_name, get_space
 from search_spaces.space import SearchSpace
-from search_spaces.task import TaskSpec
 
 
 class RequestFieldError(UsageError):
@@ -85,7 +84,8 @@ class JobRequests:
     def training(self, asked: TrainingRequest) -> NewJob:
         """A training; the request names every setting, so that it means the same after an upgrade."""
         space = _space(asked.space, "")
-        task = self._task_of_data(asked.data)
+        contents = self._contents(asked.data)
+        task = None if contents is None else contents.task
         try:
             family_of(get_space(space, task))
         except UsageError as error:
@@ -94,7 +94,9 @@ class JobRequests:
             self._supernet(space, asked.init, "", field="init")
         try:
             chosen = {"flip": flips_by_default(asked.data)} | asked.chosen()
-            settings = TrainingSettings.with_defaults(chosen)
+            settings = TrainingSettings.with_defaults(
+                chosen, images=None if contents is None else contents.images_train
+            )
         except UsageError as error:
             raise RequestFieldError("settings", str(error).rstrip(".")) from error
         request = {"data": asked.data, "space": space} | settings.as_json()
@@ -143,8 +145,8 @@ class JobRequests:
             raise RequestFieldError(f"{within}{field}", reason)
         return supernet
 
-    def _task_of_data(self, data: str) -> TaskSpec | None:
-        """The task of an uploaded data set; None for an embedded one, which the job loads."""
+    def _contents(self, data: str) -> DataSetContents | None:
+        """What an uploaded data set holds; None for an embedded one, which the job loads."""
         if not data.startswith(STORED_DATA):
             return None
         data_set = self._store.data_sets.find(data.removeprefix(STORED_DATA), self._viewer)
@@ -152,7 +154,7 @@ class JobRequests:
             raise RequestFieldError("data", f"no data set {data} is stored; GET /v1/data-sets lists those that are")
         if data_set.contents is None:
             raise RequestFieldError("data", f"{data} is {data_set.state}; only a data set that is ready can be used")
-        return data_set.contents.task
+        return data_set.contents
 
     def _check_sources(self, space: SearchSpace, device: str, sources: list[str], within: str) -> None:
         """Refuses names that a worker would refuse; whether a device has enough measurements shows later."""

@@ -17,6 +17,7 @@ from nas.home import Home
 from nas.jobs import JobQueue
 from nas.store import Store, open_store
 from nas.store.supernets import NewSupernet
+from nas.training.settings import TrainingSettings, default_epochs
 from tests.api.problems import problem_of
 from tests.nas.store.rows import SPACE, put_supernet
 from tests.npz_files import npz_bytes
@@ -165,7 +166,7 @@ def _train(uploading: Uploading, training: dict[str, Any], data_set: dict[str, A
     uploading.store.supernets.put(supernet, lease=job.lease)
     queue.succeed(job.lease, {"supernet": supernet.id})
     found = uploading.client.get(training["url"]).json()
-    assert (found["state"], found["total_progress"], found["epochs_done"]) == ("succeeded", 1.0, 20.0)
+    assert (found["state"], found["total_progress"], found["epochs_done"]) == ("succeeded", 1.0, 200.0)
     return str(found["supernet"])
 
 
@@ -186,6 +187,12 @@ def test_whole_numbers_may_have_a_point(uploading: Uploading) -> None:
     assert isinstance(request["epochs"], int)
     refused = uploading.client.post("/v1/supernets", content='{"epochs": 3.5}', headers=headers)
     problem_of(refused, 422, "invalid-request")
+
+
+def test_a_small_data_set_is_passed_over_more_often_by_default(uploading: Uploading) -> None:
+    data_set = uploading.ready()
+    request = uploading.client.post("/v1/supernets", json={"data": data_set["data"]}).json()["request"]
+    assert request["epochs"] == default_epochs(TrainingSettings(), data_set["images_train"]) == 200
 
 
 def test_a_training_names_every_setting(uploading: Uploading) -> None:

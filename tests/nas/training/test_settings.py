@@ -69,3 +69,19 @@ def test_settings_are_parsed_by_their_kind():
 def test_texts_that_are_no_settings_are_refused(text, message):
     with pytest.raises(UsageError, match=message):
         parse_settings([text])
+
+
+@pytest.mark.parametrize(
+    ("images", "given", "epochs"),
+    [
+        (12_000, {}, 20),
+        (1_680, {}, 72),
+        (1_680, {"batch_size": 32}, 36),
+        (1_680, {"validation_fraction": 0.5}, 116),
+        (60, {}, 200),
+        (1_680, {"epochs": 3}, 3),
+        (None, {}, 20),
+    ],
+)
+def test_few_images_are_passed_over_more_often(images, given, epochs):
+    assert TrainingSettings.with_defaults(given, images=images).epochs == epochs
