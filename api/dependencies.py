@@ -22,7 +22,6 @@ from nas.home import Home
 from nas.jobs.batches import Batches
 from nas.jobs.deletion import Deletions
 from nas.jobs.job_statuses import JobStatuses
-from nas.jobs.queue import JobQueue
 from nas.jobs.search_statuses import SearchStatuses
 from nas.store import Store
 from nas.store.api_keys import Scope
@@ -54,19 +53,18 @@ async def _fronts(request: Request) -> DeviceFronts:
     return cast("DeviceFronts", request.app.state.fronts)
 
 
-async def _queue(request: Request) -> JobQueue:
-    return JobQueue(request.app.state.store)
-
-
-async def _statuses(request: Request) -> SearchStatuses:
+async def searches_of(request: Request) -> SearchStatuses:
+    """The service's searches."""
     return SearchStatuses(request.app.state.store)
 
 
-async def _calibrations(request: Request) -> JobStatuses:
+async def calibrations_of(request: Request) -> JobStatuses:
+    """The service's calibrations."""
     return JobStatuses(request.app.state.store, "calibration")
 
 
-async def _trainings(request: Request) -> JobStatuses:
+async def trainings_of(request: Request) -> JobStatuses:
+    """The service's trainings."""
     return JobStatuses(request.app.state.store, "training")
 
 
@@ -137,16 +135,15 @@ async def refuse_repeated_parameters(request: Request) -> None:
         raise invalid_request(errors)
 
 
-StatusesDep = Annotated[SearchStatuses, Depends(_statuses)]
 StoreDep = Annotated[Store, Depends(_store)]
 FrontsDep = Annotated[DeviceFronts, Depends(_fronts)]
 AnswersDep = Annotated[StoredAnswers, Depends(_answers)]
 FilesDep = Annotated[VerifiedFiles, Depends(_files)]
 HomeDep = Annotated[Home, Depends(_home)]
 PredictorsDep = Annotated[LoadedPredictors, Depends(_predictors)]
-QueueDep = Annotated[JobQueue, Depends(_queue)]
-CalibrationsDep = Annotated[JobStatuses, Depends(_calibrations)]
-TrainingsDep = Annotated[JobStatuses, Depends(_trainings)]
+SearchesDep = Annotated[SearchStatuses, Depends(searches_of)]
+CalibrationsDep = Annotated[JobStatuses, Depends(calibrations_of)]
+TrainingsDep = Annotated[JobStatuses, Depends(trainings_of)]
 UploadsDep = Annotated[DataUploads, Depends(_uploads)]
 ChangeDep = Annotated[Change, Depends(_change)]
 BatchesDep = Annotated[Batches, Depends(_batches)]

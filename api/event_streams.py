@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 from api.watches import Watches
 from nas.jobs.events import JobEvent
 
-ENDED: Final = frozenset({"succeeded", "failed", "cancelled"})
 _KEEP_ALIVE_S: Final = 15.0
 EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -133,7 +133,7 @@ class CalibrationsOut(PageOut):
     calibrations: list[CalibrationOut]
 
 
-MemberOut = Annotated[SearchOut | CalibrationOut, Field(discriminator="kind")]
+BatchMemberOut = Annotated[SearchOut | CalibrationOut, Field(discriminator="kind")]
 
 
 class BatchOut(BaseModel):
@@ -148,9 +148,7 @@ class BatchOut(BaseModel):
     )
     counts: dict[JobStateName, int] = Field(description="Members in each state.")
     total_progress: float = Field(ge=0, le=1, description="Mean of the members'.")
-    members: list[Annotated[SearchOut | CalibrationOut, Field(discriminator="kind")]] = Field(
-        description="In the order of the request."
-    )
+    members: list[BatchMemberOut] = Field(description="In the order of the request.")
     created_at: datetime
     finished_at: datetime | None
 

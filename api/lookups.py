@@ -1,7 +1,7 @@
 """Resolves ids in requests to objects, or to problem responses."""
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 from api.problems import invalid_field, not_found
 from hw_profiles.host import resolved_device_id
@@ -13,6 +13,7 @@ from search_spaces.registry import canonical_name
 _DEVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@,/-]{0,199}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Found = TypeVar("Found")
 
 
 def find_device(store: Store, device_id: str) -> StoredDevice | None:
@@ -30,6 +31,17 @@ def device_of_path(store: Store, device_id: str) -> StoredDevice:
     if device is None:
         raise not_found("unknown-device", f"no device {device_id!r} is known; GET /v1/devices lists those that are.")
     return device
+
+
+def require_stored(found: Found | None, what: str, object_id: str) -> Found:
+    """What a look-up of an id found; ``what`` names its kind, such as ``data set``.
+
+    Raises:
+        ProblemError: 404, for example ``unknown-data-set``, if it found nothing.
+    """
+    if found is None:
+        raise not_found(f"unknown-{what.replace(' ', '-')}", f"no {what} {object_id!r} is stored.")
+    return found
 
 
 def is_hash(text: str) -> bool:

@@ -37,7 +37,12 @@ class Methods:
             problem = ProblemError(HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", detail, headers=_allow(allowed))
             await problem.response()(scope, receive, send)
         elif method == "HEAD":
-            await self._app({**scope, "method": "GET", ASKED_BY_HEAD: True}, receive, _without_body(send))
+            inner = {**scope, "method": "GET", ASKED_BY_HEAD: True}
+            try:
+                await self._app(inner, receive, _without_body(send))
+            finally:
+                if "route" in inner:  # which metrics count by
+                    scope["route"] = inner["route"]
         else:
             await self._app(scope, receive, send)
 

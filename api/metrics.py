@@ -14,13 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.server_errors import StartError
 from api.stored_answers import STORED
-from nas.jobs.queue import JobKind
+from nas.jobs.queue import JobKind, JobState
 from nas.store import Store
 from nas.store.tables import JobRow
 from search_spaces.errors import NasError
 
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_STATES: Final = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
 class ServiceMetrics:
@@ -128,7 +127,7 @@ class _Jobs(Collector):
             silent_count = session.scalar(silent) or 0
         jobs = GaugeMetricFamily("hwnas_jobs", _GAUGES["hwnas_jobs"], labels=("kind", "state"))
         for kind in get_args(JobKind):
-            for state in _STATES:
+            for state in get_args(JobState):
                 jobs.add_metric((kind, state), counts.get((kind, state), 0))
         age = timedelta(0) if waiting_since is None else now - waiting_since
         waiting = GaugeMetricFamily("hwnas_oldest_queued_seconds", _GAUGES["hwnas_oldest_queued_seconds"])

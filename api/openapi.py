@@ -14,7 +14,9 @@ from typing import Any, Final
 from fastapi.routing import APIRoute
 
 from api.problems import PROBLEM_JSON
+from nas.home import Home
 from nas.jobs.requests import MAX_INTEGER
+from nas.store import open_store
 
 _BOUNDS: Final = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/Problem"}}
@@ -99,7 +101,7 @@ def _problem_statuses(path: str, method: str, operation: dict[str, Any]) -> list
         statuses.append(HTTPStatus.NOT_FOUND)
     if "requestBody" in operation:
         statuses += [HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
-    if "202" in operation["responses"]:
+    if {"201", "202"} & operation["responses"].keys():
         statuses.append(HTTPStatus.TOO_MANY_REQUESTS)
     if method == "delete" or (method == "patch" and "requestBody" in operation):
         statuses.append(HTTPStatus.CONFLICT)
@@ -147,8 +149,6 @@ def _with_exact_bounds(node: object) -> object:
 def main() -> None:
     """Prints the description."""
     from api.app import create_app  # noqa: PLC0415 - it imports this module
-    from nas.home import Home  # noqa: PLC0415
-    from nas.store import open_store  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "hwnas.db") as store:
         document = create_app(store=store, home=Home(Path(folder))).openapi()

@@ -19,9 +19,10 @@ from typing import ClassVar, Final, Self
 from nas.data.dataset import DataError
 from nas.data.npz_check import checked_npz
 from nas.home import DiskFullError, Home, sha256_of
+from nas.jobs.quotas import NO_KEY, KeyHolder, require_upload_quota
 from nas.store import Store
 from nas.store.audit import Change
-from nas.store.data_sets import DataSetContents, NewDataSet, StoredDataSet
+from nas.store.data_sets import DataSetContents, NewDataSet, StoredDataSet, Uploader
 from nas.store.errors import NotStoredError
 from search_spaces.errors import NasError, UsageError
 
@@ -153,16 +154,27 @@ class DataUploads:
         self._checks = threading.BoundedSemaphore(_CHECKS)
 
     def begin(
-        self, new: NewDataSet, *, tenant: str | None = None, change: Change | None = None
+        self,
+        new: NewDataSet,
+        *,
+        tenant: str | None = None,
+        holder: KeyHolder = NO_KEY,
+        change: Change | None = None,
     ) -> tuple[StoredDataSet, bool]:
-        """Announces an upload, or finds the one of the same file; gives it, and whether it is new.
+        """Announces an upload, or finds the one of the same file; returns it, and whether it is new.
 
         Raises:
             UploadTooLargeError: for more bytes than are taken.
+            QuotaExceededError: if the key may begin no upload now.
         """
         if new.size_bytes > self._max_bytes:
             raise UploadTooLargeError(new.size_bytes, self._max_bytes)
-        return self._store.data_sets.begin(new, tenant=tenant, change=change)
+        return self._store.data_sets.begin(
+            new,
+            uploader=Uploader(tenant=tenant, api_key_id=holder.key_id),
+            change=change,
+            admit=lambda session: require_upload_quota(session, holder),
+        )
 
     def add(self, path: Path, *, name: str) -> StoredDataSet:
         """Copies and checks a file of this machine; one that is stored under this name already is found.

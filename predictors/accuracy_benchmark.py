@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,19 @@ def run_accuracies(
     task: str,
     train_sizes: Sequence[int],
     seeds: Sequence[int],
-    on_row: Callable[[AccuracyRow], None] = lambda _: None,
+    on_row: Callable[[AccuracyRow, int], None] = lambda *_: None,
 ) -> list[AccuracyRow]:
     """All rows, over every space that has the task.
 
     A seeded split holds out rows: 40 %, or fewer where a training size asks for more than
     the other 60 % (never fewer than a tenth), so that a size near the whole table can be tried.
+
+    Args:
+        tables: recorded tasks.
+        task: an accuracy column.
+        train_sizes: numbers of rows to train on.
+        seeds: of the splits.
+        on_row: called with each row as soon as it is there, and with the number of rows in all.
 
     Raises:
         UnknownNameError: for a task that no table has.
@@ -78,14 +86,12 @@ def run_accuracies(
     known = tuple(dict.fromkeys(name for record in records for name in record.table.accuracy))
     if task not in known:
         raise UnknownNameError("task", task, known)
+    fits = list(product([one for one in records if task in one.table.accuracy], seeds, train_sizes))
     rows = []
-    for record in records:
-        if task in record.table.accuracy:
-            for seed in seeds:
-                for size in train_sizes:
-                    row = _fit(record, task, size, seed)
-                    rows.append(row)
-                    on_row(row)
+    for record, seed, size in fits:
+        row = _fit(record, task, size, seed)
+        rows.append(row)
+        on_row(row, len(fits))
     return rows
 
 

@@ -75,18 +75,51 @@ class ModelPlan:
 
 
 def run_models(
-    tables: Sequence[MeasurementTable], plan: ModelPlan, on_row: Callable[[ModelRow], None] = lambda _: None
+    tables: Sequence[MeasurementTable], plan: ModelPlan, on_row: Callable[[ModelRow, int], None] = lambda *_: None
 ) -> list[ModelRow]:
     """All models over a plan; a seeded split holds out 40 % of the rows, and samples are drawn from the others.
 
     Numbers of samples that a table does not have are left out.
 
+    Args:
+        tables: recorded devices and tasks.
+        plan: what to run.
+        on_row: called with each row as soon as it is there, and with the number of rows in all.
+
     Raises:
         UnknownNameError: for a device or task that no table has.
         UsageError: for tables or columns that cannot be used.
     """
-    records = join_tables(tables)
+    splits = _splits(join_tables(tables), plan)
+    total = sum(len(split.counts) * len(_fits(split)) for split in splits)
     rows: list[ModelRow] = []
+    for split in splits:
+        for count in split.counts:
+            for model, fit in _fits(split):
+                row = _fitted_row(split, count, model, fit)
+                rows.append(row)
+                on_row(row, total)
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Split:
+    """A column of a table under one seed: rows to learn from, in the order they are drawn, and held-out rows."""
+
+    record: RecordedSpace
+    name: str
+    quantity: Quantity
+    seed: int
+    values: FloatArray
+    """Milliseconds or fractions of all rows, shape ``(n,)``."""
+    learn: IntArray
+    held_out: IntArray
+    counts: tuple[int, ...]
+    """Numbers of samples to fit to."""
+
+
+def _splits(records: Sequence[RecordedSpace], plan: ModelPlan) -> list[_Split]:
+    splits = []
     wanted: tuple[tuple[Quantity, tuple[str, ...]], ...] = (("latency", plan.devices), ("accuracy", plan.tasks))
     for quantity, names in wanted:
         columns = [record.table.latency_ms if quantity == "latency" else record.table.accuracy for record in records]
@@ -95,57 +128,62 @@ def run_models(
             if name not in known:
                 raise UnknownNameError("device" if quantity == "latency" else "task", name, known)
             for record, column in zip(records, columns, strict=True):
-                for seed in plan.seeds if name in column else ():
-                    for row in _learn(record, name, quantity, plan.samples, seed):
-                        rows.append(row)
-                        on_row(row)
-    return rows
+                if name in column:
+                    splits += [_split(record, name, quantity, plan.samples, seed) for seed in plan.seeds]
+    return splits
 
 
-@single_threaded
-def _learn(record: RecordedSpace, name: str, quantity: Quantity, samples: Sequence[int], seed: int) -> list[ModelRow]:
-    latency = quantity == "latency"
-    column = record.table.latencies(name) if latency else record.table.accuracy_fractions(name)
-    learn, held_out = (rows[~np.isnan(column[rows])] for rows in split_rows(len(column), seed))
+def _split(record: RecordedSpace, name: str, quantity: Quantity, samples: Sequence[int], seed: int) -> _Split:
+    values = record.table.latencies(name) if quantity == "latency" else record.table.accuracy_fractions(name)
+    learn, held_out = (rows[~np.isnan(values[rows])] for rows in split_rows(len(values), seed))
     held_out = held_out[:_MAX_HELD_OUT]
     if len(learn) < MIN_SAMPLES or len(held_out) < _MIN_HELD_OUT:
         raise UsageError(f"{quantity} {name!r} has {len(learn)} rows to learn from and {len(held_out)} held out.")
-    rows = []
-    order = np.random.default_rng(seed).permutation(learn)
-    for count in [count for count in samples if count <= len(learn)]:
-        chosen = order[:count]
-        for model, fit in _fits(record, quantity, seed):
-            started_s = time.perf_counter()
-            try:
-                predicted, form = fit(chosen, column[chosen], held_out)
-            except UnfitDataError as error:
-                raise UsageError(f"{quantity} {name!r} with {count} samples: {error}") from error
-            rows.append(
-                ModelRow(
-                    space=record.table.space,
-                    target=name,
-                    quantity=quantity,
-                    model=model,
-                    samples=count,
-                    seed=seed,
-                    mape_pct=mape_pct(column[held_out], predicted),
-                    spearman=spearman(column[held_out], predicted),
-                    kendall_tau=kendall_tau(column[held_out], predicted),
-                    chosen=form,
-                    seconds=time.perf_counter() - started_s,
-                )
-            )
-    return rows
+    return _Split(
+        record=record,
+        name=name,
+        quantity=quantity,
+        seed=seed,
+        values=values,
+        learn=np.random.default_rng(seed).permutation(learn),
+        held_out=held_out,
+        counts=tuple(count for count in samples if count <= len(learn)),
+    )
+
+
+@single_threaded
+def _fitted_row(split: _Split, count: int, model: str, fit: "Fit") -> ModelRow:
+    chosen = split.learn[:count]
+    truth = split.values[split.held_out]
+    started_s = time.perf_counter()
+    try:
+        predicted, form = fit(chosen, split.values[chosen], split.held_out)
+    except UnfitDataError as error:
+        raise UsageError(f"{split.quantity} {split.name!r} with {count} samples: {error}") from error
+    return ModelRow(
+        space=split.record.table.space,
+        target=split.name,
+        quantity=split.quantity,
+        model=model,
+        samples=count,
+        seed=split.seed,
+        mape_pct=mape_pct(truth, predicted),
+        spearman=spearman(truth, predicted),
+        kendall_tau=kendall_tau(truth, predicted),
+        chosen=form,
+        seconds=time.perf_counter() - started_s,
+    )
 
 
 Fit = Callable[[IntArray, FloatArray, IntArray], tuple[FloatArray, str]]
 """Rows to fit to, their values and the held-out rows, to predictions and the model that made them."""
 
 
-def _fits(record: RecordedSpace, quantity: Quantity, seed: int) -> list[tuple[str, Fit]]:
-    extractor = FeatureExtractor(record.space)
-    genotypes = record.genotypes
-    latency = quantity == "latency"
+def _fits(split: _Split) -> list[tuple[str, Fit]]:
+    """Each model by name, and the predictor as a whole."""
+    space, genotypes, seed = split.record.space, split.record.genotypes, split.seed
+    extractor = FeatureExtractor(space)
+    latency = split.quantity == "latency"
     features = extractor.encode if latency else extractor.encode_parts
 
     def alone(form: Estimator) -> Fit:
@@ -162,7 +200,7 @@ def _fits(record: RecordedSpace, quantity: Quantity, seed: int) -> list[tuple[st
         if latency:
             fitted = LatencyPredictor.fit_with(extractor, genotypes[rows], values, seed=seed)
         else:
-            fitted = AccuracyPredictor.fit(record.space, genotypes[rows], values, seed=seed)
+            fitted = AccuracyPredictor.fit(space, genotypes[rows], values, seed=seed)
         return fitted.predict(genotypes[held_out]).value, fitted.choice.form
 
     models = latency_models() if latency else accuracy_models()

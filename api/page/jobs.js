@@ -25,7 +25,11 @@ export async function showJobs(onEnd) {
 export async function startJob(form, onEnd) {
   const fields = new FormData(form);
   const kind = fields.get("kind");
-  const body = { space: fields.get("space"), seed: Number(fields.get("seed")) };
+  const body = {
+    space: fields.get("space"),
+    seed: Number(fields.get("seed")),
+    priority: Number(fields.get("priority")),
+  };
   const device = fields.get("device");
   let address = "/v1/searches";
   if (kind === "calibration") {

@@ -80,7 +80,6 @@ at("start").addEventListener("change", (event) => {
   const isSearch = event.target.value === "search";
   at("budget-label").textContent = isSearch ? "Evaluations" : "Measurements";
   at("start").budget.value = isSearch ? 38 : 20;
-  at("start").budget.min = isSearch ? 4 : 5;
   at("with-limits").hidden = !isSearch;
 });
 at("start").addEventListener("submit", (event) => {

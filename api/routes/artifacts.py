@@ -11,9 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.conditional import cache_for_ever, is_held
 from api.dependencies import FilesDep, HomeDep, StoreDep, ViewerDep, refuse_parameters, require_scope
-from api.lookups import is_hash
+from api.lookups import is_hash, require_stored
 from api.methods import ASKED_BY_HEAD
-from api.problems import ProblemError, not_found
+from api.problems import ProblemError
 
 router = APIRouter(tags=["artifacts"], dependencies=[require_scope("read"), Depends(refuse_parameters)])
 
@@ -70,9 +70,8 @@ def get_artifact(
     Problems: `unknown-artifact` (404), `artifact-gone` (410; its file is missing or its bytes are not those that
     were stored) and `range-not-satisfiable` (416). A Range header that makes no sense is ignored.
     """
-    artifact = store.artifacts.find(sha256, viewer) if is_hash(sha256) else None
-    if artifact is None:
-        raise not_found("unknown-artifact", f"no artifact {sha256!r} is stored.")
+    found = store.artifacts.find(sha256, viewer) if is_hash(sha256) else None
+    artifact = require_stored(found, "artifact", sha256)
     digest = base64.b64encode(bytes.fromhex(sha256)).decode()
     headers = {
         "ETag": f'"{sha256}"',

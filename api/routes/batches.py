@@ -19,9 +19,8 @@ from api.dependencies import (
 from api.job_states import batch_out
 from api.job_wire import BatchesOut, BatchOut, WaitQuery
 from api.json_bodies import require_json
-from api.lookups import is_id
+from api.lookups import is_id, require_stored
 from api.pages import next_page, page_of
-from api.problems import not_found
 from api.submitting import SubmittingDep
 from api.wire import PageQuery
 from nas.jobs.batches import Batches, BatchStatus
@@ -30,7 +29,6 @@ from nas.jobs.submission import NewBatch
 from nas.store.tenancy import Viewer
 
 router = APIRouter(tags=["batches"], dependencies=[require_scope("read")])
-_ACTIVE = ("queued", "running")
 
 
 @router.post(
@@ -81,7 +79,7 @@ async def get_batch(
 ) -> BatchOut:
     """The state of a batch and its members. With `wait`, once all have ended, or after that many seconds."""
     status = await watches.until(
-        lambda: _find(batches, batch_id, viewer), lambda found: found.state not in _ACTIVE, seconds=query.wait
+        lambda: _find(batches, batch_id, viewer), lambda found: found.ended, seconds=query.wait
     )
     return batch_out(status)
 
@@ -102,10 +100,7 @@ def delete_batch(batch_id: str, batches: BatchesDep, deletions: DeletionsDep, ca
 
 
 def _find(batches: Batches, batch_id: str, viewer: Viewer) -> BatchStatus:
-    found = batches.find(batch_id, viewer) if is_id(batch_id) else None
-    if found is None:
-        raise not_found("unknown-batch", f"no batch {batch_id!r} is stored.")
-    return found
+    return require_stored(batches.find(batch_id, viewer) if is_id(batch_id) else None, "batch", batch_id)
 
 
 def _owned(batches: Batches, batch_id: str, caller: Caller) -> BatchStatus:

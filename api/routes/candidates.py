@@ -6,9 +6,8 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.dependencies import StoreDep, ViewerDep, refuse_parameters, refuse_repeated_parameters, require_scope
-from api.lookups import is_hash, space_of_query
+from api.lookups import is_hash, require_stored, space_of_query
 from api.pages import next_page, page_of
-from api.problems import not_found
 from api.wire import (
     ArtifactOut,
     CandidateInfoOut,
@@ -54,9 +53,8 @@ def list_candidates(
 @router.get("/v1/candidates/{candidate_id}", dependencies=[Depends(refuse_parameters)])
 def get_candidate(candidate_id: str, store: StoreDep, viewer: ViewerDep) -> CandidateOut:
     """One candidate: genes, accuracies, latencies on every device, and the addresses of its files."""
-    stored = store.candidates.find(candidate_id, viewer) if is_hash(candidate_id) else None
-    if stored is None:
-        raise not_found("unknown-candidate", f"no candidate {candidate_id!r} is stored.")
+    found = store.candidates.find(candidate_id, viewer) if is_hash(candidate_id) else None
+    stored = require_stored(found, "candidate", candidate_id)
     candidate = stored.candidate
     return CandidateOut(
         id=stored.id,

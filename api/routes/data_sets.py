@@ -21,9 +21,9 @@ from api.dependencies import (
     require_scope,
 )
 from api.json_bodies import require_json
-from api.lookups import is_id
+from api.lookups import is_id, require_stored
 from api.pages import next_page, page_of
-from api.problems import not_found, unsupported_media_type
+from api.problems import unsupported_media_type
 from nas.data_uploads import DataUploads
 from nas.jobs.requests import MAX_INTEGER
 from nas.store import Store
@@ -62,10 +62,11 @@ def begin_data_set(
     """Announces a data set; its bytes are then sent to the address in the Location header with PATCH.
 
     A file that was announced before under the same name gives that data set (200), whose upload goes on at its
-    offset. Problems: `upload-too-large` (413).
+    offset. Problems: `upload-too-large` (413), `quota-exceeded` (429) if too many jobs and uploads of the API key are
+    unfinished.
     """
     new = NewDataSet(name=asked.name, size_bytes=asked.size_bytes, sha256=asked.sha256)
-    data_set, is_new = uploads.begin(new, tenant=caller.viewer.tenant, change=change)
+    data_set, is_new = uploads.begin(new, tenant=caller.viewer.tenant, holder=caller.holder, change=change)
     if not is_new:
         response.status_code = 200
     answer = _answer(uploads, data_set, response)
@@ -178,9 +179,7 @@ def _data_set_out(data_set: StoredDataSet, offset: int) -> DataSetOut:
 
 def _find(store: Store, data_set_id: str, viewer: Viewer) -> StoredDataSet:
     found = store.data_sets.find(data_set_id, viewer) if is_id(data_set_id) else None
-    if found is None:
-        raise not_found("unknown-data-set", f"no data set {data_set_id!r} is stored.")
-    return found
+    return require_stored(found, "data set", data_set_id)
 
 
 def _owned(store: Store, data_set_id: str, caller: Caller) -> StoredDataSet:

@@ -13,7 +13,7 @@ from api.dependencies import (
     CallerDep,
     DeletionsDep,
     FrontsDep,
-    StatusesDep,
+    SearchesDep,
     StoreDep,
     ViewerDep,
     refuse_parameters,
@@ -21,13 +21,15 @@ from api.dependencies import (
     require_scope,
 )
 from api.front_wire import FrontOut, LimitsProblem
-from api.lookups import device_of_path, is_hash, space_of_query
+from api.lookups import device_of_path, is_hash, require_stored, space_of_query
 from api.pages import next_page, page_of
-from api.problems import ProblemError, not_found
+from api.problems import ProblemError
 from api.wire import FrontInfoOut, FrontsOut, FrontsQuery, ParetoQuery, RecommendationOut
 from nas.fronts.device_fronts import DeviceFronts
 from nas.fronts.limits import LimitsNotMetError, best_accuracy, rows_within
 from nas.fronts.merged import MergedFront
+from nas.store import Store
+from nas.store.fronts import FrontInfo
 from nas.store.tenancy import Viewer
 
 router = APIRouter(tags=["fronts"], dependencies=[require_scope("read")])
@@ -150,9 +152,7 @@ def get_front(request: Request, front_id: str, store: StoreDep, answers: Answers
 
     Problems: `unknown-front` (404), `front-damaged` (410).
     """
-    found = store.fronts.find(front_id, viewer) if is_hash(front_id) else None
-    if found is None:
-        raise not_found("unknown-front", f"no front {front_id!r} is stored.")
+    found = _find(store, front_id, viewer)
     response = conditional(
         request, lambda: store.fronts.body(found.id), found.etag, cache_control=cache_for_ever(request)
     )
@@ -169,19 +169,21 @@ def get_front(request: Request, front_id: str, store: StoreDep, answers: Answers
 def delete_front(
     front_id: str,
     store: StoreDep,
-    statuses: StatusesDep,
+    searches: SearchesDep,
     deletions: DeletionsDep,
     answers: AnswersDep,
     caller: CallerDep,
 ) -> None:
     """Deletes the front of one search. Its members' files and measurements are kept."""
-    found = store.fronts.find(front_id, caller.viewer) if is_hash(front_id) else None
-    if found is None:
-        raise not_found("unknown-front", f"no front {front_id!r} is stored.")
-    search = statuses.find(found.search_id)
-    caller.require_owner(None if search is None or search.job is None else search.job.tenant)
+    found = _find(store, front_id, caller.viewer)
+    search = searches.find(found.search_id)
+    caller.require_owner(None if search is None else search.tenant)
     deletions.front(found.id)
     answers.clear()
+
+
+def _find(store: Store, front_id: str, viewer: Viewer) -> FrontInfo:
+    return require_stored(store.fronts.find(front_id, viewer) if is_hash(front_id) else None, "front", front_id)
 
 
 def _merged(fronts: DeviceFronts, device_id: str, query: ParetoQuery, viewer: Viewer) -> MergedFront:

@@ -16,13 +16,14 @@ from api.dependencies import (
     require_scope,
 )
 from api.json_bodies import require_json
-from api.lookups import is_hash, space_of_query
+from api.lookups import is_hash, require_stored, space_of_query
 from api.pages import next_page, page_of
-from api.problems import ProblemError, invalid_field, not_found
+from api.problems import ProblemError, invalid_field
 from api.wire import PredictionOut, PredictionsOut, PredictorOut, PredictorsOut, PredictorsQuery, PredictRequest
 from nas.store import Store
 from nas.store.predictors import StoredPredictor
 from nas.store.tenancy import Viewer
+from predictors.errors import RevisionError
 
 if TYPE_CHECKING:
     from nas.workflows.predicting import PredictedCandidate
@@ -88,7 +89,6 @@ def predict_candidates(
         candidate_genotypes,
         predicted_candidates,
     )
-    from predictors.errors import RevisionError  # noqa: PLC0415
 
     def question(predictor: "LatencyPredictor | AccuracyPredictor") -> "tuple[PredictedCandidate, ...]":
         return predicted_candidates(predictor, candidate_genotypes(store, predictor.space, asked.candidates))
@@ -133,7 +133,5 @@ def _predictor_out(stored: StoredPredictor) -> PredictorOut:
 
 
 def _find(store: Store, predictor_id: str, viewer: Viewer) -> StoredPredictor:
-    stored = store.predictors.find(predictor_id, viewer) if is_hash(predictor_id) else None
-    if stored is None:
-        raise not_found("unknown-predictor", f"no predictor {predictor_id!r} is stored.")
-    return stored
+    found = store.predictors.find(predictor_id, viewer) if is_hash(predictor_id) else None
+    return require_stored(found, "predictor", predictor_id)

@@ -13,9 +13,8 @@ from api.dependencies import (
     refuse_repeated_parameters,
     require_scope,
 )
-from api.lookups import is_hash, space_of_query
+from api.lookups import is_hash, require_stored, space_of_query
 from api.pages import next_page, page_of
-from api.problems import not_found
 from api.wire import SupernetOut, SupernetsOut, SupernetsQuery
 from nas.store import Store
 from nas.store.supernets import StoredSupernet
@@ -61,10 +60,8 @@ def delete_supernet(supernet_id: str, store: StoreDep, deletions: DeletionsDep, 
 
 
 def _find(store: Store, supernet_id: str, viewer: Viewer) -> StoredSupernet:
-    stored = store.supernets.find(supernet_id, viewer) if is_hash(supernet_id) else None
-    if stored is None:
-        raise not_found("unknown-supernet", f"no supernet {supernet_id!r} is stored.")
-    return stored
+    found = store.supernets.find(supernet_id, viewer) if is_hash(supernet_id) else None
+    return require_stored(found, "supernet", supernet_id)
 
 
 def _supernet_out(stored: StoredSupernet) -> SupernetOut:

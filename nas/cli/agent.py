@@ -49,13 +49,13 @@ def agent(
     are then NAME/RUNTIME on the service: `hwnas calibrate NAME/onnxruntime --space SPACE`.
     """
     # What follows takes no part in other commands.
-    import platformdirs  # noqa: PLC0415
+    import platformdirs
 
-    from hw_profiles.agent.agent import AgentSettings, run_agent  # noqa: PLC0415
-    from hw_profiles.agent.service import Service  # noqa: PLC0415
-    from hw_profiles.agent.tokens import AgentToken, key_sha256  # noqa: PLC0415
-    from hw_profiles.confinement import ProcessLimits  # noqa: PLC0415
-    from search_spaces.errors import UsageError  # noqa: PLC0415
+    from hw_profiles.agent.agent import AgentSettings, run_agent
+    from hw_profiles.agent.service import Service
+    from hw_profiles.agent.tokens import AgentToken, key_sha256
+    from hw_profiles.confinement import ProcessLimits
+    from search_spaces.errors import UsageError
 
     if token_file is not None:
         token = token_file.read_text("utf-8")

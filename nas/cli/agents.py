@@ -19,8 +19,8 @@ def create_agent(name: Name, as_json: Json = False) -> None:
 
     Start the agent on the device with it: `hwnas agent --server URL --token-file FILE`.
     """
-    from nas.store.audit import local_change  # noqa: PLC0415 - the store takes half a second
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         token = workspace.store.agents.create(name, change=local_change("create agent")).reveal()
@@ -31,8 +31,8 @@ def create_agent(name: Name, as_json: Json = False) -> None:
 @app.command("list")
 def list_agents(as_json: Json = False) -> None:
     """List the agents with their devices and when each was last seen."""
-    from nas.store.agents import ALIVE_S  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.store.agents import ALIVE_S
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         known = workspace.store.agents.all()
@@ -65,8 +65,8 @@ def list_agents(as_json: Json = False) -> None:
 @app.command("revoke")
 def revoke_agent(name: Name, as_json: Json = False) -> None:
     """End an agent's access at once; its devices and measurements stay."""
-    from nas.store.audit import local_change  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         workspace.store.agents.revoke(name, change=local_change("revoke agent"))

@@ -20,7 +20,7 @@ def audit(
 
     Recorded are REST requests that changed something, and the creation and revocation of keys and agents.
     """
-    from nas.workspace import open_workspace  # noqa: PLC0415 - the store takes half a second
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         entries = workspace.store.audit.last(count, since=None if since is None else since.replace(tzinfo=UTC))

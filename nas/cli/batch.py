@@ -37,13 +37,14 @@ def run_batch(
     """Queue the searches and calibrations of a file, all or none, and run them.
 
     The fields are those of POST /v1/searches and POST /v1/devices/{id}/calibrations (with `device`). Nothing is
-    queued if one of them is wrong. Ctrl-C finishes the running member, a second Ctrl-C returns it to the queue;
-    `hwnas batch resume` continues. Exits with 1 unless every member succeeds.
+    queued if one of them is wrong. Members for devices of other hosts are run by the workers there; this command waits
+    for them, and names hosts without a worker. Ctrl-C finishes the running member, a second Ctrl-C returns it to the
+    queue; `hwnas batch resume` continues. Exits with 1 unless every member succeeds.
     """
-    from nas.jobs.batches import Batches  # noqa: PLC0415 - the store takes half a second
-    from nas.jobs.submission import NewBatch, Origin, Submissions  # noqa: PLC0415 - as above
-    from nas.workflows.job_requests import JobRequests  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.jobs.batches import Batches
+    from nas.jobs.submission import NewBatch, Origin, Submissions
+    from nas.workflows.job_requests import JobRequests
+    from nas.workspace import open_workspace
 
     asked = read_batch(file)
     with open_workspace() as workspace:
@@ -60,8 +61,8 @@ def run_batch(
 @app.command("resume")
 def resume_batch(batch_id: BatchId, as_json: Json = False) -> None:
     """Run the queued members of a batch, and wait for those that other workers run."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.batches import Batches
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         _finish(workspace, _find(Batches(workspace.store), batch_id).id, as_json=as_json)
@@ -73,9 +74,9 @@ def list_batches(
     as_json: Json = False,
 ) -> None:
     """List the batches from the command line and the service, newest first."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
-    from nas.store.pages import PageRequest  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.batches import Batches
+    from nas.store.pages import PageRequest
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         found, _ = Batches(workspace.store).page(PageRequest(size=limit))
@@ -99,8 +100,8 @@ def list_batches(
 @app.command("show")
 def show_batch(batch_id: BatchId, as_json: Json = False) -> None:
     """Show the members of a batch."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.batches import Batches
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         _print(_find(Batches(workspace.store), batch_id), as_json=as_json)
@@ -109,8 +110,8 @@ def show_batch(batch_id: BatchId, as_json: Json = False) -> None:
 @app.command("cancel")
 def cancel_batch(batch_id: BatchId, as_json: Json = False) -> None:
     """Cancel the members of a batch that have not ended; running ones stop at their next step."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.batches import Batches
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         batches = Batches(workspace.store)
@@ -124,9 +125,9 @@ def read_batch(file: Path) -> "BatchRequest":
     Raises:
         UsageError: for a file that cannot be read or a field that is wrong.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - slow to import
+    from pydantic import ValidationError
 
-    from nas.jobs.requests import BatchRequest  # noqa: PLC0415 - as above
+    from nas.jobs.requests import BatchRequest
 
     try:
         document = tomllib.loads(file.read_text("utf-8"))
@@ -157,23 +158,26 @@ def batch_as_json(batch: "BatchStatus") -> dict[str, Any]:
 
 def _finish(workspace: "Workspace", batch_id: str, *, as_json: bool) -> None:
     """Runs what is queued of the batch, waits for the rest and prints all."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
-    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415
-    from nas.workflows.host_presence import present_host  # noqa: PLC0415
-    from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415
+    from nas.jobs.absent_hosts import AbsentHostNotices
+    from nas.jobs.batches import Batches
+    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker
+    from nas.workflows.host_presence import present_host
+    from nas.workflows.job_handlers import job_handlers
 
     batches, stop = Batches(workspace.store), StopSignal()
     settings = WorkerSettings(until_idle=True, batch_id=batch_id)
     with present_host(workspace, stop), TerminalProgress() as progress:
         handlers = _counted(job_handlers(workspace), workspace.store, batch_id, progress)
+        notices = AbsentHostNotices(workspace.store, progress.say)
         while True:
             run_worker(workspace.store, handlers, settings, stop=stop)
             batch = _find(batches, batch_id)
-            if stop.draining or batch.state not in ("queued", "running"):
+            if stop.draining or batch.ended:
                 break
+            notices.look(batch.jobs)
             stop.wait(_LOOK_S)
     _print(batch, as_json=as_json)
-    if batch.state in ("queued", "running"):
+    if not batch.ended:
         raise UsageError(f"batch {batch_id} was interrupted; `hwnas batch resume {batch_id}` continues it.")
     if batch.state != "succeeded":
         raise typer.Exit(1)
@@ -183,7 +187,7 @@ def _counted(
     handlers: "Mapping[JobKind, Handler]", store: "Store", batch_id: str, progress: TerminalProgress
 ) -> "dict[JobKind, Handler]":
     """The handlers, with a bar that counts the members as each is taken up."""
-    from nas.jobs.batches import Batches  # noqa: PLC0415
+    from nas.jobs.batches import Batches
 
     batches = Batches(store)
 
@@ -229,7 +233,7 @@ def _member_as_json(member: "Member") -> dict[str, Any]:
 def _find(batches: "Batches", batch_id: str) -> "BatchStatus":
     found = batches.find(batch_id)
     if found is None:
-        from nas.store.pages import PageRequest  # noqa: PLC0415
+        from nas.store.pages import PageRequest
 
         known, _ = batches.page(PageRequest(size=_LISTED))
         raise UnknownNameError("batch", batch_id, tuple(batch.id for batch in known))

@@ -49,8 +49,8 @@ def chaos(
     undisturbed: their weights, and the networks that they evaluated with their accuracies, must be the same. Exits
     with 1 unless nothing was lost, doubled, failed, stale, wrong or different.
     """
-    from nas.workflows.chaos.plan import ChaosPlan  # noqa: PLC0415 - torch takes seconds
-    from nas.workflows.chaos.run import run_chaos  # noqa: PLC0415 - as above
+    from nas.workflows.chaos.plan import ChaosPlan
+    from nas.workflows.chaos.run import run_chaos
 
     if database not in (*_DATABASES, "both"):
         raise UsageError(f"--database is {database!r}; give sqlite, postgresql or both.")

@@ -35,15 +35,15 @@ def device(
     fitted to the same samples without sources. A measurement takes seconds, mostly for building and
     compiling the network. Earlier measurements are reused: after Ctrl-C, the same command resumes.
     """
-    from nas.workflows.calibrating import CalibrationRequest  # noqa: PLC0415
-    from nas.workflows.device_benchmark import benchmark_device  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.calibrating import CalibrationTask
+    from nas.workflows.device_benchmark import benchmark_device
+    from nas.workspace import open_workspace
 
-    request = CalibrationRequest(
+    task = CalibrationTask(
         space=space, budget=budget, sources=source_names(sources), precisions=precisions_of(precision), seed=seed
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
-        found = benchmark_device(workspace, name, request, held_out, progress)
+        found = benchmark_device(workspace, name, task, held_out, progress)
     rows = [row.as_json() for row in found]
     write_rows(rows, out)
     if as_json:

@@ -38,10 +38,10 @@ def kernels(
     policies, such as fbnet, are timed in fp32. For example:
     `hwnas bench kernels --space mobilenet_v3:tiny --image-size 32 --networks 20 --out kernels.json`.
     """
-    from nas.home import Home  # noqa: PLC0415
-    from nas.workflows.kernel_benchmark import KernelBenchmark  # noqa: PLC0415
-    from search_spaces.registry import get_space  # noqa: PLC0415
-    from search_spaces.task import TaskSpec  # noqa: PLC0415
+    from nas.home import Home
+    from nas.workflows.kernel_benchmark import KernelBenchmark
+    from search_spaces.registry import get_space
+    from search_spaces.task import TaskSpec
 
     bound = get_space(space)
     if image_size is not None:

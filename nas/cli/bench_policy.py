@@ -48,8 +48,8 @@ def policy(
     search architectures in one precision. All have the same budget of real evaluations and share no
     measurements.
     """
-    from nas.workflows.policy_benchmark import POLICY_METHODS, PolicyPlan, benchmark_policies  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.policy_benchmark import POLICY_METHODS, PolicyPlan, benchmark_policies
+    from nas.workspace import open_workspace
 
     names = tuple(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip())) or POLICY_METHODS
     plan = PolicyPlan(

@@ -52,7 +52,7 @@ def calibration(
     used. If a table has fewer rows than the requested samples, all are used and the row reports
     how many. The table shows medians over the seeds.
     """
-    from predictors.calibration_benchmark import CalibrationRow, run_calibrations  # noqa: PLC0415
+    from predictors.calibration_benchmark import CalibrationRow, run_calibrations
 
     plan, tables = _calibration_plan(table, targets, sources, samples, seeds)
     total = len(plan.targets) * len(plan.samples) * seeds
@@ -88,7 +88,7 @@ def ablation(
 
     The table shows means over the targets of medians over the seeds.
     """
-    from predictors.ablation import VARIANTS, AblationRow, run_ablation  # noqa: PLC0415
+    from predictors.ablation import VARIANTS, AblationRow, run_ablation
 
     plan, tables = _calibration_plan(table, targets, sources, samples, seeds)
     total = len(plan.targets) * len(plan.samples) * seeds * len(VARIANTS)
@@ -128,17 +128,17 @@ def accuracy(
     A seeded split holds out 40 % of the rows, or fewer if a training size needs more, but at least
     10 %. The table shows medians over the seeds.
     """
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
-    from predictors.accuracy_benchmark import AccuracyRow, run_accuracies  # noqa: PLC0415
+    from hw_profiles.measurement_table import MeasurementTable
+    from predictors.accuracy_benchmark import AccuracyRow, run_accuracies
 
     sizes = _counts(train_sizes, "--train-sizes")
     tables = [MeasurementTable.load_in_space(path) for path in table]
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
 
-        def report(row: AccuracyRow) -> None:
+        def report(row: AccuracyRow, total: int) -> None:
             done.append(row.as_json())
-            progress.update("fits", len(done), max(len(sizes) * seeds, len(done)))
+            progress.update("fits", len(done), total)
 
         run_accuracies(tables, task, sizes, tuple(range(seeds)), report)
     write_rows(done, out)
@@ -165,8 +165,8 @@ def models(
     A seeded split holds out 40 % of the rows; samples are drawn at random from the others, and no source
     devices are used. The table shows the median error (MAPE in percent) and Kendall's tau per number of samples.
     """
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
-    from predictors.model_benchmark import ModelPlan, ModelRow, run_models  # noqa: PLC0415
+    from hw_profiles.measurement_table import MeasurementTable
+    from predictors.model_benchmark import ModelPlan, ModelRow, run_models
 
     counts = _counts(samples, "--samples")
     plan = ModelPlan(devices=_names(devices), tasks=_names(tasks), samples=counts, seeds=tuple(range(seeds)))
@@ -174,9 +174,9 @@ def models(
     done: list[dict[str, Any]] = []
     with TerminalProgress() as progress:
 
-        def report(row: ModelRow) -> None:
+        def report(row: ModelRow, total: int) -> None:
             done.append(row.as_json())
-            progress.update("fits", len(done), len(done), {"target": row.target, "samples": str(row.samples)})
+            progress.update("fits", len(done), total, {"target": row.target, "samples": str(row.samples)})
 
         run_models(tables, plan, report)
     write_rows(done, out)
@@ -197,8 +197,8 @@ def models(
 def _calibration_plan(
     paths: Sequence[Path], targets: str, sources: str, samples: str, seeds: int
 ) -> "tuple[CalibrationPlan, list[MeasurementTable]]":
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
-    from predictors.calibration_benchmark import CalibrationPlan  # noqa: PLC0415
+    from hw_profiles.measurement_table import MeasurementTable
+    from predictors.calibration_benchmark import CalibrationPlan
 
     plan = CalibrationPlan(
         sources=_names(sources),

@@ -45,12 +45,12 @@ def quantization(
     are equalized. With --finish-epochs, the row "trained" is quantization-aware training. Networks that
     lose more than half of their accuracy are named.
     """
-    from nas.workflows.quantization_benchmark import (  # noqa: PLC0415
+    from nas.workflows.quantization_benchmark import (
         RECIPES,
         QuantizationBenchmarkRequest,
         benchmark_quantization,
     )
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace
 
     if out is not None:
         check_output_file(out, "--out")

@@ -44,8 +44,8 @@ def results(
     look-ups as hwnas. Reports, per method and seed, the hypervolume by test accuracy, the optimism
     (expected minus test accuracy), and the coverage of the 90 % intervals of latency and accuracy.
     """
-    from nas.workflows.results_benchmark import ResultsPlan, benchmark_results  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.results_benchmark import ResultsPlan, benchmark_results
+    from nas.workspace import open_workspace
 
     names = tuple(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
     plan = ResultsPlan(
@@ -80,11 +80,11 @@ def limits(
     as_json: Json = False,
 ) -> None:
     """Search with random limits, measure every member again, and count the limits that hold."""
-    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
-    from nas.measuring.context import SearchContext  # noqa: PLC0415
-    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
-    from nas.workflows.limits_benchmark import benchmark_limits  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.held_searches import CancellableProgress, holding_searches
+    from nas.measuring.context import SearchContext
+    from nas.workflows.evaluating import preparation_pool
+    from nas.workflows.limits_benchmark import benchmark_limits
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace, TerminalProgress() as terminal, holding_searches(workspace.store) as held:
         progress = CancellableProgress(terminal, held)

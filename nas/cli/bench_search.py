@@ -38,8 +38,8 @@ def search(
     propose in the whole space; the nearest row not yet tried is evaluated instead. The table
     shows medians over the seeds.
     """
-    from hw_profiles.measurement_table import MeasurementTable  # noqa: PLC0415
-    from nas.workflows.search_benchmark import SearchBenchmarkPlan, run_search_benchmark  # noqa: PLC0415
+    from hw_profiles.measurement_table import MeasurementTable
+    from nas.workflows.search_benchmark import SearchBenchmarkPlan, run_search_benchmark
 
     names = tuple(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
     plan = SearchBenchmarkPlan(
@@ -69,7 +69,7 @@ def search(
 
 
 def _print_search(rows: "Sequence[SearchBenchmarkRow]", methods: Sequence[str]) -> None:
-    from nas.workflows.search_benchmark import evaluations_to  # noqa: PLC0415
+    from nas.workflows.search_benchmark import evaluations_to
 
     budgets = sorted({row.evaluations for row in rows})
     cells = []
@@ -108,7 +108,7 @@ def front(
     computed from the synthetic values of the last population, in log latency and accuracy loss,
     relative to the slowest and least accurate sample.
     """
-    from nas.workflows.front_benchmark import benchmark_front  # noqa: PLC0415
+    from nas.workflows.front_benchmark import benchmark_front
 
     with TerminalProgress() as progress:
         progress.say(f"predicting {candidates} candidates of {space} with each method")

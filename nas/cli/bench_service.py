@@ -32,8 +32,8 @@ def service(
     Kinds: `pareto` (a device's front), `pareto_304` (the same with a matching ETag), `pareto_limited` (within limits)
     and `front` (one search's). The load generator runs on the same machine and uses part of its cores.
     """
-    from nas.cli.load_generator import Load, run_load  # noqa: PLC0415 - numpy is slow to import
-    from nas.cli.service_query import running_service  # noqa: PLC0415 - as the service is
+    from nas.cli.load_generator import Load, run_load
+    from nas.cli.service_query import running_service
 
     with nullcontext(url.rstrip("/")) if url else running_service() as address:
         rows = []

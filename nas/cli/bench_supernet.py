@@ -59,11 +59,11 @@ def supernet(
     accuracies; nothing is selected by them. Interrupt it with Ctrl-C and run the same command again to
     resume where it stopped.
     """
-    from nas.data.sources import flips_by_default  # noqa: PLC0415
-    from nas.training.compute import Compute  # noqa: PLC0415
-    from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415
-    from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.data.sources import flips_by_default
+    from nas.training.compute import Compute
+    from nas.training.settings import TrainingSettings, parse_settings
+    from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, benchmark_supernet
+    from nas.workspace import open_workspace
 
     given = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate, "seed": seed}
     given["flip"] = flips_by_default(data) if flip is None else flip

@@ -60,12 +60,12 @@ def calibrate(
     Prints the expected error on new networks, the cross-validated error, and the device's repeatability,
     a lower bound for any predictor. Writes two plots and an immutable revision for `hwnas predict`.
     """
-    from nas.workflows.calibrating import CalibrationRequest, calibrate_device  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.calibrating import CalibrationTask, calibrate_device
+    from nas.workspace import open_workspace
 
     if target_mape is not None and not 0 < target_mape < float("inf"):
         raise UsageError(f"--target-mape is {target_mape}; give percent above 0.")
-    request = CalibrationRequest(
+    task = CalibrationTask(
         space=space,
         budget=budget,
         target_mape_pct=target_mape,
@@ -75,7 +75,7 @@ def calibrate(
         supernet=supernet,
     )
     with open_workspace() as workspace, TerminalProgress() as progress:
-        report = calibrate_device(workspace, device, request, progress)
+        report = calibrate_device(workspace, device, task, progress)
     if as_json:
         print_json(report.as_json())
     else:

@@ -24,9 +24,9 @@ _LISTED = 1000
 @app.command("list")
 def list_sources(as_json: Json = False) -> None:
     """List what --data takes, and the data sets that were uploaded or added."""
-    from nas.data.sources import SOURCES  # noqa: PLC0415
-    from nas.store.pages import PageRequest  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.data.sources import SOURCES
+    from nas.store.pages import PageRequest
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         stored, _ = workspace.store.data_sets.page(PageRequest(size=_LISTED))
@@ -51,8 +51,8 @@ def add(
 
     The same as uploading it with POST /v1/data-sets; adding a file twice is harmless.
     """
-    from nas.data_uploads import DataUploads  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.data_uploads import DataUploads
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         stored = DataUploads(workspace.store, workspace.home).add(path, name=path.stem if name is None else name)
@@ -70,8 +70,8 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a data set that was uploaded or added, unless a supernet was trained on it."""
-    from nas.jobs.deletion import Deletions  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.deletion import Deletions
+    from nas.workspace import open_workspace
 
     data_set_id = data_set_id.removeprefix(_STORED)
     with open_workspace() as workspace:
@@ -97,8 +97,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a data set as an npz: x_train, y_train, x_test, y_test (uint8 images, NHWC), classes."""
-    from nas.data.npz import export_npz  # noqa: PLC0415
-    from nas.data.sources import load_dataset  # noqa: PLC0415
+    from nas.data.npz import export_npz
+    from nas.data.sources import load_dataset
 
     dataset = load_dataset(name)
     export_npz(dataset, path)

@@ -29,7 +29,7 @@ def copy(
     copied. Files (artifacts, supernets, predictors) stay in HWNAS_HOME; only the database is copied. Afterwards set
     HWNAS_DATABASE_URL to the target. Keep passwords off the command line with PGPASSFILE or PGPASSWORD.
     """
-    from nas.store.copying import copy_database  # noqa: PLC0415 - the store takes half a second
+    from nas.store.copying import copy_database
 
     with TerminalProgress(quiet=as_json) as progress:
         counts = copy_database(_url(source), _url(target), progress)

@@ -7,7 +7,7 @@ import typer
 from nas.cli.console import TerminalProgress, print_json, print_lines, print_table
 
 if TYPE_CHECKING:
-    from nas.workflows.device_check import DeviceCheck
+    from nas.workflows.device_check_report import DeviceCheckReport
 
 
 def check(
@@ -24,11 +24,11 @@ def check(
     takes about a minute. Load, steal, clock governor, turbo and SMT are those of the device, also where an agent
     serves it. Nothing is stored.
     """
-    from nas.measuring.context import DeviceContext  # noqa: PLC0415 - the store takes half a second
-    from nas.workflows.calibrating import measurable_profile  # noqa: PLC0415 - as above
-    from nas.workflows.checking import check_device  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
-    from search_spaces.registry import canonical_name, get_space  # noqa: PLC0415 - as above
+    from nas.measuring.context import DeviceContext
+    from nas.workflows.calibrating import measurable_profile
+    from nas.workflows.device_check import check_device
+    from nas.workspace import open_workspace
+    from search_spaces.registry import canonical_name, get_space
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         profile = measurable_profile(workspace, device)
@@ -42,7 +42,7 @@ def check(
         _print(found)
 
 
-def _print(found: "DeviceCheck") -> None:
+def _print(found: "DeviceCheckReport") -> None:
     rows = [
         (
             one.candidate_id[:12],

@@ -25,7 +25,7 @@ def devices(context: typer.Context, as_json: Json = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         workspace.put_local_devices()
@@ -58,7 +58,7 @@ def show_device(
     as_json: Json = False,
 ) -> None:
     """Show a device profile as TOML, the format that `hwnas devices add` reads."""
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         profile = workspace.profile(device)
@@ -78,10 +78,10 @@ def add_device(
     Start from an existing profile: `hwnas devices show local-cpu/onnxruntime > two.toml`, change `id` and
     `threads`, and add it.
     """
-    from hw_profiles.detect import check_runs_here, detect_profiles  # noqa: PLC0415
-    from hw_profiles.profile import DeviceProfile  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
-    from search_spaces.errors import UsageError  # noqa: PLC0415
+    from hw_profiles.detect import check_runs_here, detect_profiles
+    from hw_profiles.profile import DeviceProfile
+    from nas.workspace import open_workspace
+    from search_spaces.errors import UsageError
 
     profile = DeviceProfile.load(file)
     check_runs_here(profile)

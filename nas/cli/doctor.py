@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -53,7 +52,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _findings() -> Iterator[Finding]:
-    from nas.home import Home  # noqa: PLC0415
+    from nas.home import Home
 
     yield Finding(check="python", status="ok", detail=f"{platform.python_version()} ({sys.executable})")
     yield from _packages()
@@ -83,8 +82,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _runtimes() -> Iterator[Finding]:
-    from hw_profiles.detect import detect_processor  # noqa: PLC0415 - imports every runtime
-    from hw_profiles.runtimes.registry import get_runtime, runtime_names  # noqa: PLC0415 - as above
+    from hw_profiles.detect import detect_processor
+    from hw_profiles.runtimes.registry import get_runtime, runtime_names
 
     isa = detect_processor().isa
     for name in runtime_names():
@@ -118,7 +117,7 @@ def _disk(home: "Home") -> Finding:
 
 
 def _database(home: "Home") -> Iterator[Finding]:
-    from nas.store import open_store  # noqa: PLC0415 - takes half a second
+    from nas.store import open_store
 
     try:
         with open_store(home.database_url) as store:
@@ -133,7 +132,8 @@ def _database(home: "Home") -> Iterator[Finding]:
 
 def _workers(store: "Store") -> Iterator[Finding]:
     """Workers that hold jobs, and jobs that nobody takes."""
-    from nas.jobs.queue import JobQueue  # noqa: PLC0415
+    from nas.jobs.absent_hosts import absent_hosts
+    from nas.jobs.queue import JobQueue
 
     now, queue = store.clock(), JobQueue(store)
     running, queued = queue.all(state="running"), queue.all(state="queued")
@@ -142,12 +142,10 @@ def _workers(store: "Store") -> Iterator[Finding]:
         seen = "never" if job.heartbeat_at is None else f"{(now - job.heartbeat_at).total_seconds():.0f} s ago"
         detail = f"holds job {job.id}, last seen {seen}; the job runs again once a worker is free"
         yield Finding(check=f"worker {job.worker}", status="warning", detail=detail)
-    alive = {host.name for host in store.hosts.alive()}
     old = [job for job in queued if (now - job.created_at).total_seconds() > _OLD_QUEUE_S]
-    for host, count in sorted(Counter(job.host for job in old if job.host is not None).items()):
-        if host not in alive:
-            detail = f"no worker of it is there, and jobs for its devices wait ({count}): start `hwnas worker` on it"
-            yield Finding(check=f"host {host}", status="warning", detail=detail)
+    for host, count in absent_hosts(store, old).items():
+        detail = f"no worker of it is there, and jobs for its devices wait ({count}): start `hwnas worker` on it"
+        yield Finding(check=f"host {host}", status="warning", detail=detail)
     waiting_s = 0.0 if not queued else (now - queued[0].created_at).total_seconds()
     abandoned = waiting_s > _OLD_QUEUE_S and len(running) == len(stale)
     detail = f"{len(queued)} queued, {len(running)} running"

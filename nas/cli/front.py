@@ -18,7 +18,7 @@ FrontId = Annotated[str, typer.Argument(help="First digits of a front's id; `hwn
 @app.command("list")
 def list_fronts(as_json: Json = False) -> None:
     """List the stored fronts, newest first."""
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         known = workspace.store.fronts.all()
@@ -51,9 +51,9 @@ def show_front(front_id: FrontId, as_json: Json = False) -> None:
     Each network has its accuracy on the validation images, its expected accuracy on new images with a
     90 % interval, and its accuracy on the test images, which the search does not use.
     """
-    from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.workflows.exporting import stored_front  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.cli.front_table import print_front
+    from nas.workflows.exporting import stored_front
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         _, front = stored_front(workspace, front_id)
@@ -70,8 +70,8 @@ def export_front(
     as_json: Json = False,
 ) -> None:
     """Write a front as a JSON file, and its models to artifacts/ in the same folder."""
-    from nas.workflows.exporting import export_front_file, stored_front  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.exporting import export_front_file, stored_front
+    from nas.workspace import open_workspace
 
     check_output_file(out, "--out")
     check_output_folder(out.parent / "artifacts", "--out")
@@ -95,9 +95,9 @@ def diff(
 
     Hypervolume has a common reference, the worst value of either front in each objective.
     """
-    from nas.fronts.diff import diff_fronts  # noqa: PLC0415
-    from nas.workflows.exporting import stored_front  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.fronts.diff import diff_fronts
+    from nas.workflows.exporting import stored_front
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         (info_a, front_a), (info_b, front_b) = stored_front(workspace, a), stored_front(workspace, b)
@@ -117,9 +117,9 @@ def export(
 
     Every file is checked against its hash and loaded once before the command ends.
     """
-    from nas.fronts.plot import plot_html, plot_png  # noqa: PLC0415
-    from nas.workflows.exporting import check_export, export_front_file, stored_front  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.fronts.plot import plot_html, plot_png
+    from nas.workflows.exporting import check_export, export_front_file, stored_front
+    from nas.workspace import open_workspace
 
     check_output_folder(out / "artifacts", "--out")
     for name in ("front.json", "front.png", "front.html"):

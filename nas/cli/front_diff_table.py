@@ -29,7 +29,7 @@ def print_diff(found: "FrontDiff", a: str, b: str) -> None:
 
 
 def _row(member: "Member") -> tuple[str, ...]:
-    from nas.fronts.member_text import accuracy_text  # noqa: PLC0415
+    from nas.fronts.member_text import accuracy_text
 
     latency = f"{member.latency_p50_ms.best_known:.3f}"
     return member.candidate[:12], member.summary, member.precision, latency, accuracy_text(member)

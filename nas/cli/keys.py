@@ -31,7 +31,8 @@ def create_key(
         str, typer.Option(help="Tenant of the key; keys of different tenants do not see each other's jobs and fronts.")
     ] = "default",
     max_queued: Annotated[
-        int | None, typer.Option(help="Jobs of this key that may wait at once. Default: no limit.", min=1)
+        int | None,
+        typer.Option(help="Jobs and unfinished uploads of this key that may wait at once. Default: no limit.", min=1),
     ] = None,
     max_measurements_per_day: Annotated[
         int | None,
@@ -46,9 +47,9 @@ def create_key(
 
     Send it as `Authorization: Bearer KEY`.
     """
-    from nas.store.api_keys import SCOPES, KeyQuota  # noqa: PLC0415 - the store takes half a second
-    from nas.store.audit import local_change  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.store.api_keys import SCOPES, KeyQuota
+    from nas.store.audit import local_change
+    from nas.workspace import open_workspace
 
     for label, text in (("the name", name), ("--tenant", tenant)):
         if not text.strip() or len(text) > _LONGEST or not text.isprintable():
@@ -74,7 +75,7 @@ def create_key(
 @app.command("list")
 def list_keys(as_json: Json = False) -> None:
     """List the API keys, including revoked ones, without the keys themselves."""
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         keys = workspace.store.api_keys.all()
@@ -104,8 +105,8 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Id of a key; `hwnas keys list` shows them.")], as_json: Json = False
 ) -> None:
     """Revoke an API key: requests with it are refused from now on (within 5 seconds on PostgreSQL)."""
-    from nas.store.audit import local_change  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.store.audit import local_change
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         key = workspace.store.api_keys.revoke(key_id, change=local_change("revoke key"))

@@ -30,9 +30,9 @@ def measure(
     between them. Each candidate is extracted from the supernet, compiled, compared with PyTorch,
     and timed in a worker process. Networks that were measured before are not measured again.
     """
-    from nas.measuring.context import SearchContext  # noqa: PLC0415
-    from nas.workflows.evaluating import measure_design, preparation_pool  # noqa: PLC0415
-    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
+    from nas.measuring.context import SearchContext
+    from nas.workflows.evaluating import measure_design, preparation_pool
+    from nas.workspace import open_workspace, space_of
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         chosen = workspace.supernet(supernet)
@@ -86,9 +86,9 @@ def fit(device: Device = "local-cpu/onnxruntime", supernet: Supernet = None, as_
     Prints the cross-validated relative error, rank correlation, and the share of true values
     inside the 90 % intervals. Each fit is stored as a new revision.
     """
-    from nas.cli.predictor_report import report_lines  # noqa: PLC0415
-    from nas.workflows.fitting import fit_predictors  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.cli.predictor_report import report_lines
+    from nas.workflows.fitting import fit_predictors
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         chosen = workspace.supernet(supernet)

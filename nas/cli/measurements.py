@@ -30,8 +30,8 @@ def import_tables(
     Importing a table twice is harmless. Tables of one space are used together, so they may have the
     same rows for different devices; two different values for one row and device are an error.
     """
-    from nas.recorded_tables import RecordedTables  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.recorded_tables import RecordedTables
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         added = RecordedTables(workspace.home).add(files)
@@ -58,8 +58,8 @@ def import_tables(
 @app.command("list")
 def list_known(as_json: Json = False) -> None:
     """List the devices and tasks with measurements, recorded or taken here."""
-    from nas.workflows.measurement_tables import list_measurements  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.measurement_tables import list_measurements
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         known = list_measurements(workspace)
@@ -105,8 +105,8 @@ def export(
     for other images or classes than the space was published with are left out: the table has no column
     for them.
     """
-    from nas.workflows.measurement_tables import export_measurements  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.measurement_tables import export_measurements
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         table = export_measurements(workspace, space, file, device or ())

@@ -31,8 +31,8 @@ def predict(
     hwnas printed. Without candidates and --file they are read from standard input, one per line. A candidate
     outside the range of the training samples is still predicted, and marked.
     """
-    from nas.workflows.predicting import predict_latencies  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.workflows.predicting import predict_latencies
+    from nas.workspace import open_workspace
 
     texts = _texts(candidates or [], file)
     with open_workspace() as workspace:

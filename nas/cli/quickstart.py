@@ -35,12 +35,12 @@ def quickstart(
     predictors, searches architectures and precisions, verifies and exports models, and queries them
     over REST. If interrupted, it resumes when run again.
     """
-    from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.cli.predictor_report import report_lines  # noqa: PLC0415
-    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
-    from nas.workflows.quickstart import QuickstartSettings, Stages  # noqa: PLC0415
-    from nas.workflows.quickstart import quickstart as run_quickstart  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.cli.front_table import print_front
+    from nas.cli.predictor_report import report_lines
+    from nas.jobs.held_searches import CancellableProgress, holding_searches
+    from nas.workflows.quickstart import QuickstartSettings, Stages
+    from nas.workflows.quickstart import quickstart as run_quickstart
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace, TerminalProgress() as progress:
         folder = (out or workspace.home.root / default_folder(space)).resolve()
@@ -84,7 +84,7 @@ def default_folder(space: str) -> str:
 
 def _verdict(one: "QuickstartFront") -> list[str]:
     """How many members are dominated by baselines and the other way round; interval coverage."""
-    from nas.fronts.front import dominated_by  # noqa: PLC0415
+    from nas.fronts.front import dominated_by
 
     front = one.front
     held = [m.latency_p50_ms for m in front.members]
@@ -112,8 +112,8 @@ def _ask(one: "QuickstartFront") -> tuple[str, dict[str, Any]]:
 
 
 def _answer_line(member: dict[str, Any]) -> str:
-    from nas.fronts.front import Member  # noqa: PLC0415
-    from nas.fronts.member_text import accuracy_text  # noqa: PLC0415
+    from nas.fronts.front import Member
+    from nas.fronts.member_text import accuracy_text
 
     return (
         f"{member['candidate'][:12]}  p95 {member['latency_p95_ms']['measured']:.3f} ms"

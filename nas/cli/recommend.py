@@ -28,11 +28,11 @@ def recommend(
 
     If no network meets the limits, the error names the closest one, and the exit code is 1.
     """
-    from nas.fronts.device_fronts import DeviceFronts  # noqa: PLC0415
-    from nas.fronts.limits import best_accuracy  # noqa: PLC0415
-    from nas.metrics import Constraints  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
-    from search_spaces.registry import canonical_name  # noqa: PLC0415
+    from nas.fronts.device_fronts import DeviceFronts
+    from nas.fronts.limits import best_accuracy
+    from nas.metrics import Constraints
+    from nas.workspace import open_workspace
+    from search_spaces.registry import canonical_name
 
     limits = {
         "max_latency_p50_ms": max_latency_p50_ms,
@@ -56,8 +56,8 @@ def recommend(
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:
-    from nas.fronts.front import Member  # noqa: PLC0415
-    from nas.fronts.member_text import accuracy_text  # noqa: PLC0415
+    from nas.fronts.front import Member
+    from nas.fronts.member_text import accuracy_text
 
     member = Member.from_json(answer["member"])
     noisy = " (noisy reading)" if member.quality == "noisy" else ""

@@ -30,7 +30,7 @@ from nas.search.methods import Method
 if TYPE_CHECKING:
     from nas.jobs.search_statuses import SearchStatus
     from nas.store.supernets import StoredSupernet
-    from nas.workflows.searching import SearchRequest
+    from nas.workflows.searching import SearchTask
     from nas.workspace import Workspace
 
 app = typer.Typer(
@@ -112,9 +112,9 @@ def search(
     """
     if context.invoked_subcommand is not None:
         return
-    from nas.metrics import Constraints  # noqa: PLC0415
-    from nas.workflows.searching import SearchRequest  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.metrics import Constraints
+    from nas.workflows.searching import SearchTask
+    from nas.workspace import open_workspace
 
     limits = {
         "max_latency_p50_ms": max_latency_p50_ms,
@@ -124,7 +124,7 @@ def search(
         "max_load_time_ms": max_load_time_ms,
         "min_accuracy": min_accuracy,
     }
-    request = SearchRequest.from_settings(
+    task = SearchTask.from_settings(
         {
             "evaluations": evaluations,
             "batch_size": batch,
@@ -142,9 +142,9 @@ def search(
     devices = tuple(device or (_DEFAULT_DEVICE,))
     with open_workspace() as workspace:
         if len(devices) > 1:
-            _run_devices(workspace, workspace.supernet(supernet), devices, request, as_json=as_json)
+            _run_devices(workspace, workspace.supernet(supernet), devices, task, as_json=as_json)
         else:
-            _run(workspace, workspace.supernet(supernet), devices[0], request, None, as_json=as_json)
+            _run(workspace, workspace.supernet(supernet), devices[0], task, None, as_json=as_json)
 
 
 @app.command("list")
@@ -155,9 +155,9 @@ def list_searches(
     as_json: Json = False,
 ) -> None:
     """List the searches from the command line and the service, newest first."""
-    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
-    from nas.store.pages import PageRequest  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.search_statuses import SearchStatuses
+    from nas.store.pages import PageRequest
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         page = PageRequest(size=limit)
@@ -198,10 +198,10 @@ def resume_search(
 
     A search from the command line runs here; a search from the service is queued again for its worker.
     """
-    from nas.jobs.queue import JobQueue  # noqa: PLC0415
-    from nas.workflows.searching import SearchRequest  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
-    from search_spaces.errors import UsageError  # noqa: PLC0415
+    from nas.jobs.queue import JobQueue
+    from nas.workflows.searching import SearchTask
+    from nas.workspace import open_workspace
+    from search_spaces.errors import UsageError
 
     with open_workspace() as workspace:
         status = _find(workspace, search_id)
@@ -215,16 +215,16 @@ def resume_search(
         stored = workspace.store.searches.get(status.id)
         budget = max(evaluations or 0, int(stored.settings["evaluations"]))
         settings = {"finish_epochs": 0.0} | dict(stored.settings) | {"evaluations": budget}
-        request = SearchRequest.from_settings(settings)
+        task = SearchTask.from_settings(settings)
         supernet = workspace.store.supernets.get(stored.supernet_id)
-        _run(workspace, supernet, stored.profile_id, request, stored.id, as_json=as_json)
+        _run(workspace, supernet, stored.profile_id, task, stored.id, as_json=as_json)
 
 
 @app.command("cancel")
 def cancel_search(search_id: SearchId, as_json: Json = False) -> None:
     """Cancel a search from the command line or the service; it can be resumed later."""
-    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.jobs.search_statuses import SearchStatuses
+    from nas.workspace import open_workspace
 
     with open_workspace() as workspace:
         status = SearchStatuses(workspace.store).cancel(_find(workspace, search_id).id)
@@ -241,9 +241,9 @@ def report_search(
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML report: front, baselines, progress, shared genes, failures, budgets."""
-    from nas.reports.search_page import write_report  # noqa: PLC0415
-    from nas.reports.search_report import search_report  # noqa: PLC0415
-    from nas.workspace import open_workspace  # noqa: PLC0415
+    from nas.reports.search_page import write_report
+    from nas.reports.search_report import search_report
+    from nas.workspace import open_workspace
 
     check_output_file(out, "--out")
     with open_workspace() as workspace:
@@ -259,10 +259,10 @@ def export_search_study(
     as_json: Json = False,
 ) -> None:
     """Write a search as an Optuna journal file, for Optuna's visualizations and optuna-dashboard."""
-    from nas.metrics import Objectives  # noqa: PLC0415
-    from nas.search.store_journal import StoreJournal  # noqa: PLC0415
-    from nas.search.study_export import export_study  # noqa: PLC0415
-    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
+    from nas.metrics import Objectives
+    from nas.search.store_journal import StoreJournal
+    from nas.search.study_export import export_study
+    from nas.workspace import open_workspace, space_of
 
     check_output_file(out, "--out")
     with open_workspace() as workspace:
@@ -283,24 +283,24 @@ def _run(
     workspace: "Workspace",
     supernet: "StoredSupernet",
     device: str,
-    request: "SearchRequest",
+    task: "SearchTask",
     search_id: str | None,
     *,
     as_json: bool,
 ) -> None:
     """Runs a search in this process, which holds it meanwhile, and prints its front."""
-    from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
-    from nas.measuring.context import SearchContext  # noqa: PLC0415
-    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
-    from nas.workflows.front_search import search_front  # noqa: PLC0415
+    from nas.cli.front_table import print_front
+    from nas.jobs.held_searches import CancellableProgress, holding_searches
+    from nas.measuring.context import SearchContext
+    from nas.workflows.evaluating import preparation_pool
+    from nas.workflows.front_search import search_front
 
     with TerminalProgress() as terminal, holding_searches(workspace.store) as held:
         progress = CancellableProgress(terminal, held)
         profile = workspace.profile(device)
         with preparation_pool(workspace, supernet) as pool:
             where = SearchContext(workspace=workspace, supernet=supernet, profile=profile, pool=pool, progress=progress)
-            front_id, front = search_front(where, request, search_id=search_id)
+            front_id, front = search_front(where, task, search_id=search_id)
     if as_json:
         print_json({"front": front_id} | front.as_json())
         return
@@ -312,16 +312,16 @@ def _run_devices(
     workspace: "Workspace",
     supernet: "StoredSupernet",
     devices: Sequence[str],
-    request: "SearchRequest",
+    task: "SearchTask",
     *,
     as_json: bool,
 ) -> None:
     """Searches for several devices in this process; prints each front and its hypervolume on the others."""
-    from nas.cli.front_table import print_front  # noqa: PLC0415
-    from nas.jobs.held_searches import CancellableProgress, holding_searches  # noqa: PLC0415
-    from nas.measuring.context import SearchContext  # noqa: PLC0415
-    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
-    from nas.workflows.several_devices import search_devices  # noqa: PLC0415
+    from nas.cli.front_table import print_front
+    from nas.jobs.held_searches import CancellableProgress, holding_searches
+    from nas.measuring.context import SearchContext
+    from nas.workflows.evaluating import preparation_pool
+    from nas.workflows.several_devices import search_devices
 
     profiles = [workspace.profile(device) for device in devices]
     with TerminalProgress() as terminal, holding_searches(workspace.store) as held:
@@ -330,7 +330,7 @@ def _run_devices(
             where = SearchContext(
                 workspace=workspace, supernet=supernet, profile=profiles[0], pool=pool, progress=progress
             )
-            matrix = search_devices(where, profiles, request)
+            matrix = search_devices(where, profiles, task)
     if as_json:
         print_json(matrix.as_json() | {"documents": [front.as_json() for front in matrix.fronts]})
         return
@@ -351,9 +351,9 @@ def _find(workspace: "Workspace", start: str) -> "SearchStatus":
         UnknownNameError: if none does.
         UsageError: if several do.
     """
-    from nas.jobs.search_statuses import SearchStatuses  # noqa: PLC0415
-    from nas.store.pages import PageRequest  # noqa: PLC0415
-    from search_spaces.errors import UnknownNameError, UsageError  # noqa: PLC0415
+    from nas.jobs.search_statuses import SearchStatuses
+    from nas.store.pages import PageRequest
+    from search_spaces.errors import UnknownNameError, UsageError
 
     statuses = SearchStatuses(workspace.store)
     matches = statuses.beginning_with(start) if start else ()

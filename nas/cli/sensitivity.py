@@ -26,11 +26,11 @@ def sensitivity(
     shows the divergence of its class probabilities from the float network's (nats), the increase in
     cross-entropy, and how often the class stays the same; the last rows quantize the whole network.
     """
-    from nas.reports.sensitivity_plot import check_plot_path, plot_sensitivity  # noqa: PLC0415
-    from nas.workflows.evaluating import preparation_pool  # noqa: PLC0415
-    from nas.workflows.predicting import candidate_genotypes  # noqa: PLC0415
-    from nas.workflows.unit_sensitivity import measured_sensitivity  # noqa: PLC0415
-    from nas.workspace import open_workspace, space_of  # noqa: PLC0415
+    from nas.reports.sensitivity_plot import check_plot_path, plot_sensitivity
+    from nas.workflows.evaluating import preparation_pool
+    from nas.workflows.predicting import candidate_genotypes
+    from nas.workflows.unit_sensitivity import measured_sensitivity
+    from nas.workspace import open_workspace, space_of
 
     if plot is not None:
         check_plot_path(plot)

@@ -77,15 +77,15 @@ def train(
     split between training and validation; test images are not used. Under torchrun each process takes
     its share of every batch.
     """
-    from nas.data.sources import flips_by_default, load_dataset, skipping_damaged  # noqa: PLC0415 - torch and numpy take seconds
-    from nas.training.compute import Compute  # noqa: PLC0415 - as above
-    from nas.training.learning_curve import CURVE_PNG  # noqa: PLC0415 - as above
-    from nas.training.processes import process_rank  # noqa: PLC0415 - as above
-    from nas.training.settings import TrainingSettings, parse_settings  # noqa: PLC0415 - as above
-    from nas.workflows.supernet_trust import supernet_trust  # noqa: PLC0415 - as above
-    from nas.workflows.training import TrainingTask  # noqa: PLC0415 - as above
-    from nas.workflows.training import train as run_training  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.data.sources import flips_by_default, load_dataset, skipping_damaged
+    from nas.training.compute import Compute
+    from nas.training.learning_curve import CURVE_PNG
+    from nas.training.processes import process_rank
+    from nas.training.settings import TrainingSettings, parse_settings
+    from nas.workflows.supernet_trust import supernet_trust
+    from nas.workflows.training import TrainingTask
+    from nas.workflows.training import train as run_training
+    from nas.workspace import open_workspace
 
     data = skipping_damaged(data) if skip_damaged else data
     given = {

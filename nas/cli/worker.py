@@ -37,11 +37,11 @@ def worker(
     Where several hosts share a database and HWNAS_HOME, set HWNAS_HOST to a name of its own on each:
     jobs then go to the host that has their device.
     """
-    from nas.jobs.supervisor import ending_with_supervisor  # noqa: PLC0415 - the store takes half a second
-    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker  # noqa: PLC0415 - as above
-    from nas.workflows.host_presence import present_host  # noqa: PLC0415 - as above
-    from nas.workflows.job_handlers import job_handlers  # noqa: PLC0415 - as above
-    from nas.workspace import open_workspace  # noqa: PLC0415 - as above
+    from nas.jobs.supervisor import ending_with_supervisor
+    from nas.jobs.worker import StopSignal, WorkerSettings, run_worker
+    from nas.workflows.host_presence import present_host
+    from nas.workflows.job_handlers import job_handlers
+    from nas.workspace import open_workspace
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stop = StopSignal()
@@ -55,11 +55,11 @@ def worker(
 @contextmanager
 def _executors(ray: str | None) -> "Iterator[ExecutorFactory]":
     if ray is None:
-        from nas.measuring.candidate_processes import CandidateProcesses  # noqa: PLC0415 - as above
+        from nas.measuring.candidate_processes import CandidateProcesses
 
         yield CandidateProcesses
         return
-    from nas.measuring.ray_cluster import ray_cluster  # noqa: PLC0415 - as above
+    from nas.measuring.ray_cluster import ray_cluster
 
     with ray_cluster(ray) as cluster:
         yield cluster

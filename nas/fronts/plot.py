@@ -1,5 +1,7 @@
 """Plots of a front and its baselines, as PNG and as interactive HTML."""
 
+# ruff: noqa: PLC0415 - matplotlib and plotly take half a second, for plots alone
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -30,9 +32,9 @@ def plot_png(front: Front, path: Path) -> None:
     A third objective is the color of the points.
     """
     # matplotlib takes half a second to import and belongs to this function alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
     figure = Figure(figsize=(8, 5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
@@ -81,7 +83,7 @@ def plot_png(front: Front, path: Path) -> None:
 
 def plot_html(front: Front, path: Path) -> None:
     """Writes one self-contained page of the same plot; hovering tells what a point is."""
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     figure = go.Figure()
     colored = ColorScale.of(front.objectives, front.members)
@@ -121,7 +123,7 @@ def plotly_colors(colored: ColorScale) -> dict[str, Any]:
 def _trace(
     members: Sequence[Member], name: str, color: str, symbol: str, mode: Literal["markers", "lines+markers"]
 ) -> "plotly.graph_objects.Scatter":
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     times, values = _points(members)
     return go.Scatter(

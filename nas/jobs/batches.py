@@ -57,6 +57,11 @@ class BatchStatus:
         return next(state for state in ended if counts.get(state, 0))
 
     @property
+    def ended(self) -> bool:
+        """Whether every member has ended."""
+        return all(job.ended for job in self.jobs)
+
+    @property
     def finished_at(self) -> datetime | None:
         """When the last member ended."""
         moments = [job.finished_at for job in self.jobs]

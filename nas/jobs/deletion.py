@@ -34,7 +34,7 @@ _NAMED = 5
 
 
 class StillActiveError(NasError):
-    """It has not ended."""
+    """What is to be deleted has not ended."""
 
     code: ClassVar[str] = "still-active"
 
@@ -43,7 +43,7 @@ class StillActiveError(NasError):
 
 
 class StillReferencedError(NasError):
-    """Another object refers to it."""
+    """Another object refers to what is to be deleted."""
 
     code: ClassVar[str] = "still-referenced"
 
@@ -52,7 +52,8 @@ class StillReferencedError(NasError):
         """As addresses of the service."""
         named = ", ".join(self.referrers[:_NAMED])
         more = f" and {len(referrers) - _NAMED} more" if len(referrers) > _NAMED else ""
-        super().__init__(f"{named}{more} refer to {what}; delete {'it' if len(referrers) == 1 else 'them'} first.")
+        refer, them = ("refers", "it") if len(referrers) == 1 else ("refer", "them")
+        super().__init__(f"{named}{more} {refer} to {what}; delete {them} first.")
 
 
 class Deletions:

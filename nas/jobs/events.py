@@ -1,4 +1,4 @@
-"""Events of jobs: each change of state and each report of progress, numbered from 1 without gaps."""
+"""Events of jobs: each change of state and each report of progress, in the order of their numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class JobEvent:
     """One change of a job."""
 
     number: int
-    """Its place among the job's events, from 1."""
+    """Orders the events of a job, from 1; without gaps, except for a search of the command line."""
     kind: EventKind
     data: Mapping[str, Any]
     """With ``state``: the state and what came with it. With ``progress``: the progress that was reported."""

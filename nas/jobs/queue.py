@@ -89,6 +89,11 @@ class Job:
         """Whether nothing will change any more."""
         return self.state in ("succeeded", "failed", "cancelled")
 
+    def is_claimable(self, now: datetime) -> bool:
+        """Whether a worker may claim it: it is queued, or the worker that ran it lost its lease."""
+        expired = self.lease_until is not None and self.lease_until <= now
+        return self.state == "queued" or (self.state == "running" and expired)
+
 
 class JobQueue:
     """Jobs of one store. Methods that take a lease raise :class:`LeaseLostError` where it no longer holds."""
@@ -237,9 +242,12 @@ class JobQueue:
             return job_of_row(row)
 
     def release(self, lease: Lease) -> Job:
-        """Gives the job back to the queue; the attempt does not count."""
+        """Gives the job back to the queue; the attempt does not count. One that is to be cancelled ends instead."""
         with self._database.write() as session:
             row = held_row(session, lease)
+            if row.cancel_requested:
+                self._end(session, row, "cancelled")
+                return job_of_row(row)
             row.state, row.worker, row.lease_until = "queued", None, None
             row.attempts -= 1
             record_state(session, row, self._clock())
@@ -255,7 +263,7 @@ class JobQueue:
             return len(rows)
 
     def cancel(self, job_id: str, *, change: Change | None = None) -> Job:
-        """Cancels: a queued job at once, a running one when its worker next looks; an ended one stays.
+        """Cancels: a running job when its worker next looks, one that no worker holds at once; an ended one stays.
 
         Raises:
             NotStoredError: if there is none with this id.
@@ -308,7 +316,7 @@ class JobQueue:
         return session.scalars(query).first()
 
     def _cancel(self, session: Session, row: JobRow) -> None:
-        if row.state == "queued":
+        if job_of_row(row).is_claimable(self._clock()):
             self._end(session, row, "cancelled")
         elif row.state == "running" and not row.cancel_requested:
             row.cancel_requested = True

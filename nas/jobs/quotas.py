@@ -1,4 +1,4 @@
-"""Quotas of API keys: how much the jobs of a key may take, checked in the transaction that accepts more."""
+"""Quotas of API keys: limits on a key's jobs and uploads, checked in the transaction that accepts more."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nas.store.api_keys import MAX_PRIORITY, KeyQuota
-from nas.store.service_tables import ApiKeyRow
+from nas.store.service_tables import ApiKeyRow, DataSetRow
 from nas.store.tables import JobRow, MeasurementRow
 from search_spaces.errors import NasError
 
 QUOTA_HOURS: Final = 24
 _LATER_S: Final = 600
-"""When to try again if nobody knows when a job will run or end."""
+"""Retry-After if it is not known when a job will run or end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ NO_KEY: Final = KeyHolder(key_id=None, quota=KeyQuota(max_priority=MAX_PRIORITY)
 
 
 class QuotaExceededError(NasError):
-    """The key's jobs take as much as they may; later there is room again."""
+    """The key's quota is used up for now."""
 
     code: ClassVar[str] = "quota-exceeded"
 
@@ -42,7 +42,7 @@ class QuotaExceededError(NasError):
 
 
 class BeyondQuotaError(NasError):
-    """More is asked for than the key ever allows."""
+    """The request exceeds the key's whole quota."""
 
     code: ClassVar[str] = "beyond-quota"
 
@@ -78,7 +78,7 @@ def require_quota(session: Session, holder: KeyHolder, jobs: Sequence[_Asked], n
         )
     if holder.key_id is None:
         return
-    session.get(ApiKeyRow, holder.key_id, with_for_update=True)  # requests of one key are counted one after another
+    _lock_key(session, holder.key_id)
     if quota.max_queued is not None:
         _require_places(session, holder.key_id, quota.max_queued, len(jobs))
     if quota.max_measurements_per_day is not None:
@@ -86,15 +86,33 @@ def require_quota(session: Session, holder: KeyHolder, jobs: Sequence[_Asked], n
         _require_measurements(session, holder.key_id, quota.max_measurements_per_day, asked, now)
 
 
+def require_upload_quota(session: Session, holder: KeyHolder) -> None:
+    """Makes sure that a key may begin an upload, which takes the place of a job that waits until it is finished.
+
+    Raises:
+        QuotaExceededError: if it may later.
+    """
+    if holder.key_id is None or holder.quota.max_queued is None:
+        return
+    _lock_key(session, holder.key_id)
+    _require_places(session, holder.key_id, holder.quota.max_queued, 1)
+
+
+def _lock_key(session: Session, key_id: str) -> None:
+    """Until the end of the transaction, so that requests of one key are counted one after another."""
+    session.get(ApiKeyRow, key_id, with_for_update=True)
+
+
 def _require_places(session: Session, key_id: str, allowed: int, asked: int) -> None:
     if asked > allowed:
         raise BeyondQuotaError(f"{asked} jobs are more than the {allowed} that may wait for this key; send fewer.")
-    query = select(func.count()).select_from(JobRow).where(JobRow.api_key_id == key_id, JobRow.state == "queued")
-    queued = session.scalar(query) or 0
-    if queued + asked > allowed:
+    jobs = select(func.count()).where(JobRow.api_key_id == key_id, JobRow.state == "queued")
+    uploads = select(func.count()).where(DataSetRow.api_key_id == key_id, DataSetRow.state == "uploading")
+    queued, uploading = session.scalar(jobs) or 0, session.scalar(uploads) or 0
+    if queued + uploading + asked > allowed:
         raise QuotaExceededError(
-            f"{queued} jobs of this key are waiting, and {asked} more would exceed its quota of {allowed}; try again"
-            " when some have run, or cancel some.",
+            f"{queued} jobs of this key are waiting and {uploading} of its uploads are unfinished; {asked} more would"
+            f" exceed its quota of {allowed}. Try again when some have run, or cancel jobs and delete uploads.",
             _LATER_S,
         )
 

@@ -8,8 +8,10 @@ from typing import Any, Final, Literal
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, defer
 
+from nas.jobs.events import JobEvent, JobEvents
 from nas.jobs.figures import JobFigures, job_figures
 from nas.jobs.queue import Job, JobQueue, job_of_row
+from nas.jobs.search_events import search_events
 from nas.store import Store
 from nas.store.audit import Change
 from nas.store.errors import NotStoredError
@@ -47,6 +49,16 @@ class SearchStatus:
     created_at: datetime
 
     @property
+    def tenant(self) -> str | None:
+        """Whose API key submitted it; None for a search of the command line, or if everyone may see it."""
+        return None if self.job is None else self.job.tenant
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more, unless an interrupted search is resumed."""
+        return self.state not in ("queued", "running")
+
+    @property
     def evaluations(self) -> int:
         """Real evaluations done."""
         return 0 if self.search is None else self.search.evaluations
@@ -64,6 +76,7 @@ class SearchStatuses:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._queue = JobQueue(store)
+        self._events = JobEvents(store)
 
     def find(self, search_id: str, viewer: Viewer = EVERYTHING) -> SearchStatus | None:
         """The search, or None if there is none that the viewer may see."""
@@ -125,7 +138,7 @@ class SearchStatuses:
         """Cancels: a running search stops at its next step, others at once; an ended one stays as it is.
 
         Raises:
-            NotStoredError: if there is none of this id.
+            NotStoredError: if there is none with this id.
         """
         status = self.find(search_id)
         if status is None:
@@ -137,6 +150,15 @@ class SearchStatuses:
             if ended and status.search is not None and status.search.state == "running":
                 self._store.searches.end(status.search.id, "cancelled")
         return self.find(search_id) or status
+
+    def events(self, status: SearchStatus, *, after: int) -> Sequence[JobEvent]:
+        """The search's events after the one with this number, oldest first."""
+        if status.job is not None:
+            return self._events.after(status.id, after)
+        if status.search is None:
+            return ()
+        generations = self._store.searches.generations(status.id)
+        return [event for event in search_events(status.search, generations) if event.number > after]
 
     def _statuses(self, session: Session, rows: Sequence[JobRow | SearchRow]) -> list[SearchStatus]:
         now = self._store.clock()

@@ -192,13 +192,14 @@ def _run(job: Job, queue: JobQueue, handler: Handler, stop: StopSignal, lease_s:
     """Runs one claimed job; whether this worker ended it."""
     context = JobContext(job, queue, stop)
     try:
-        with heartbeat(lambda: context.beat(lease_s), period_s=lease_s / 3, name=f"lease-{context.job_id}"):
-            _conclude(context, queue, handler)
+        try:
+            with heartbeat(lambda: context.beat(lease_s), period_s=lease_s / 3, name=f"lease-{context.job_id}"):
+                _conclude(context, queue, handler)
+        except JobReleasedError:
+            queue.release(job.lease)
+            return False
     except LeaseLostError as error:
         _log.warning("%s", error)
-        return False
-    except JobReleasedError:
-        queue.release(job.lease)
         return False
     return True
 

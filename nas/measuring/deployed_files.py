@@ -1,5 +1,7 @@
 """Files of a deployed network, which runtimes compile and whose outputs are checked."""
 
+# ruff: noqa: PLC0415 - torch is for processes that prepare candidates; the one that owns the pool does not need it
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +50,10 @@ def write_deployed_files(
         DiskFullError: if the disk is full.
     """
     # torch takes seconds to import; the command line knows where files lie without it.
-    import torch  # noqa: PLC0415
+    import torch
 
-    from nas.quantization.onnx_export import capture, export_onnx  # noqa: PLC0415
-    from nas.quantization.static_quantization import QuantizableGraph  # noqa: PLC0415
+    from nas.quantization.onnx_export import capture, export_onnx
+    from nas.quantization.static_quantization import QuantizableGraph
 
     precisions = deployed.precisions
     with torch.no_grad():

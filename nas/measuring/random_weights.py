@@ -5,6 +5,8 @@ a usual size: values that die out become denormal numbers, which processors hand
 slowly. So batch norm is set from random images before it is folded.
 """
 
+# ruff: noqa: PLC0415 - torch is for processes that prepare candidates; the one that owns the pool does not need it
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -92,10 +94,10 @@ class RandomWeights:
     def network(self, genotype: IntArray) -> "UnitNetwork":
         """The network, its batch norm set from random images."""
         # torch takes seconds to import; the process that owns the pool does without.
-        import torch  # noqa: PLC0415
+        import torch
 
-        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
-        from nas.networks.building import build_network  # noqa: PLC0415
+        from nas.evaluation.batch_norm import recalibrate_batch_norm
+        from nas.networks.building import build_network
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)

@@ -1,5 +1,7 @@
 """Weights from a supernet: networks extracted from it, with recalibrated batch norm."""
 
+# ruff: noqa: PLC0415 - torch is for processes that prepare candidates; the one that owns the pool does not need it
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -72,9 +74,9 @@ class SupernetWeightSource:
         Raises:
             NasError: if the supernet or its data cannot be loaded, or the data changed.
         """
-        from nas.data.sources import load_dataset  # noqa: PLC0415 - the process that owns the pool needs none of these
-        from nas.training.prepared_data import prepare  # noqa: PLC0415
-        from nas.training.record import load_supernet  # noqa: PLC0415
+        from nas.data.sources import load_dataset
+        from nas.training.prepared_data import prepare
+        from nas.training.record import load_supernet
 
         supernet, record = load_supernet(self.folder)
         dataset = load_dataset(self.data)
@@ -104,7 +106,7 @@ class SupernetWeights:
 
     def network(self, genotype: IntArray) -> "UnitNetwork":
         """The network cut out of the supernet, batch norm recalibrated."""
-        from nas.evaluation.batch_norm import recalibrate_batch_norm  # noqa: PLC0415
+        from nas.evaluation.batch_norm import recalibrate_batch_norm
 
         network = self._supernet.extract(genotype)
         recalibrate_batch_norm(network, self._recalibration)
@@ -112,7 +114,7 @@ class SupernetWeights:
 
     def save(self, network: "UnitNetwork", path: Path) -> None:
         """Writes a safetensors file."""
-        from nas.networks.weight_files import save_network  # noqa: PLC0415 - imports torch
+        from nas.networks.weight_files import save_network
 
         save_network(network, path)
 
@@ -121,9 +123,9 @@ class SupernetWeights:
 
     def float_accuracy(self, genotype: IntArray) -> tuple[float, int]:
         """See :class:`nas.measuring.weight_source.Weights`; nothing is exported."""
-        import torch  # noqa: PLC0415
+        import torch
 
-        from nas.evaluation.accuracy import evaluate_subnet  # noqa: PLC0415
+        from nas.evaluation.accuracy import evaluate_subnet
 
         _, accuracy = evaluate_subnet(
             self._supernet,

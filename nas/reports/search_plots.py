@@ -1,5 +1,7 @@
 """The plots of a search's report."""
 
+# ruff: noqa: PLC0415 - plotly is slow to import, and only reports need it
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +34,7 @@ def figure_html(figure: "plotly.graph_objects.Figure", name: str) -> str:
 
 def front_figure(report: SearchReport) -> "plotly.graph_objects.Figure":
     """Expected accuracy against measured p50 latency, with intervals, baselines and everything evaluated."""
-    import plotly.graph_objects as go  # noqa: PLC0415 - slow to import, only reports need it
+    import plotly.graph_objects as go
 
     figure = go.Figure()
     evaluated = [one for one in report.evaluated if {"latency_p50_ms", "accuracy"} <= one.keys()]
@@ -63,7 +65,7 @@ def front_figure(report: SearchReport) -> "plotly.graph_objects.Figure":
 
 def progress_figure(report: SearchReport) -> "plotly.graph_objects.Figure":
     """Hypervolume against real evaluations: a line per search, a color per method."""
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     figure = go.Figure()
     shown: set[str] = set()
@@ -94,7 +96,7 @@ def progress_figure(report: SearchReport) -> "plotly.graph_objects.Figure":
 
 def genes_figure(genes: Sequence[SharedGene]) -> "plotly.graph_objects.Figure":
     """The genes that members share most, at most 24, beside the same choice among all evaluated."""
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     shown = list(genes[:_MAX_GENES])[::-1]
     labels = [f"{gene.name} = {gene.choice}" for gene in shown]
@@ -138,7 +140,7 @@ def _groups(front: Front) -> list[tuple[str, tuple[Member, ...], str, str]]:
 def _members_trace(
     name: str, members: Sequence[Member], color: str, symbol: str, *, line: bool
 ) -> "plotly.graph_objects.Scatter":
-    import plotly.graph_objects as go  # noqa: PLC0415
+    import plotly.graph_objects as go
 
     latencies = [member.latency_p50_ms.best_known for member in members]
     return go.Scatter(

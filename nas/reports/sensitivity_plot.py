@@ -1,5 +1,7 @@
 """The sensitivity of each unit as a bar chart, as PNG and as interactive HTML."""
 
+# ruff: noqa: PLC0415 - matplotlib and plotly take half a second, for plots alone
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -57,8 +59,8 @@ def _value(entry: UnitSensitivity, name: str) -> float:
 
 
 def _png(found: NetworkSensitivity, title: str, path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second, for this alone
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     groups, panels = _by_precision(found), _panels(found)
     names = [entry.unit for entry in next(iter(groups.values()))]
@@ -91,8 +93,8 @@ def _png(found: NetworkSensitivity, title: str, path: Path) -> None:
 
 
 def _figure(found: NetworkSensitivity, title: str) -> "plotly.graph_objects.Figure":
-    import plotly.graph_objects as go  # noqa: PLC0415 - slow to import
-    from plotly.subplots import make_subplots  # noqa: PLC0415
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
 
     panels = _panels(found)
     figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True)

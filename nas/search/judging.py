@@ -11,15 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw_profiles.profile import DeviceProfile
-from hw_profiles.sizes import predicted_weight_bytes
 from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraints, Objectives, columns
 from nas.search.metric_predictors import MetricPredictor
 from nas.search.outcome import Outcome
 from nas.search.pareto import non_dominated
 from nas.search.posterior import AccuracyPosterior, AccuracyReadings, accuracy_posterior
 from nas.search.proposal import left_out_prior
-from nas.search.restriction import Restriction
 from predictors.errors import UnfitDataError
 from predictors.known_accuracy import KnownAccuracies
 from predictors.prediction import Prediction
@@ -136,26 +133,6 @@ def nearest_message(constraints: Constraints, values: Mapping[str, FloatArray], 
     return (
         f"none of {count} {what} keeps all limits with the margin that makes them hold when measured again;"
         f" the nearest has {missed}. Relax a limit or raise --evaluations."
-    )
-
-
-def provably_infeasible(
-    space: SearchSpace, constraints: Constraints, profile: DeviceProfile, restriction: Restriction
-) -> str | None:
-    """Why no network that may be proposed can keep the constraints, from cost facts alone; None if that is not proved.
-
-    A deployed file holds at least its weights, in the precision that the device's runtime stores.
-    """
-    limit = constraints.as_limits().get("max_size_bytes")
-    if limit is None:
-        return None
-    corners = np.stack([space.with_policy(space.smallest(), precision) for precision in space.precisions])
-    least = float(predicted_weight_bytes(space, restriction.project(space, corners), profile).min())
-    if least <= limit:
-        return None
-    return (
-        f"no network of {space.name} has a file of at most {limit:.0f} bytes: the weights of the smallest one,"
-        f" the nearest, take {least:.0f} bytes. Raise max_size_bytes above that."
     )
 
 

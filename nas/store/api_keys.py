@@ -23,10 +23,10 @@ _SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyQuota:
-    """How much the jobs of a key may take; None for no limit."""
+    """Limits on the jobs and uploads of a key; None for no limit."""
 
     max_queued: int | None = None
-    """Jobs that wait at once."""
+    """Jobs that wait at once, unfinished uploads of data sets included."""
     max_measurements_per_day: int | None = None
     """Networks measured in any 24 hours, those that its unfinished jobs may still measure included."""
     max_priority: int = 0

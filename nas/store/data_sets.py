@@ -1,7 +1,7 @@
 """Uploaded data sets: what was announced, and what was found in the bytes. The bytes are in the home."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, cast
@@ -30,6 +30,20 @@ class NewDataSet:
     size_bytes: int
     sha256: str
     """Of the file's bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploader:
+    """Who uploads a data set."""
+
+    tenant: str | None = None
+    """None for a data set that everyone may see."""
+    api_key_id: str | None = None
+    """The key whose quota counts the upload until it is finished."""
+
+
+NOBODY: Final = Uploader()
+"""The command line, and clients where no keys are required."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +102,24 @@ class DataSets:
         self._clock = clock
 
     def begin(
-        self, new: NewDataSet, *, tenant: str | None = None, change: Change | None = None
+        self,
+        new: NewDataSet,
+        *,
+        uploader: Uploader = NOBODY,
+        change: Change | None = None,
+        admit: Callable[[Session], None] = lambda _: None,
     ) -> tuple[StoredDataSet, bool]:
-        """Announces an upload; gives the data set, and whether it is new.
+        """Announces an upload; returns the data set, and whether it is new.
 
-        The same file under the same name is one data set of a tenant: who asks again goes on with the first upload.
+        The same file under the same name is one data set of a tenant: announcing it again continues the first upload.
+
+        Args:
+            new: what is announced.
+            uploader: who announces it.
+            change: recorded with a new data set.
+            admit: called in the transaction that adds a new data set; raises if it may not be added.
         """
+        tenant = uploader.tenant
         same = select(DataSetRow).where(
             DataSetRow.sha256 == new.sha256,
             DataSetRow.name == new.name,
@@ -106,9 +132,11 @@ class DataSets:
             found = session.scalars(same.order_by(DataSetRow.created_at, DataSetRow.id).limit(1)).first()
             if found is not None:
                 return _stored(found), False
+            admit(session)
             row = DataSetRow(
                 id=uuid.uuid4().hex,
                 tenant=tenant,
+                api_key_id=uploader.api_key_id,
                 name=new.name,
                 size_bytes=new.size_bytes,
                 sha256=new.sha256,

@@ -83,6 +83,7 @@ class DataSetRow(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[Name | None]
+    api_key_id: Mapped[str | None] = mapped_column(ForeignKey("api_keys.id"))
     name: Mapped[Name]
     size_bytes: Mapped[Big]
     sha256: Mapped[Sha256]
@@ -98,6 +99,7 @@ class DataSetRow(Base):
         CheckConstraint("(state = 'ready') = (contents IS NOT NULL)", name="ready_has_contents"),
         CheckConstraint("(state = 'refused') = (error IS NOT NULL)", name="refused_has_error"),
         Index(None, "sha256"),
+        Index(None, "api_key_id"),
     )
 
 

@@ -17,7 +17,7 @@ from search_spaces.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processes:
+class TrainingProcesses:
     """This process's place among those of its training."""
 
     rank: int = 0
@@ -82,7 +82,7 @@ def process_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def joined_processes(device: torch.device) -> Processes:
+def joined_processes(device: torch.device) -> TrainingProcesses:
     """The group that ``torchrun`` started this process in; without it, this process alone.
 
     Processes talk by NCCL if they compute on GPUs, else by gloo. The group is joined once and left when the
@@ -90,8 +90,8 @@ def joined_processes(device: torch.device) -> Processes:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes(device=device)
+        return TrainingProcesses(device=device)
     if not distributed.is_initialized():
         distributed.init_process_group("gloo" if device.type == "cpu" else "nccl")
         atexit.register(distributed.destroy_process_group)
-    return Processes(rank=distributed.get_rank(), count=count, device=device)
+    return TrainingProcesses(rank=distributed.get_rank(), count=count, device=device)

@@ -27,7 +27,7 @@ from nas.training.learning_curve import LearningCurve, SubnetAccuracies
 from nas.training.memory import keep_freed_memory
 from nas.training.optimizer import make_optimizer
 from nas.training.prepared_data import PreparedData, prepare
-from nas.training.processes import Processes, joined_processes
+from nas.training.processes import TrainingProcesses, joined_processes
 from nas.training.randomness import Purpose, generator
 from nas.training.record import CHECKPOINT_FILE, RECORD_FILE, SupernetRecord, read_record, save_supernet, supernet_id
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
@@ -130,7 +130,7 @@ class _Training:
         folder: Path,
         on_progress: ProgressCallback | None,
         threads: Executor,
-        processes: Processes,
+        processes: TrainingProcesses,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.device = processes.device

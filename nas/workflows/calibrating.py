@@ -34,12 +34,12 @@ DEFAULT_BUDGET: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationRequest:
-    """How to calibrate; the same request on the same measurements chooses the same networks."""
+class CalibrationTask:
+    """How to calibrate; the same task on the same measurements chooses the same networks."""
 
     space: str
     budget: int = DEFAULT_BUDGET
-    """Maximum number of chosen networks to measure, including those of an interrupted run of the same request.
+    """Maximum number of chosen networks to measure, including those of an interrupted run of the same task.
 
     The check for drift measures up to three more.
     """
@@ -107,7 +107,7 @@ class CalibrationReport:
 def calibrate_device(
     workspace: Workspace,
     device: str,
-    request: CalibrationRequest,
+    task: CalibrationTask,
     progress: Progress,
     lease: Lease | None = None,
 ) -> CalibrationReport:
@@ -118,22 +118,22 @@ def calibrate_device(
     measurements disagree with fresh ones, all earlier ones are discarded.
 
     Raises:
-        UsageError: if the device cannot be measured from here, or the request contradicts itself.
+        UsageError: if the device cannot be measured from here, or the task contradicts itself.
         UnfitDataError: if too few measurements succeed, or nothing can be learned from them.
         NasError: if measuring is impossible.
     """
     profile = measurable_profile(workspace, device)
-    space = bound_space(workspace, request)
-    pool = population(space, request.seed, calibrated_precisions(space, profile, request.precisions))
-    check_budget(request.budget, len(pool))
+    space = bound_space(workspace, task)
+    pool = population(space, task.seed, calibrated_precisions(space, profile, task.precisions))
+    check_budget(task.budget, len(pool))
     context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress, lease=lease)
-    known = known_devices(context, request.sources)
+    known = known_devices(context, task.sources)
     for sentence in (*known.left_out, _sources_sentence(known)):
         progress.say(sentence)
     with random_weight_measurer(context) as measurer:
         drift = find_drift(context, context.measurements().samples(), measurer.latencies_ms)
         run = CalibrationRun(context, context.measurements().samples(), measurer)
-        found = run.calibrate(pool, request, known)
+        found = run.calibrate(pool, task, known)
     folder = device_folder(workspace.home, profile)
     revision = store_revision(
         workspace,
@@ -143,7 +143,7 @@ def calibrate_device(
         provenance={
             "fingerprint": profile.fingerprint,
             "task": space.task.as_json(),
-            "request": asdict(request) | {"space": space.name},
+            "request": asdict(task) | {"space": space.name},
             "stopped": found.stopped,
             "samples": len(found.latency_ms),
             "expected_mape_pct": found.predictor.expected_mape_pct,
@@ -218,23 +218,23 @@ class CalibrationRun:
         self.measured = self.reused = self.failed = 0
 
     def calibrate(
-        self, pool: IntArray, request: CalibrationRequest, known: KnownDevices, *, alone: bool = False
+        self, pool: IntArray, task: CalibrationTask, known: KnownDevices, *, alone: bool = False
     ) -> Calibration:
         """Calibrates on chosen networks of the pool; with ``alone``, other earlier measurements do not join the fit."""
         earlier = self._earlier
         joining = slice(0, 0) if alone else slice(None)
         name = f"calibrating {self._context.profile.id}"
         progress = self._context.progress
-        progress.update(name, 0, request.budget)
+        progress.update(name, 0, task.budget)
 
         def measure(rows: IntArray) -> FloatArray:
-            values = self.values_of(rows, lambda done: progress.update(name, done, request.budget))
+            values = self.values_of(rows, lambda done: progress.update(name, done, task.budget))
             self.failed += int(np.isnan(values).sum())
             return values
 
         def report(step: CalibrationStep) -> None:
             figures = {"samples": str(step.samples), "expected error": f"{step.expected_mape_pct:.1f} %"}
-            progress.update(name, self._done, request.budget, figures)
+            progress.update(name, self._done, task.budget, figures)
 
         found = calibrate(
             self._space,
@@ -245,7 +245,7 @@ class CalibrationRun:
                 repeatability=self._repeatability,
                 weights=self._context.measurements().weights_of,
             ),
-            CalibrationSettings(budget=request.budget, seed=request.seed, target_mape_pct=request.target_mape_pct),
+            CalibrationSettings(budget=task.budget, seed=task.seed, target_mape_pct=task.target_mape_pct),
             sources=[device.model for device in known.devices],
             on_step=report,
         )
@@ -286,16 +286,16 @@ def device_folder(home: Home, profile: DeviceProfile) -> Path:
     return home.calibrations / profile.id.replace("/", "-") / profile.fingerprint[:16]
 
 
-def bound_space(workspace: Workspace, request: CalibrationRequest) -> SearchSpace:
-    """The space, bound to the images and classes of the request.
+def bound_space(workspace: Workspace, task: CalibrationTask) -> SearchSpace:
+    """The space, bound to the images and classes of the task.
 
     Raises:
         UsageError: if there is no such supernet, or it is of another space.
     """
-    name = canonical_name(request.space)
+    name = canonical_name(task.space)
     space = get_space(name)
-    if request.supernet is not None:
-        supernet = workspace.supernet(request.supernet)
+    if task.supernet is not None:
+        supernet = workspace.supernet(task.supernet)
         if supernet.space != name:
             raise UsageError(f"supernet {supernet.id[:12]} is of {supernet.space}, not of {name}.")
     else:

@@ -1,5 +1,7 @@
 """Two plots of a calibration: predicted against measured, and error against the number of samples."""
 
+# ruff: noqa: PLC0415 - matplotlib takes half a second, for plots alone
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,7 @@ _OTHER: Final = "#c1440e"
 
 def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
     """Each measured network against its prediction by a model that had not seen it, with 90 % intervals."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     measured_ms = calibration.latency_ms
     prediction = calibration.predictor.cross_validated(measured_ms)
@@ -54,7 +56,7 @@ def plot_predictions(calibration: Calibration, title: str, path: Path) -> None:
 
 def plot_history(calibration: Calibration, title: str, path: Path) -> None:
     """The expected and the cross-validated error after each batch of samples, and the device's repeatability."""
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = _axes()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -74,8 +76,8 @@ def plot_history(calibration: Calibration, title: str, path: Path) -> None:
 
 def _axes() -> "tuple[Figure, Axes]":
     # matplotlib takes half a second to import and belongs to plotting alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)

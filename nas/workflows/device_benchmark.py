@@ -11,8 +11,8 @@ from nas.measuring.drift import find_drift
 from nas.measuring.network_measurer import random_weight_measurer
 from nas.progress import Progress
 from nas.workflows.calibrating import (
-    CalibrationRequest,
     CalibrationRun,
+    CalibrationTask,
     bound_space,
     check_budget,
     measurable_profile,
@@ -72,7 +72,7 @@ class DeviceBenchmarkRow:
 
 
 def benchmark_device(
-    workspace: Workspace, device: str, request: CalibrationRequest, held_out: int, progress: Progress
+    workspace: Workspace, device: str, task: CalibrationTask, held_out: int, progress: Progress
 ) -> list[DeviceBenchmarkRow]:
     """Measures held-out networks, calibrates on others alone, and compares.
 
@@ -85,14 +85,14 @@ def benchmark_device(
         NasError: if too many held-out networks cannot be measured.
     """
     profile = measurable_profile(workspace, device)
-    space = bound_space(workspace, request)
-    pool = population(space, request.seed, calibrated_precisions(space, profile, request.precisions))
+    space = bound_space(workspace, task)
+    pool = population(space, task.seed, calibrated_precisions(space, profile, task.precisions))
     if not _MIN_HELD_OUT <= held_out <= len(pool) // 2:
         raise UsageError(f"{held_out} networks held out; give from {_MIN_HELD_OUT} to {len(pool) // 2}.")
-    learn, test = _split(pool, held_out, request.seed)
-    check_budget(request.budget, len(learn))
+    learn, test = _split(pool, held_out, task.seed)
+    check_budget(task.budget, len(learn))
     context = DeviceContext(workspace=workspace, space=space, profile=profile, progress=progress)
-    known = known_devices(context, request.sources)
+    known = known_devices(context, task.sources)
     with random_weight_measurer(context) as measurer:
         find_drift(context, context.measurements().samples(), measurer.latencies_ms)
         earlier = context.measurements().samples()
@@ -103,7 +103,7 @@ def benchmark_device(
             [asked.values_of(batch, lambda done: progress.update(name, done, held_out)) for batch in batches]
         )
         run = CalibrationRun(context, earlier, measurer)
-        found = run.calibrate(learn, request, known, alone=True)
+        found = run.calibrate(learn, task, known, alone=True)
     measured = np.isfinite(truth)
     if measured.sum() < _MIN_HELD_OUT:
         raise NasError(f"only {int(measured.sum())} of {held_out} held-out networks could be measured on {profile.id}.")
@@ -117,7 +117,7 @@ def benchmark_device(
             FeatureExtractor(space, sources, space.canonicalize(learn)),
             found.genotypes,
             found.latency_ms,
-            seed=request.seed,
+            seed=task.seed,
             repeatability=found.predictor.repeatability,
         )
         prediction = predictor.predict(test[measured])
@@ -126,9 +126,9 @@ def benchmark_device(
                 space=space.name,
                 device=profile.id,
                 variant=variant,
-                samples=request.budget,
+                samples=task.budget,
                 samples_used=len(found.latency_ms),
-                seed=request.seed,
+                seed=task.seed,
                 sources=tuple(device.name for device in known.devices) if sources else (),
                 form=predictor.choice.form,
                 metrics=LatencyMetrics.of(truth[measured], prediction),

@@ -1,4 +1,4 @@
-"""From a request to a stored front: search, baselines, verification, predictions, manifests."""
+"""From a search task to a stored front: search, baselines, verification, predictions, manifests."""
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -15,22 +15,16 @@ from nas.jobs.errors import JobCancelledError
 from nas.measuring.context import SearchContext
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.metrics import ACCURACY, Constraints, columns
-from nas.search.judging import (
-    Evaluated,
-    check_metrics,
-    front_rows,
-    guaranteed,
-    nearest_message,
-    provably_infeasible,
-)
+from nas.search.judging import Evaluated, check_metrics, front_rows, guaranteed, nearest_message
 from nas.search.metric_predictors import needed_metrics
 from nas.search.outcome import Outcome
 from nas.search.posterior import AccuracyPosterior, AccuracyReadings, finished_posterior
+from nas.search.provable_limits import infeasible_limits
 from nas.training.finish_settings import FinishSettings
 from nas.training.record import read_record
 from nas.workflows.member_predictions import predict_latencies, search_accuracies
 from nas.workflows.random_baseline import RandomBaseline, random_baseline
-from nas.workflows.searching import LATENCY_MARGIN_STDS, SearchRequest, SearchRun, search, search_id_of
+from nas.workflows.searching import LATENCY_MARGIN_STDS, SearchRun, SearchTask, search, search_id_of
 from nas.workflows.verification import Verified, verify
 from predictors.prediction import Prediction
 from search_spaces.errors import NasError
@@ -68,7 +62,7 @@ class _Judged:
 
 
 def search_front(
-    context: SearchContext, request: SearchRequest, *, search_id: str | None = None, job_id: str | None = None
+    context: SearchContext, task: SearchTask, *, search_id: str | None = None, job_id: str | None = None
 ) -> tuple[str, Front]:
     """Searches, verifies and stores; a search whose front is stored already, with this budget, gives that front.
 
@@ -80,19 +74,16 @@ def search_front(
         InfeasibleError: if no network keeps the limits.
         NasError: if nothing could be evaluated or verified.
     """
-    offered = request.restriction(context.space, context.profile)
-    impossible = provably_infeasible(context.space, request.constraints, context.profile, offered)
-    if impossible is not None:
-        raise InfeasibleError(impossible)
+    check_limits(context, task)
     store, lease = context.store, context.lease
-    search_id = search_id or search_id_of(request, context.supernet, context.profile)
+    search_id = search_id or search_id_of(task, context.supernet, context.profile)
     stored = store.fronts.of_search(search_id)
     if stored is not None:
         front = Front.from_bytes(store.fronts.body(stored.id))
-        if front.evaluations >= request.evaluations:
+        if front.evaluations >= task.evaluations:
             return stored.id, front
     try:
-        front = _search_front(context, request, search_id, job_id)
+        front = _search_front(context, task, search_id, job_id)
     except JobCancelledError:
         store.searches.end(search_id, "cancelled", lease=lease)
         raise
@@ -104,14 +95,27 @@ def search_front(
     return info.id, front
 
 
-def _search_front(context: SearchContext, request: SearchRequest, search_id: str, job_id: str | None) -> Front:
-    run = search(context, request, search_id=search_id, job_id=job_id)
+def check_limits(context: SearchContext, task: SearchTask) -> None:
+    """Refuses limits that cost facts prove infeasible, before anything is evaluated.
+
+    Raises:
+        InfeasibleError: names each such limit.
+        UsageError: for precisions that the space does not have or the device does not run.
+    """
+    restriction = task.restriction(context.space, context.profile)
+    reasons = infeasible_limits(context.space, task.constraints, context.profile, restriction)
+    if reasons:
+        raise InfeasibleError(f"{'; '.join(reasons.values())}.")
+
+
+def _search_front(context: SearchContext, task: SearchTask, search_id: str, job_id: str | None) -> Front:
+    run = search(context, task, search_id=search_id, job_id=job_id)
     budget = Budget(evaluations=len(run.result.outcomes), lookups=run.lookups)
-    finalists = _finalists(context, request, run)
-    random = random_baseline(context, request, budget) if request.random_baseline else None
+    finalists = _finalists(context, task, run)
+    random = random_baseline(context, task, budget) if task.random_baseline else None
     beside = _baseline_rows(context, random)
     asked = np.unique(np.concatenate([finalists, *beside.values()]), axis=0)
-    finishing = request.finishing()
+    finishing = task.finishing()
     shipping = {context.space.candidate(row).id for row in finalists}
     verified = verify_finished(context, asked, finishing, shipping)
     judged = _judge(context, run, verified, finished=finishing is not None)
@@ -120,23 +124,23 @@ def _search_front(context: SearchContext, request: SearchRequest, search_id: str
         ids = [context.space.candidate(row).id for row in rows]
         return [judged[candidate_id] for candidate_id in ids if candidate_id in judged]
 
-    names = request.objectives.names
-    members = pareto_members(_keeping(context, request.constraints, run, of_rows(finalists)), names)
+    names = task.objectives.names
+    members = pareto_members(_keeping(context, task.constraints, run, of_rows(finalists)), names)
     return Front(
         device=context.profile.id,
         space=context.supernet.space,
         data=context.supernet.data_name,
-        seed=request.seed,
+        seed=task.seed,
         evaluations=budget.evaluations,
         members=members,
         baselines=_baselines({name: [one.member for one in of_rows(rows)] for name, rows in beside.items()}, names),
         supernet=context.supernet.id,
         fingerprint=context.profile.fingerprint,
-        method=request.method,
+        method=task.method,
         budget=budget,
         random_budget=None if random is None else random.budget,
         objectives=names,
-        limits=request.constraints.as_limits(),
+        limits=task.constraints.as_limits(),
     )
 
 
@@ -162,7 +166,7 @@ def verify_finished(
         return verify(context, list(genotypes), finished=pool, shipping=shipping)
 
 
-def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -> IntArray:
+def _finalists(context: SearchContext, task: SearchTask, run: SearchRun) -> IntArray:
     """The evaluated candidates on the front of those that keep the limits with their margins.
 
     A limit on accuracy is for the networks that ship: where they are finished, it is compared afterwards.
@@ -174,11 +178,11 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
     evaluated = Evaluated.succeeded(run.result.genotypes, run.result.outcomes)
     if not evaluated.outcomes:
         raise NothingVerifiedError("no evaluation has succeeded, so there is no front; see the failures above.")
-    names = needed_metrics(request.objectives, request.constraints)
+    names = needed_metrics(task.objectives, task.constraints)
     check_metrics(evaluated, names)
     posterior = search_accuracies(context, run)
     values = evaluated.values(names, posterior.expected)
-    limits = request.constraints if request.finishing() is None else request.constraints.without(ACCURACY.name)
+    limits = task.constraints if task.finishing() is None else task.constraints.without(ACCURACY.name)
     if limits:
         margin = LATENCY_MARGIN_STDS * context.device.measurements().repeatability_of(evaluated.genotypes)
         safe = guaranteed(values, posterior.guaranteed, margin)
@@ -187,7 +191,7 @@ def _finalists(context: SearchContext, request: SearchRequest, run: SearchRun) -
             raise InfeasibleError(nearest_message(limits, safe, "measured networks"))
     else:
         kept = np.arange(len(evaluated.outcomes))
-    chosen = front_rows({name: column[kept] for name, column in values.items()}, request.objectives)
+    chosen = front_rows({name: column[kept] for name, column in values.items()}, task.objectives)
     return evaluated.genotypes[kept][chosen]
 
 

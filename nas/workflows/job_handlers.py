@@ -15,11 +15,11 @@ from nas.measuring.candidate_executor import ExecutorFactory
 from nas.measuring.candidate_processes import CandidateProcesses
 from nas.measuring.context import SearchContext
 from nas.training.settings import TrainingSettings
-from nas.workflows.calibrating import CalibrationRequest, calibrate_device, measurable_profile
+from nas.workflows.calibrating import CalibrationTask, calibrate_device, measurable_profile
 from nas.workflows.evaluating import measure_design, preparation_pool
 from nas.workflows.fitting import fit_accuracy
 from nas.workflows.front_search import search_front
-from nas.workflows.searching import SearchRequest
+from nas.workflows.searching import SearchTask
 from nas.workflows.supernet_trust import supernet_trust
 from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace
@@ -86,7 +86,7 @@ def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = Candidate
         asked = context.request
         supernet = workspace.supernet(asked.get("supernet"), space=asked.get("space"))
         profile = workspace.profile(asked["device"])
-        request = SearchRequest.from_settings(asked)
+        task = SearchTask.from_settings(asked)
         with (
             released_if_changed(workspace, profile),
             preparation_pool(workspace, supernet, executors=executors) as pool,
@@ -99,13 +99,13 @@ def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = Candidate
                 progress=JobProgress(context),
                 lease=context.lease,
             )
-            front_id, front = search_front(where, request, search_id=context.job_id, job_id=context.job_id)
+            front_id, front = search_front(where, task, search_id=context.job_id, job_id=context.job_id)
         return {"front": front_id, "members": len(front.members), "evaluations": front.evaluations}
 
     def run_calibration(context: JobContext) -> Mapping[str, Any]:
         asked = context.request
         progress = JobProgress(context)
-        request = CalibrationRequest(
+        task = CalibrationTask(
             space=asked["space"],
             budget=asked["budget"],
             target_mape_pct=asked.get("target_mape_pct"),
@@ -117,10 +117,8 @@ def job_handlers(workspace: Workspace, *, executors: ExecutorFactory = Candidate
         profile = measurable_profile(workspace, asked["device"])
         with released_if_changed(workspace, profile):
             # The designed set comes first: what it measures joins the calibration.
-            evaluated = (
-                {} if request.supernet is None else evaluate_design(context, request.supernet, profile, progress)
-            )
-            report = calibrate_device(workspace, profile.id, request, progress, context.lease)
+            evaluated = {} if task.supernet is None else evaluate_design(context, task.supernet, profile, progress)
+            report = calibrate_device(workspace, profile.id, task, progress, context.lease)
         return {
             "latency_predictor": report.revision,
             "latency": report.calibration.predictor.held_out.as_json(),

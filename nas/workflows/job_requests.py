@@ -11,6 +11,7 @@ from nas.measuring.device_measurements import DeviceMeasurements
 from nas.recorded_tables import RecordedTables
 from nas.search.budget import MIN_STAGED_EVALUATIONS
 from nas.search.methods import STAGED_METHODS
+from nas.search.provable_limits import infeasible_limits
 from nas.search.restriction import requested_restriction
 from nas.store import Store
 from nas.store.data_sets import STORED_DATA, DataSetContents
@@ -51,14 +52,18 @@ class JobRequests:
         if supernet is None:
             raise RequestFieldError(f"{within}space", f"{space} has no trained supernet yet; run hwnas train first")
         self._check_method(asked, within)
+        bound = get_space(space, supernet.task)
+        constraints = asked.limits.constraints()
         try:
-            requested_restriction(get_space(space, supernet.task), device.profile, asked.precisions)
+            restriction = requested_restriction(bound, device.profile, asked.precisions)
         except UsageError as error:
             raise RequestFieldError(f"{within}precisions", str(error).rstrip(".")) from error
+        for name, reason in infeasible_limits(bound, constraints, device.profile, restriction).items():
+            raise RequestFieldError(f"{within}limits.{name}", reason)
         request = asked.model_dump(mode="json", exclude={"priority"}) | {
             "space": space,
             "supernet": supernet.id,
-            "limits": asked.limits.constraints().as_limits(),
+            "limits": constraints.as_limits(),
         }
         return NewJob(kind="search", request=request, host=self._host(device.profile), priority=asked.priority)
 

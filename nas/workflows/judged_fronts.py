@@ -21,7 +21,7 @@ from nas.store.store import open_store
 from nas.store.supernets import StoredSupernet
 from nas.workflows.front_search import search_front
 from nas.workflows.random_baseline import random_baseline
-from nas.workflows.searching import SearchRequest, search, search_id_of
+from nas.workflows.searching import SearchTask, search, search_id_of
 from nas.workspace import Workspace
 from search_spaces.errors import NasError, UsageError
 from search_spaces.facts import FloatArray
@@ -64,7 +64,7 @@ def hypervolume_on_test(front: JudgedFront, reference: FloatArray) -> float:
     return hypervolume(front.losses, reference)
 
 
-def fronts_of_search(context: SearchContext, request: SearchRequest) -> list[JudgedFront]:
+def fronts_of_search(context: SearchContext, task: SearchTask) -> list[JudgedFront]:
     """Runs or resumes a search: its own front and, where it was asked for, its random baseline's.
 
     Verification, which times the networks of both in one session, counts in the search's seconds.
@@ -73,14 +73,14 @@ def fronts_of_search(context: SearchContext, request: SearchRequest) -> list[Jud
         NasError: if the search fails.
     """
     started_s = time.monotonic()
-    run = search(context, request, search_id=search_id_of(request, context.supernet, context.profile))
+    run = search(context, task, search_id=search_id_of(task, context.supernet, context.profile))
     searched_s = time.monotonic()
     spent = Budget(evaluations=len(run.result.outcomes), lookups=run.lookups)
-    random = random_baseline(context, request, spent) if request.random_baseline else None
+    random = random_baseline(context, task, spent) if task.random_baseline else None
     random_s = time.monotonic() - searched_s
-    _, front = search_front(context, request)
+    _, front = search_front(context, task)
     own = _judged(
-        (request.method, request.seed),
+        (task.method, task.seed),
         front.members,
         [outcome for outcome in run.result.outcomes if outcome.succeeded],
         spent,
@@ -92,7 +92,7 @@ def fronts_of_search(context: SearchContext, request: SearchRequest) -> list[Jud
             raise NasError("a baseline network failed its verification, so that random search cannot be judged.")
         fronts.append(
             _judged(
-                (RANDOM, request.seed),
+                (RANDOM, task.seed),
                 front.baselines.random,
                 random.evaluated.outcomes,
                 random.budget,

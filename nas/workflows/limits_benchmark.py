@@ -18,7 +18,7 @@ from nas.metrics import Constraints, columns
 from nas.search.outcome import Outcome
 from nas.workflows.evaluating import measure_design
 from nas.workflows.front_search import InfeasibleError, search_front, verify_finished
-from nas.workflows.searching import SearchRequest
+from nas.workflows.searching import SearchTask
 from search_spaces.errors import NasError
 from search_spaces.space import IntArray
 
@@ -63,19 +63,19 @@ def benchmark_limits(
     rows = []
     for seed in range(searches):
         limits = random_limits(designed, seed)
-        request = SearchRequest(
+        task = SearchTask(
             seed=seed,
             evaluations=evaluations,
             constraints=Constraints.from_limits(limits),
             finish_epochs=finish_epochs,
         )
         try:
-            _, front = search_front(context, request)
+            _, front = search_front(context, task)
         except InfeasibleError as error:
             context.progress.say(f"search {seed}: {error}")
             rows.append(_row(context, seed, limits, 0, (0, 0)))
             continue
-        rows.append(_row(context, seed, limits, len(front.members), _held(context, request, front, limits)))
+        rows.append(_row(context, seed, limits, len(front.members), _held(context, task, front, limits)))
     return rows
 
 
@@ -91,11 +91,11 @@ def random_limits(designed: Sequence[Outcome], seed: int) -> dict[str, float]:
     return limits
 
 
-def _held(context: SearchContext, request: SearchRequest, front: Front, limits: dict[str, float]) -> tuple[int, int]:
+def _held(context: SearchContext, task: SearchTask, front: Front, limits: dict[str, float]) -> tuple[int, int]:
     """How many members keep the latency limit when timed again, and the accuracy limit on the test images."""
     stored = context.store.candidates.get_many(tuple(member.candidate for member in front.members))
     genotypes: IntArray = np.array([one.genotype for one in stored], dtype=np.int64)
-    verified = verify_finished(context, genotypes, request.finishing(), ())
+    verified = verify_finished(context, genotypes, task.finishing(), ())
     slow = limits["max_latency_p95_ms"]
     latency = sum(one.measurement.latency_p95_ms <= slow for one in verified.values())
     accuracy = sum(one.accuracy_test >= limits.get("min_accuracy", 0.0) for one in verified.values())

@@ -30,7 +30,7 @@ from nas.workflows.judged_fronts import (
     fronts_of_search,
     hypervolume_on_test,
 )
-from nas.workflows.searching import SearchRequest
+from nas.workflows.searching import SearchTask
 from nas.workspace import Workspace
 from search_spaces.errors import UsageError
 from search_spaces.space import SearchSpace
@@ -78,7 +78,7 @@ class PolicyPlan:
         finishing = "default" if self.finish_epochs is None else f"{self.finish_epochs:g}"
         return scratch / f"seed-{seed}" / f"{method}-{self.evaluations}-{finishing}"
 
-    def request(self, space: SearchSpace, method: str, seed: int) -> SearchRequest:
+    def search_task(self, space: SearchSpace, method: str, seed: int) -> SearchTask:
         """The search that a method and seed are.
 
         Raises:
@@ -87,7 +87,7 @@ class PolicyPlan:
         if "int8" not in space.precisions:
             raise UsageError(f"networks of {space.name} have no int8 policy; there is nothing to compare.")
         precisions = _UNIFORM.get(method, ("fp32", "int8"))
-        return SearchRequest(
+        return SearchTask(
             method=_SEARCHES[method],
             seed=seed,
             evaluations=self.evaluations,
@@ -158,7 +158,7 @@ def benchmark_policies(
                         progress=progress,
                     )
                     shared.give(context)
-                    found.append(_policy_front(context, plan.request(context.space, method, seed), method))
+                    found.append(_policy_front(context, plan.search_task(context.space, method, seed), method))
                     shared.take(context)
             one = found[-1]
             progress.say(f"seed {seed}, {method}: {len(one.members)} members, {one.seconds:.0f} s")
@@ -216,10 +216,10 @@ class _Shared:
         self.genotypes = {one.id: one.genotype for one in store.candidates.get_many(tuple(self.accuracies))}
 
 
-def _policy_front(context: SearchContext, request: SearchRequest, method: str) -> JudgedFront:
+def _policy_front(context: SearchContext, task: SearchTask, method: str) -> JudgedFront:
     """The method's front; what it took is that of the run that finished it."""
     marker = context.workspace.home.root / _FINISHED
-    (front,) = fronts_of_search(context, request)
+    (front,) = fronts_of_search(context, task)
     taken = _taken(marker)
     if taken is None:
         taken = _Taken(seconds=front.seconds, unit_evaluations=front.unit_evaluations)

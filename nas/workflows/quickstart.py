@@ -20,7 +20,7 @@ from nas.workflows.evaluating import DEFAULT_DESIGN, measure_design, preparation
 from nas.workflows.exporting import check_export, export_front_file
 from nas.workflows.fitting import FittedPredictors, fit_predictors
 from nas.workflows.front_search import search_front
-from nas.workflows.searching import SearchRequest
+from nas.workflows.searching import SearchTask
 from nas.workflows.survey import survey
 from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace
@@ -37,8 +37,8 @@ class QuickstartSettings:
     space: str = SPACE
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=8, flip=True))
     design: int = DEFAULT_DESIGN
-    search: SearchRequest = field(
-        default_factory=lambda: SearchRequest(
+    search: SearchTask = field(
+        default_factory=lambda: SearchTask(
             evaluations=24, survey=40, screen=16, finish_epochs=0.25, random_baseline=True
         )
     )

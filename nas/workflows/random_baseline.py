@@ -18,7 +18,7 @@ from nas.search.evolution import Scores, preference
 from nas.search.judging import Evaluated, expected_accuracies, front_rows
 from nas.search.restriction import Restriction
 from nas.workflows.evaluating import evaluator
-from nas.workflows.searching import SearchRequest, fit_accuracy_to
+from nas.workflows.searching import SearchTask, fit_accuracy_to
 from nas.workflows.survey import float_accuracies
 from predictors.known_accuracy import KnownAccuracies
 from search_spaces.facts import CostFacts
@@ -38,10 +38,10 @@ class RandomBaseline:
     budget: Budget
 
 
-def random_baseline(context: SearchContext, request: SearchRequest, budget: Budget) -> RandomBaseline:
+def random_baseline(context: SearchContext, task: SearchTask, budget: Budget) -> RandomBaseline:
     """Spends a search's budget on random candidates; deterministic in the request's seed."""
-    rng = np.random.default_rng(request.seed + _SEED_OFFSET)
-    restriction = request.restriction(context.space, context.profile)
+    rng = np.random.default_rng(task.seed + _SEED_OFFSET)
+    restriction = task.restriction(context.space, context.profile)
     drawn = distinct_draws(context, max(budget.evaluations, budget.lookups), rng, restriction)
     chosen, known = drawn[: budget.evaluations], None
     if budget.lookups:
@@ -54,7 +54,7 @@ def random_baseline(context: SearchContext, request: SearchRequest, budget: Budg
     with evaluator(context) as real:
         evaluated = Evaluated.succeeded(chosen, real.evaluate(chosen))
     return RandomBaseline(
-        front=evaluated.genotypes[_front(context, evaluated, known, request.objectives)],
+        front=evaluated.genotypes[_front(context, evaluated, known, task.objectives)],
         evaluated=evaluated,
         budget=Budget(evaluations=len(chosen), lookups=0 if known is None else len(known.accuracy)),
     )

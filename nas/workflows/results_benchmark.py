@@ -30,7 +30,7 @@ from nas.workflows.judged_fronts import (
     fronts_of_search,
     hypervolume_on_test,
 )
-from nas.workflows.searching import SearchRequest
+from nas.workflows.searching import SearchTask
 from nas.workspace import Workspace
 from search_spaces.errors import UsageError
 
@@ -151,14 +151,14 @@ def _seed_fronts(context: SearchContext, plan: ResultsPlan, seed: int) -> list[J
     fronts: dict[str, JudgedFront] = {}
     for method in plan.methods:
         if method != RANDOM:
-            request = SearchRequest(
+            task = SearchTask(
                 method=method,
                 seed=seed,
                 evaluations=plan.evaluations,
                 finish_epochs=plan.finish_epochs,
                 random_baseline=method == _GUIDED and RANDOM in plan.methods,
             )
-            fronts |= {one.method: one for one in fronts_of_search(context, request)}
+            fronts |= {one.method: one for one in fronts_of_search(context, task)}
     return [fronts[method] for method in plan.methods]
 
 

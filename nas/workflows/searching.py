@@ -1,4 +1,4 @@
-"""One search on one device: from a request to its evaluated candidates."""
+"""One search on one device: from its task to evaluated candidates."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ LATENCY_MARGIN_STDS: Final = 1.645 * math.sqrt(2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
+class SearchTask:
     """What is searched for; with supernet and device all but the budget determine the search's id."""
 
     evaluations: int = DEFAULT_EVALUATIONS
@@ -70,8 +70,8 @@ class SearchRequest:
     """Precisions that units may have; None for those that the device's runtime executes natively."""
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "SearchRequest":
-        """A request from plain settings: those left out have their defaults, unknown ones are ignored.
+    def from_settings(cls, settings: Mapping[str, Any]) -> "SearchTask":
+        """A task from plain settings; missing ones get their defaults, unknown ones are ignored.
 
         Args:
             settings: fields by name; ``objectives`` as metric names, ``limits`` as
@@ -84,15 +84,15 @@ class SearchRequest:
         plain = {one.name for one in fields(cls)} - {"objectives", "constraints", "precisions"}
         chosen = {name: value for name, value in settings.items() if name in plain}
         precisions = settings.get("precisions")
-        request = cls(
+        task = cls(
             precisions=None if precisions is None else tuple(precisions),
             objectives=Objectives.from_names(settings.get("objectives") or Objectives().names),
             constraints=Constraints.from_limits(settings.get("limits") or {}),
             **chosen,
         )
-        request.settings()
-        request.finishing()
-        return request
+        task.settings()
+        task.finishing()
+        return task
 
     def as_settings(self) -> dict[str, Any]:
         """The inverse of :meth:`from_settings`, as JSON values: what is stored with a search."""
@@ -164,14 +164,14 @@ class SearchRun:
         return sum(row.tobytes() not in own for row in self.known.genotypes)
 
 
-def search_id_of(request: SearchRequest, supernet: StoredSupernet, profile: DeviceProfile) -> str:
-    """The same request, whatever its budget, is the same search, so that running it again continues it."""
-    settings = {name: value for name, value in request.as_settings().items() if name != _BUDGET_FIELD}
+def search_id_of(task: SearchTask, supernet: StoredSupernet, profile: DeviceProfile) -> str:
+    """Id of a task's search. It does not depend on the budget, so that running a task again resumes its search."""
+    settings = {name: value for name, value in task.as_settings().items() if name != _BUDGET_FIELD}
     text = json.dumps([supernet.id, profile.id, profile.fingerprint, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def search(context: SearchContext, request: SearchRequest, *, search_id: str, job_id: str | None = None) -> SearchRun:
+def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: str | None = None) -> SearchRun:
     """Runs or resumes the search ``search_id`` until its budget is spent.
 
     Raises:
@@ -180,8 +180,8 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         NasError: where nothing could be evaluated.
     """
     space, store = context.space, context.store
-    restriction = request.restriction(space, context.profile)
-    settings = replace(request.settings(), restriction=restriction)
+    restriction = task.restriction(space, context.profile)
+    settings = replace(task.settings(), restriction=restriction)
     store.devices.put(context.profile)
     stored = store.searches.open(
         SearchSpec(
@@ -189,8 +189,8 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
             profile_id=context.profile.id,
             supernet_id=context.supernet.id,
             space=context.supernet.space,
-            settings=request.as_settings(),
-            seed=request.seed,
+            settings=task.as_settings(),
+            seed=task.seed,
             job_id=job_id,
         ),
         lease=context.lease,
@@ -199,7 +199,7 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         stored = _begun_on_this_device(context, stored)
     check_measurable(context.device)
     fitter = latency_fitter(context.device, before=stored.created_at)
-    screening = _screening(context, request, search_id)
+    screening = _screening(context, task, search_id)
     judged: dict[bytes, IntArray] = {}
 
     def losses(architectures: IntArray) -> FloatArray:
@@ -210,14 +210,14 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
         result = run_search(
             SearchProblem(
                 space=space,
-                design=search_design(space, request, restriction),
+                design=search_design(space, task, restriction),
                 evaluator=real,
                 fits=_fits(context, fitter, screening),
                 unit_losses=losses,
             ),
-            StoreJournal(store, search_id, space, objectives=request.objectives, lease=context.lease),
+            StoreJournal(store, search_id, space, objectives=task.objectives, lease=context.lease),
             settings,
-            on_generation=_reporter(context, request),
+            on_generation=_reporter(context, task),
         )
     known = None if screening is None else screening.known
     if known is not None and result.lookups is not None:
@@ -230,11 +230,11 @@ def search(context: SearchContext, request: SearchRequest, *, search_id: str, jo
     )
 
 
-def search_design(space: SearchSpace, request: SearchRequest, restriction: Restriction) -> IntArray:
+def search_design(space: SearchSpace, task: SearchTask, restriction: Restriction) -> IntArray:
     """What a search evaluates first; a staged one, whose first half is in float, half as many."""
-    if request.method in STAGED_METHODS:
-        return designed_candidates(space, max(request.design // 2, 1), DESIGN_SEED, float_only(space))
-    return designed_candidates(space, request.design, DESIGN_SEED, restriction)
+    if task.method in STAGED_METHODS:
+        return designed_candidates(space, max(task.design // 2, 1), DESIGN_SEED, float_only(space))
+    return designed_candidates(space, task.design, DESIGN_SEED, restriction)
 
 
 def _begun_on_this_device(context: SearchContext, stored: StoredSearch) -> StoredSearch:
@@ -272,14 +272,14 @@ def _fits(context: SearchContext, fitter: LatencyFitter, screening: Screening | 
     )
 
 
-def _screening(context: SearchContext, request: SearchRequest, search_id: str) -> Screening | None:
+def _screening(context: SearchContext, task: SearchTask, search_id: str) -> Screening | None:
     """What ``hwnas`` knows beforehand, and learns on the way, of accuracies; None where it asks for neither.
 
     All that ``hwnas`` evaluated before the search began counts, on whatever device: what came later must
     not, or a resumed search would go another way than the interrupted one; and what baselines evaluated
     must not, or they would pay for the search that they are compared with.
     """
-    if request.method not in GUIDED_METHODS or not (request.survey or request.screen):
+    if task.method not in GUIDED_METHODS or not (task.survey or task.screen):
         return None
 
     def evaluate(genotypes: IntArray) -> KnownAccuracies:
@@ -287,14 +287,14 @@ def _screening(context: SearchContext, request: SearchRequest, search_id: str) -
 
     evaluated = evaluated_accuracies(context, before=context.store.searches.get(search_id).created_at)
     return Screening(
-        known=evaluated.joined(survey(context, request.survey)),
+        known=evaluated.joined(survey(context, task.survey)),
         evaluate=evaluate,
-        size=math.ceil(request.screen / _SCREENING_ROUNDS),
-        rounds=_SCREENING_ROUNDS if request.screen else 0,
+        size=math.ceil(task.screen / _SCREENING_ROUNDS),
+        rounds=_SCREENING_ROUNDS if task.screen else 0,
     )
 
 
-def _reporter(context: SearchContext, request: SearchRequest) -> Callable[[Generation, int], None]:
+def _reporter(context: SearchContext, task: SearchTask) -> Callable[[Generation, int], None]:
     def report(generation: Generation, done: int) -> None:
         good = [o for o in generation.outcomes if o.succeeded]
         best = max((o.accuracy_val for o in good), default=0.0)
@@ -302,7 +302,7 @@ def _reporter(context: SearchContext, request: SearchRequest) -> Callable[[Gener
         context.progress.update(
             f"search on {context.profile.id}",
             done,
-            request.evaluations,
+            task.evaluations,
             {"generation": str(generation.number), "best": f"{best:.1%}", "fastest": f"{fastest:.3f} ms"},
         )
 

@@ -17,8 +17,8 @@ from nas.fronts.front import Front
 from nas.measuring.context import SearchContext
 from nas.search.pareto import hypervolume
 from nas.workflows.evaluating import evaluator
-from nas.workflows.front_search import search_front
-from nas.workflows.searching import SearchRequest
+from nas.workflows.front_search import check_limits, search_front
+from nas.workflows.searching import SearchTask
 from search_spaces.errors import UsageError
 from search_spaces.facts import FloatArray
 
@@ -56,23 +56,26 @@ class DeviceMatrix:
         }
 
 
-def search_devices(context: SearchContext, profiles: Sequence[DeviceProfile], request: SearchRequest) -> DeviceMatrix:
+def search_devices(context: SearchContext, profiles: Sequence[DeviceProfile], task: SearchTask) -> DeviceMatrix:
     """Searches for each device in turn and runs each front on every device; resumes where it stopped.
 
     Args:
         context: supernet and preparation pool; its profile is replaced by each of ``profiles``.
         profiles: two or more distinct devices.
-        request: the same for all devices; the budget of evaluations is each device's.
+        task: the same for all devices; the budget of evaluations is each device's.
 
     Raises:
         UsageError: for fewer than two devices, or one named twice.
+        InfeasibleError: if a device cannot meet the limits; no device is searched then if cost facts prove it.
         NasError: if a search fails.
     """
     names = [profile.id for profile in profiles]
     if len(set(names)) < max(len(names), 2):
         raise UsageError(f"the devices {', '.join(names)}; give two or more different ones.")
     contexts = [replace(context, profile=profile) for profile in profiles]
-    found = [search_front(one, request) for one in contexts]
+    for one in contexts:
+        check_limits(one, task)
+    found = [search_front(one, task) for one in contexts]
     fronts = [front for _, front in found]
     losses = [[_losses(front, one) for one in contexts] for front in fronts]
     return DeviceMatrix(

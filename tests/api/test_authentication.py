@@ -235,9 +235,11 @@ def test_metrics_have_a_port_of_their_own(guarded: Guarded) -> None:
     JobQueue(guarded.store).enqueue("search", SEARCH)
     with guarded.client("metrics", "read") as client:
         client.get(f"/v1/searches/{'0' * 32}")
+        client.head("/v1/devices")
     with guarded.metrics.served("127.0.0.1", 0) as port:
         text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
     assert 'hwnas_http_requests_total{method="GET",route="/v1/searches/{search_id:segment}",status="404"} ' in text
+    assert 'hwnas_http_requests_total{method="HEAD",route="/v1/devices",status="200"} ' in text
     assert 'hwnas_jobs{kind="search",state="queued"} ' in text
     assert "hwnas_database_up 1.0" in text
     assert httpx.get(f"{guarded.url}/metrics").status_code == 401, "not among the service's own addresses"

@@ -187,6 +187,8 @@ def test_every_list_has_pages_without_gaps(jobs: Jobs, page_size: int) -> None:
     assert len(jobs.get("/v1/fronts", search="search-1", device=PROFILE.id, space=SPACE.name)["fronts"]) == 3
     assert jobs.get("/v1/fronts", search="search-2")["fronts"] == []
     assert jobs.get("/v1/searches", space="nasbench201")["searches"] == []
+    for kind in ("searches", "calibrations"):
+        assert wrong_fields(jobs.client.get(f"/v1/{kind}", params={"space": "resnet"})) == ["space"]
     assert jobs.get("/v1/supernets", data="nothing")["supernets"] == []
     assert wrong_fields(jobs.client.get("/v1/candidates", params={"page_token": "x"})) == ["page_token"]
     assert wrong_fields(jobs.client.get("/v1/fronts", params={"space": "resnet"})) == ["space"]
@@ -367,10 +369,25 @@ def test_a_search_of_the_command_line_has_events_too(jobs: Jobs) -> None:
     events = list(_events(iter(jobs.client.get("/v1/searches/search-1/events").text.splitlines())))
     assert [(event["id"], event["data"].get("done"), event["data"].get("state")) for event in events] == [
         ("1", None, "running"),
-        ("2", 8, None),
-        ("3", 16, None),
-        ("4", None, "succeeded"),
+        ("3", 8, None),
+        ("5", 16, None),
+        ("6", None, "succeeded"),
     ]
+
+
+def test_who_saw_a_search_interrupted_sees_what_follows_when_it_is_resumed(jobs: Jobs) -> None:
+    open_search(jobs.store)
+    jobs.store.searches.append_generation("search-1", StoredGeneration(number=0, evaluations=8, trials=(), notes={}))
+    jobs.store.searches.release()
+    url = "/v1/searches/search-1/events"
+    *_, interrupted = _events(iter(jobs.client.get(url).text.splitlines()))
+    assert interrupted["data"]["state"] == "interrupted"
+    open_search(jobs.store)
+    jobs.store.searches.append_generation("search-1", StoredGeneration(number=1, evaluations=8, trials=(), notes={}))
+    jobs.store.searches.end("search-1", "succeeded")
+    resumed = jobs.client.get(url, headers={"Last-Event-ID": interrupted["id"]})
+    seen = [event["data"].get("done", event["data"].get("state")) for event in _events(iter(resumed.text.splitlines()))]
+    assert seen == [16, "succeeded"]
 
 
 def test_old_events_make_room(tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_jobs_of_a_key_wait_up_to_its_quota(guarded: Guarded) -> None:
     assert again.status_code == 202, "a refused request leaves its idempotency key unused"
 
 
+def test_unfinished_uploads_and_trainings_count_as_waiting(guarded: Guarded) -> None:
+    client = guarded.client(max_queued=2)
+    announced = {"name": "flowers", "size_bytes": 5, "sha256": "a" * 64}
+    assert client.post("/v1/supernets", json={"data": "fashion-mini"}).status_code == 202
+    begun = client.post("/v1/data-sets", json=announced)
+    assert begun.status_code == 201
+    refused = client.post("/v1/data-sets", json=announced | {"name": "more"})
+    problem_of(refused, 429, "quota-exceeded")
+    assert int(refused.headers["retry-after"]) > 0
+    problem_of(client.post("/v1/batches", json={"searches": [SEARCH]}), 429, "quota-exceeded")
+    assert client.post("/v1/data-sets", json=announced).status_code == 200
+    assert client.delete(begun.json()["url"]).status_code == 204
+    assert client.post("/v1/batches", json={"searches": [SEARCH]}).status_code == 202
+
+
 def test_measurements_of_a_key_are_limited(guarded: Guarded) -> None:
     client = guarded.client(max_measurements_per_day=19)
     assert client.post("/v1/searches", json=SEARCH).status_code == 202

@@ -230,6 +230,7 @@ def test_unknown_jobs(service: Service, unknown: str) -> None:
         ({"limits": {"latency": 1}}, "limits.latency"),
         ({"limits": []}, "limits"),
         ({"limits": {"max_peak_memory_bytes": 1.5}}, "limits.max_peak_memory_bytes"),
+        ({"limits": {"max_size_bytes": 1000}}, "limits.max_size_bytes"),
         ({"method": "grid"}, "method"),
         ({"objectives": ["accuracy"]}, "objectives"),
         ({"objectives": ["accuracy", "accuracy"]}, "objectives"),

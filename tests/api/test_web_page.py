@@ -13,7 +13,9 @@ from api.server import running
 from api.settings import ServiceSettings
 from nas.home import Home
 from nas.jobs import JobQueue
+from nas.search.budget import DEFAULT_EVALUATIONS, MIN_EVALUATIONS
 from nas.store import open_store
+from nas.store.api_keys import MAX_PRIORITY
 from nas.store.searches import SearchSpec
 from tests.api.conftest import Service
 from tests.api.problems import problem_of
@@ -118,16 +120,25 @@ def test_the_nearest_network_to_a_click_is_selected(page: Any) -> None:
     assert pressed == page.locator(POINTS).last.get_attribute("data-candidate")
 
 
+def test_the_form_has_the_bounds_of_the_service(page: Any) -> None:
+    page.wait_for_selector(POINTS)
+    bounds = {"min": str(MIN_EVALUATIONS), "value": str(DEFAULT_EVALUATIONS)}
+    assert {name: page.get_by_label("Evaluations").get_attribute(name) for name in bounds} == bounds
+    bounds = {"min": str(-MAX_PRIORITY), "max": str(MAX_PRIORITY), "value": "0"}
+    assert {name: page.get_by_label("Priority").get_attribute(name) for name in bounds} == bounds
+
+
 def test_a_search_is_started_followed_and_cancelled(page: Any, service: Service) -> None:
     page.wait_for_selector(POINTS)
     page.get_by_label("Evaluations").fill("12")
     page.get_by_label("Seed").fill("5")
+    page.get_by_label("Priority").fill("7")
     page.get_by_label("Apply the limits").check()
     page.get_by_label("Maximum p95 latency").fill("50")
     with _asked(page, "/v1/searches") as answer:
         page.get_by_role("button", name="Start", exact=True).click()
     search = answer.value.json()
-    assert (search["request"]["evaluations"], search["request"]["seed"]) == (12, 5)
+    assert (search["request"]["evaluations"], search["request"]["seed"], search["priority"]) == (12, 5, 7)
     assert set(search["request"]["limits"]) == {"max_latency_p95_ms"}
     entry = page.locator(f"#job-{search['id']}")
     entry.locator('[data-state="queued"]').wait_for()

@@ -10,8 +10,8 @@ from tests.predictors.test_benchmarks import _table
 def test_a_row_per_model_number_of_samples_and_seed():
     plan = ModelPlan(devices=("slow",), tasks=("top1",), samples=(10, 20, 5000), seeds=(0,))
     seen = []
-    rows = run_models([_table(120)], plan, seen.append)
-    assert seen == rows
+    rows = run_models([_table(120)], plan, lambda row, total: seen.append((row, total)))
+    assert seen == [(row, len(rows)) for row in rows]
     latency = [row for row in rows if row.quantity == "latency"]
     accuracy = [row for row in rows if row.quantity == "accuracy"]
     assert {row.model for row in latency} == {"trees", "gaussian_process", "ridge", "additive", "blend", CHOSEN}

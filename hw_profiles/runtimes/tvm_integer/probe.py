@@ -125,15 +125,15 @@ def _integer_convolution(
     """Milliseconds of a call, each time that it is called."""
     import tvm  # noqa: PLC0415 - seconds; asking needs it only where no answer is kept
 
-    from hw_profiles.runtimes.tvm_integer.convolution import (  # noqa: PLC0415
+    from hw_profiles.runtimes.tvm_integer.convolution import (  # noqa: PLC0415 - as above
         ConvolutionKernel,
         ConvolutionShape,
         pack_constants,
     )
-    from hw_profiles.runtimes.tvm_integer.emission import Emitter  # noqa: PLC0415
-    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415
-    from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue  # noqa: PLC0415
-    from hw_profiles.runtimes.tvm_runtime import target_of  # noqa: PLC0415
+    from hw_profiles.runtimes.tvm_integer.emission import Emitter  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_runtime import target_of  # noqa: PLC0415 - as above
 
     instructions = instructions_of(profile)
     shape = ConvolutionShape(height=1, width=_PIXELS, in_stride=_INPUTS, in_channels=_INPUTS, out_channels=_OUTPUTS)
@@ -155,9 +155,9 @@ def _float_convolution(
 ) -> Callable[[], float]:
     """Milliseconds of a call, each time that it is called."""
     import tvm  # noqa: PLC0415 - as above
-    from tvm import relax  # noqa: PLC0415
+    from tvm import relax  # noqa: PLC0415 - as above
 
-    from hw_profiles.runtimes import tvm_runtime  # noqa: PLC0415
+    from hw_profiles.runtimes import tvm_runtime  # noqa: PLC0415 - as above
 
     side = int(np.sqrt(_PIXELS))
     builder = relax.BlockBuilder()

@@ -22,7 +22,7 @@ STALE: Final = "is no longer held under fence"
 
 
 @dataclass(slots=True)
-class Processes:
+class ServiceProcesses:
     """A service without a worker of its own, and workers."""
 
     environment: Mapping[str, str]

@@ -25,7 +25,7 @@ from nas.training.settings import TrainingSettings
 from nas.workflows.chaos.accounting import ChaosCounts, account
 from nas.workflows.chaos.databases import ChaosDatabase, chaos_database
 from nas.workflows.chaos.plan import DEVICE, ChaosPlan, Disturbance, PlannedJob
-from nas.workflows.chaos.processes import Processes
+from nas.workflows.chaos.processes import ServiceProcesses
 from nas.workflows.job_handlers import job_handlers
 from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace
@@ -142,7 +142,7 @@ class _Run:
     stuck_s: float = 900.0
     accepted: dict[str, str] = field(default_factory=dict)
     made: list[Disturbance] = field(default_factory=list)
-    processes: Processes = field(init=False)
+    processes: ServiceProcesses = field(init=False)
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +152,7 @@ class _Run:
             "HWNAS_DATABASE_URL": self.database.url,
             "OMP_NUM_THREADS": "1",
         }
-        self.processes = Processes(environment, self.home.root, self.plan.lease_s)
+        self.processes = ServiceProcesses(environment, self.home.root, self.plan.lease_s)
 
     def to_the_end(self) -> None:
         """Until every job has ended and every process is gone."""

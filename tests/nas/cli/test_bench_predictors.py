@@ -138,5 +138,8 @@ def test_models_prints_a_table_and_writes_rows(table, tmp_path):
     rows = json.loads(out.read_text())
     assert {(row["quantity"], row["samples"]) for row in rows} == {("latency", 10), ("accuracy", 10)}
     assert {"trees", "gaussian_process", "ridge", "chosen"} <= {row["model"] for row in rows}
+    done = [line for line in result.stderr.splitlines() if line.startswith("fits: ")]
+    assert done[-1].split()[1] == f"{len(rows)}/{len(rows)}"
+    assert len(done) < len(rows), "fits before the last one are not shown as the end"
     with pytest.raises(UsageError, match="at least one device or task"):
         _run(bench_predictors.models, "--table", table)

@@ -1,7 +1,10 @@
 """``hwnas batch``, ``hwnas keys``, ``hwnas doctor`` and what ``hwnas serve`` refuses."""
 
 import inspect
+import subprocess
+import sys
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,6 +75,23 @@ def test_a_member_that_cannot_run_fails_and_the_batch_with_it(filled, tmp_path):
     assert code == 1, err
     assert "failed" in out
     assert "Traceback" not in out + err
+
+
+def test_a_batch_that_waits_for_another_host_names_it(filled, tmp_path):
+    file = tmp_path / "batch.toml"
+    file.write_text(f'[[calibrations]]\ndevice = "beta/tvm"\nspace = "{SPACE.name}"\n')
+    with open_store(filled.home / "hwnas.db") as store:
+        store.devices.put(replace(PROFILE, id="beta/tvm", device="beta"))
+        with subprocess.Popen(
+            [sys.executable, "-m", "nas.cli", "batch", "run", file], stderr=subprocess.PIPE, text=True
+        ) as process:
+            lines = iter(process.stderr)
+            said = next((line for line in lines if "beta" in line), "")
+            assert said == "waiting for hosts without a worker: beta (1 job); start `hwnas worker` there.\n"
+            (job,) = JobQueue(store).all()
+            JobQueue(store).cancel(job.id)
+            assert process.wait(60) == 1
+            assert list(lines) == []
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,18 @@ def test_cancelling(queue: JobQueue, clock: SteppedClock) -> None:
     assert queue.get(orphan.id).state == "cancelled"
 
     queue.enqueue("search", {})
+    lost = claim(queue)
+    clock.forward(11)
+    assert queue.cancel(lost.id).state == "cancelled", "no worker holds it, and there may be none that looks"
+    with pytest.raises(LeaseLostError):
+        queue.succeed(lost.lease, {})
+
+    queue.enqueue("search", {})
+    leaving = claim(queue)
+    queue.cancel(leaving.id)
+    assert queue.release(leaving.lease).state == "cancelled", "its worker leaves before it looks"
+
+    queue.enqueue("search", {})
     done = queue.succeed(claim(queue).lease, {"kept": True})
     assert queue.cancel(done.id) == done
     with pytest.raises(NotStoredError, match="job 'nothing'"):

@@ -1,10 +1,13 @@
 """Priorities, and quotas of API keys: jobs that wait, and measurements in a day."""
 
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from nas.data.dataset import DataError
+from nas.data_uploads import DataUploads
 from nas.home import Home
 from nas.jobs import JobQueue
 from nas.jobs.deletion import Deletions
@@ -18,6 +21,7 @@ from nas.jobs.quotas import (
 from nas.jobs.submission import NewBatch, NewJob, Origin, Submissions
 from nas.store import Store
 from nas.store.api_keys import KeyQuota
+from nas.store.data_sets import NewDataSet, StoredDataSet
 from tests.databases import SteppedClock
 from tests.nas.store.rows import measurement, put_candidates, put_device
 
@@ -66,6 +70,31 @@ def test_only_so_many_jobs_of_a_key_wait(store: Store, clock: SteppedClock) -> N
     clock.forward(1)  # jobs of one moment are claimed in the order of their random ids
     submissions.submit([search()], other)
     assert queue.claim("w", kinds=("search",), lease_s=60) is not None
+    submissions.submit([search()], mine)
+
+
+def test_unfinished_uploads_and_trainings_take_places(store: Store, tmp_path) -> None:
+    submissions, uploads, home = Submissions(store), DataUploads(store, Home(tmp_path)), Home(tmp_path)
+    mine, other = origin(store, max_queued=2), origin(store, max_queued=2)
+
+    def upload(name: str, of: Origin) -> StoredDataSet:
+        new = NewDataSet(name=name, size_bytes=5, sha256=hashlib.sha256(b"12345").hexdigest())
+        return uploads.begin(new, tenant="t", holder=of.holder)[0]
+
+    first = upload("first", mine)
+    submissions.submit([NewJob(kind="training", request={})], mine)
+    with pytest.raises(QuotaExceededError, match="1 jobs of this key are waiting and 1 of its uploads are unfinished"):
+        upload("second", mine)
+    with pytest.raises(QuotaExceededError):
+        submissions.submit([search()], mine)
+    assert upload("first", mine).id == first.id, "an upload that continues is not a new one"
+    upload("another key's", other)
+    with uploads.append(first, 0) as appending:
+        appending.write(b"12345")
+        with pytest.raises(DataError):
+            uploads.finish(appending)  # refused: that upload has ended as well
+    second = upload("second", mine)
+    Deletions(store, home).data_set(second.id)
     submissions.submit([search()], mine)
 
 

@@ -304,3 +304,18 @@ def test_a_stopped_worker_claims_nothing(live_store: Store) -> None:
 
     assert _work(live_store, handler, stop=stop) == 1
     assert [queue.get(job_id).state for job_id in ids] == ["succeeded", "queued"]
+
+
+def test_a_worker_that_leaves_with_a_lease_it_has_lost_ends_as_usual(live_store: Store) -> None:
+    queue = JobQueue(live_store)
+    job = queue.enqueue("search", {})
+    stop = StopSignal()
+
+    def handler(context: JobContext) -> Mapping[str, Any]:
+        queue.release(context.lease)  # the fence is not this worker's any more
+        stop.release()
+        context.check_cancelled()
+        raise AssertionError
+
+    assert _work(live_store, handler, stop=stop) == 0
+    assert queue.get(job.id).state == "queued"

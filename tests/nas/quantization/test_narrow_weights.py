@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from hw_profiles.onnx_graph import load_onnx
 from nas.quantization.static_quantization import quantize_onnx
@@ -52,8 +53,6 @@ def test_scales_are_those_of_least_squared_error(graphs, float_onnx):
 
 
 def test_onnx_runtime_computes_what_the_float_weights_give(graphs, network, images):
-    import torch  # noqa: PLC0415
-
     with torch.no_grad():
         truth = network(torch.from_numpy(images)).numpy()
     errors = {}

@@ -1,56 +1,18 @@
-"""Limits with their margins, and what cost facts prove before anything is evaluated."""
-
-import dataclasses
+"""Limits with their margins."""
 
 import numpy as np
 import pytest
 
-from hw_profiles.detect import resolve_profile
 from nas.metrics import Constraints, Objectives
-from nas.search.judging import (
-    Evaluated,
-    expected_accuracies,
-    front_rows,
-    guaranteed,
-    nearest_message,
-    provably_infeasible,
-)
+from nas.search.judging import Evaluated, expected_accuracies, front_rows, guaranteed, nearest_message
 from nas.search.metric_predictors import CostModel, feasibility
 from nas.search.outcome import Outcome
-from nas.search.restriction import Restriction
 from predictors.accuracy import AccuracyPredictor
 from predictors.prediction import Prediction
 from search_spaces.facts import CostFacts
 from search_spaces.registry import get_space
 
 SPACE = get_space("mobilenet_v3:tiny")
-INT8 = Restriction(precisions=("fp32", "int8"))
-
-
-@pytest.mark.parametrize("stored_bits", [8, 32])
-def test_a_size_below_the_smallest_weights_is_refused_with_the_nearest(stored_bits):
-    """A runtime that stores int8 units as float32 has larger files, and its limit lies higher."""
-    profile = dataclasses.replace(resolve_profile("local-cpu/onnxruntime"), weight_bits={"int8": stored_bits})
-    smallest = SPACE.with_policy(SPACE.smallest(), "int8")[None]
-    facts = CostFacts(SPACE)
-    least = (
-        facts.column("weight_bytes", smallest)[0] if stored_bits == 8 else 4 * facts.column("parameters", smallest)[0]
-    )
-    message = provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least - 1}), profile, INT8)
-    assert f"{least:.0f} bytes" in message
-    assert provably_infeasible(SPACE, Constraints.from_limits({"max_size_bytes": least}), profile, INT8) is None
-    assert provably_infeasible(SPACE, Constraints.from_limits({"max_latency_p95_ms": 1e-6}), profile, INT8) is None
-
-
-def test_a_precision_that_may_not_be_proposed_lowers_no_size():
-    profile = resolve_profile("local-cpu/onnxruntime")
-    packed, whole = (
-        CostFacts(SPACE).column("weight_bytes", SPACE.with_policy(SPACE.smallest(), name)[None])[0]
-        for name in ("w4a8", "int8")
-    )
-    between = Constraints.from_limits({"max_size_bytes": (packed + whole) / 2})
-    assert provably_infeasible(SPACE, between, profile, INT8) is not None
-    assert provably_infeasible(SPACE, between, profile, Restriction()) is None
 
 
 def test_limits_are_compared_with_what_holds_again():

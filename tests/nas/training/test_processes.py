@@ -13,7 +13,7 @@ from torch.nn import functional
 from nas.families.registry import build_supernet
 from nas.supernet.batch_shard import BatchShard, batch_norm, dropout
 from nas.training.learning_curve import CURVE_CSV
-from nas.training.processes import Processes
+from nas.training.processes import TrainingProcesses
 from nas.training.record import CHECKPOINT_FILE, WEIGHTS_FILE, read_record
 from search_spaces.errors import UsageError
 from tests.nas.training.test_trainer import SPACE
@@ -101,7 +101,7 @@ def test_after_a_rank_was_killed_the_same_command_resumes_to_the_same_bits(tmp_p
 
 
 def test_one_process_is_as_if_there_were_no_processes():
-    processes = Processes()
+    processes = TrainingProcesses()
     assert processes.leads
     assert processes.shard is None
     assert processes.mean_gradients([], 1.5) == 1.5
@@ -121,7 +121,7 @@ def test_one_process_is_as_if_there_were_no_processes():
 
 @pytest.mark.parametrize(("batch", "fitting"), [(50, 48), (3, 8)])
 def test_batches_without_equal_shares_are_refused(batch, fitting):
-    processes = Processes(rank=1, count=4)
+    processes = TrainingProcesses(rank=1, count=4)
     processes.check_batch(8)
     with pytest.raises(UsageError, match=rf"4 processes .* batch size of {fitting}\."):
         processes.check_batch(batch)

@@ -21,7 +21,7 @@ from nas.supernet.batch_shard import on_shard
 from nas.training import trainer
 from nas.training.batches import TrainingBatches
 from nas.training.prepared_data import prepare
-from nas.training.processes import Processes, joined_processes
+from nas.training.processes import TrainingProcesses, joined_processes
 from nas.training.sandwich import StepLoss, sandwich_gradients, step_subnets
 from nas.training.settings import TrainingSettings
 from search_spaces.registry import get_space
@@ -53,7 +53,7 @@ def in_double_precision() -> None:
     Normalization.apply = lambda normalization, images: apply(normalization, images).astype(np.float64)
 
 
-def gradients(processes: Processes, space: SearchSpace) -> torch.Tensor:
+def gradients(processes: TrainingProcesses, space: SearchSpace) -> torch.Tensor:
     """Of a step."""
     supernet = build_supernet(space, seed=0)
     images, labels = TrainingBatches(prepare(DATA, settings()), settings()).batch(0)

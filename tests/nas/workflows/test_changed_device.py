@@ -14,13 +14,13 @@ from nas.measuring.random_weights import RandomWeightSource
 from nas.progress import SilentProgress
 from nas.store.searches import SearchSpec, StoredGeneration, Trial
 from nas.workflows.job_handlers import released_if_changed
-from nas.workflows.searching import SearchRequest, search
+from nas.workflows.searching import SearchTask, search
 from nas.workspace import open_workspace
 from tests.nas.store.rows import PROFILE, SPACE, measurement, put_candidates, put_device, put_supernet
 
 
 def test_a_job_that_is_resumed_on_another_device_starts_again(tmp_path):
-    request = SearchRequest(evaluations=5, method="random")
+    task = SearchTask(evaluations=5, method="random")
     with open_workspace(Home(tmp_path)) as workspace:
         store = workspace.store
         put_device(store)
@@ -28,7 +28,7 @@ def test_a_job_that_is_resumed_on_another_device_starts_again(tmp_path):
         job = JobQueue(store).enqueue("search", {})
         spec = SearchSpec(
             id=job.id, profile_id=PROFILE.id, supernet_id=supernet_id, space=SPACE.name,
-            settings=request.as_settings(), seed=request.seed, job_id=job.id,
+            settings=task.as_settings(), seed=task.seed, job_id=job.id,
         )  # fmt: skip
         began = store.searches.open(spec).created_at
         (candidate_id,) = put_candidates(store, 1)
@@ -48,7 +48,7 @@ def test_a_job_that_is_resumed_on_another_device_starts_again(tmp_path):
         )
         # No machine has this version of the runtime, so that the search gets no further than its first measurement.
         with pytest.raises(ProfileError, match=r"runtime_version = '9\.9'"):
-            search(context, request, search_id=job.id, job_id=job.id)
+            search(context, task, search_id=job.id, job_id=job.id)
         assert "the search starts again, with a new set of measurements; its 1 evaluations" in progress.said[0]
         assert store.searches.generations(job.id) == ()
         restarted = store.searches.get(job.id)

@@ -62,7 +62,7 @@ def test_a_cancelled_training_resumes_at_the_step_where_it_stopped(hwnas, small_
     assert hwnas.json("train", "--data", f"stored:{data_set.id}", *words)["supernet"] == job.result["supernet"]
     code, _, err = hwnas("data", "delete", data_set.id)
     assert code == 1
-    assert f"/v1/supernets/{job.result['supernet']} refer to" in err
+    assert f"/v1/supernets/{job.result['supernet']} refers to" in err
 
 
 @pytest.mark.slow

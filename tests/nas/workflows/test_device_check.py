@@ -12,7 +12,7 @@ from hw_profiles.measuring_settings import MeasuringSettings
 from nas.home import Home
 from nas.measuring.context import DeviceContext
 from nas.progress import SilentProgress
-from nas.workflows.checking import RepeatedNetwork, check_device, judged_check, middle_network
+from nas.workflows.device_check import RepeatedNetwork, check_device, middle_network, summarize_timings
 from nas.workspace import open_workspace
 from search_spaces.errors import UsageError
 from search_spaces.facts import CostFacts
@@ -58,7 +58,7 @@ def judged(context, own, machine, conditions=QUIET, busy=1.0):
         )
         for number, (size, base_ms) in enumerate((("smallest", 1.0), ("middle", 3.0)))
     ]
-    return judged_check(context, networks, MeasuringSettings(rounds=4))
+    return summarize_timings(context, networks, MeasuringSettings(rounds=4))
 
 
 def test_repeatability_is_the_spread_of_corrected_readings(context):
