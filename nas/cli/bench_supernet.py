@@ -22,7 +22,7 @@ def supernet(
     ] = "fashion-mini",
     space: Annotated[str, typer.Option(help="Search space of the supernet.")] = "mobilenet_v3:tiny",
     networks: Annotated[int, typer.Option(help="Number of sampled networks to train alone, at least 3.")] = 20,
-    epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 6,
+    epochs: Annotated[int, typer.Option(help="Epochs of the supernet and of each network alone.", min=1)] = 8,
     optimizer: Annotated[str | None, typer.Option(help="Optimizer: sgd, adamw or muon. Default: sgd.")] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: sgd 0.2, adamw 0.003, muon 0.006.")
