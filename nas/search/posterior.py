@@ -119,12 +119,12 @@ def accuracy_posterior(
 def finished_posterior(inherited: AccuracyPosterior, finished: AccuracyReadings) -> AccuracyPosterior:
     """Joins what finishing did to all networks with the reading of each finished one.
 
-    Networks that inherit less gain more, so the prior is a line from expected inherited accuracy to the
-    finished reading, fitted to the other networks; two or three networks share a mean gain, and a single
-    one's reading stands for itself.
+    The prior is a line from the accuracy expected before to the finished reading, fitted to the other networks;
+    two or three networks share a mean gain, and a single one's reading stands for itself.
 
     Args:
-        inherited: of networks before they were finished, shape ``(n,)``.
+        inherited: of networks before they were finished, shape ``(n,)``: with inherited weights, or as pilots tell
+            (:mod:`nas.search.finished_accuracy`).
         finished: of the same networks, in the same order, afterwards.
     """
     count = len(finished.accuracy)

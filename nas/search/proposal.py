@@ -4,7 +4,9 @@ The loop of LINAS (Cummings et al., 2022) with MSuNAS's choice of batches (Lu et
 2020). Where architectures can be screened, by their float accuracy with inherited
 weights, no real evaluation is spent on one that was not: predictions alone would let
 through whatever they overestimate. Accuracies, screened ones too, are readings on a
-finite set of images and count as their posterior says (:mod:`nas.search.posterior`).
+finite set of images and count as their posterior says (:mod:`nas.search.posterior`). Where
+networks are finished before they ship, what counts is the accuracy that they are
+expected to have then (:mod:`nas.search.finished_accuracy`).
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import numpy as np
 
 from nas.metrics import ACCURACY, LATENCY_P50_MS, LATENCY_P95_MS, Constraint, Constraints, Objectives
 from nas.search.evolution import EvolutionSettings, Scores, evolve, mutate
+from nas.search.finished_accuracy import FinishedAccuracy, FinishedAccuracyPredictor
 from nas.search.metric_predictors import (
     MetricPredictor,
     MetricPredictors,
@@ -74,6 +77,8 @@ class PredictorFits:
     latency: Callable[[IntArray, FloatArray], MetricPredictor]
     accuracy: Callable[[IntArray, FloatArray], BasePredictor]
     screening: Screening | None = None
+    finished: FinishedAccuracy | None = None
+    """How accurate networks become before they ship; None where they ship with inherited weights."""
     latency_margin: Callable[[IntArray], float] = _no_margin
     """By how much log latencies must stay below a limit to keep it when measured again, from what was measured."""
 
@@ -168,8 +173,13 @@ class Proposer:
         base = self._fits.accuracy(readings.genotypes, readings.accuracy)
         posterior = self._posterior(base, readings)
         self._expected = replace(readings, accuracy=posterior.expected)
-        self._limit_margin = _Z90_ONE_SIDED * float(np.median(posterior.total_std))
-        self._accuracy: MetricPredictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
+        finished = self._fits.finished
+        own = 0.0 if finished is None else finished.std
+        self._limit_margin = _Z90_ONE_SIDED * float(np.hypot(np.median(posterior.total_std), own))
+        inherited: MetricPredictor = base if self._known is None else KnownAccuracyPredictor(base, self._expected)
+        self._accuracy: MetricPredictor = (
+            inherited if finished is None else FinishedAccuracyPredictor(inherited=inherited, finished=finished)
+        )
 
     def _posterior(self, base: BasePredictor, readings: KnownAccuracies) -> AccuracyPosterior:
         # What was looked up was counted on the same images as what was evaluated.
@@ -272,9 +282,11 @@ class Proposer:
         return choose_batch(mean, std, (measured - low) / width, reference, count, weights)
 
     def _measured(self) -> FloatArray:
-        """Losses of what was evaluated, accuracies as expected by the posterior."""
+        """Losses of what was evaluated, accuracies as expected by the posterior and after finishing."""
         values = dict(self._archive.metrics)
-        values[ACCURACY.name] = self._expected.of(self._archive.genotypes)
+        genotypes, expected = self._archive.genotypes, self._expected.of(self._archive.genotypes)
+        finished = self._fits.finished
+        values[ACCURACY.name] = expected if finished is None else finished.of(genotypes, expected)
         return self._settings.objectives.losses(values)
 
     def _tightened(self) -> Constraints:

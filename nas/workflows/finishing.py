@@ -15,8 +15,10 @@ from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import SupernetWeightSource
 from nas.progress import Progress
 from nas.quantization.onnx_export import ExportError
+from nas.search.finished_accuracy import FinishedAccuracy, pilot_networks
+from nas.training.batches import TrainingBatches
 from nas.training.finish_settings import FinishSettings
-from nas.training.finishing import finish_plans, quantization_aware_plans
+from nas.training.finishing import finish_networks, finish_plans, quantization_aware_plans
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.network_training import (
     WEIGHTS_FILE,
@@ -45,10 +47,7 @@ def finished_pool(context: SearchContext, genotypes: IntArray, settings: FinishS
         NasError: if the supernet or its data cannot be loaded.
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
-    inherited = context.pool.source
-    if not isinstance(inherited, SupernetWeightSource):
-        raise NasError("only networks with a supernet's weights can be finished.")
-    source = finished_source(inherited, genotypes, settings, context.workspace.home.cache, context.progress)
+    source = finished_source(_inherited(context), genotypes, settings, context.workspace.home.cache, context.progress)
     with context.pool.with_source(source) as pool:
         yield pool
 
@@ -74,6 +73,53 @@ def finished_source(
         NasError: where the supernet or its data cannot be loaded.
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
+    training, trained = _training(inherited, cache)
+    epoch_steps = TrainingBatches(training.data, trained).steps_per_epoch
+    schedule = settings.schedule(supernet_steps=trained.epochs * epoch_steps, epoch_steps=epoch_steps)
+    try:
+        return FinishedWeightSource(
+            supernet=inherited,
+            recipe=json.dumps([asdict(settings), *schedule], sort_keys=True),
+            files=_finished(genotypes, trained, settings, training, progress),
+            quantized=_quantized(genotypes, trained, settings, training, progress),
+        )
+    except TrainingInterruptedError as error:
+        raise KeyboardInterrupt from error
+
+
+def finish_pilots(context: SearchContext, settings: FinishSettings) -> FinishedAccuracy | None:
+    """Finishes a few float networks of the supernet; how accurate networks become, as they tell.
+
+    The networks are the same for all searches of a supernet and kept in the cache.
+
+    Args:
+        context: the supernet, whose weights are the start and whose largest network teaches.
+        settings: as for the networks of the front.
+
+    Raises:
+        NasError: if the supernet or its data cannot be loaded.
+        KeyboardInterrupt: after Ctrl-C, between two steps.
+    """
+    training, trained = _training(_inherited(context), context.workspace.home.cache)
+    pilots = pilot_networks(training.space)
+    reporting = _reporting(training, context.progress, f"finishing {len(pilots)} pilots")
+    try:
+        found = finish_networks(list(pilots), trained, settings, reporting)
+    except TrainingInterruptedError as error:
+        raise KeyboardInterrupt from error
+    inherited = np.array([one.accuracy_inherited_val for one in found])
+    return FinishedAccuracy.fit(training.space, pilots, inherited, np.array([one.accuracy_val for one in found]))
+
+
+def _inherited(context: SearchContext) -> SupernetWeightSource:
+    source = context.pool.source
+    if not isinstance(source, SupernetWeightSource):
+        raise NasError("only networks with a supernet's weights can be finished.")
+    return source
+
+
+def _training(inherited: SupernetWeightSource, cache: Path) -> tuple[NetworkTrainingContext, TrainingSettings]:
+    """Where networks of a supernet are finished, and how it was trained."""
     supernet, record = load_supernet(inherited.folder)
     dataset = load_dataset(inherited.data)
     training = NetworkTrainingContext(
@@ -84,16 +130,7 @@ def finished_source(
         supernet=supernet,
         supernet_id=record.weights_sha256,
     )
-    schedule = settings.schedule(supernet_steps=record.steps, epoch_steps=record.steps // record.settings.epochs)
-    try:
-        return FinishedWeightSource(
-            supernet=inherited,
-            recipe=json.dumps([asdict(settings), *schedule], sort_keys=True),
-            files=_finished(genotypes, record.settings, settings, training, progress),
-            quantized=_quantized(genotypes, record.settings, settings, training, progress),
-        )
-    except TrainingInterruptedError as error:
-        raise KeyboardInterrupt from error
+    return training, record.settings
 
 
 def _finished(

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -181,7 +181,10 @@ def _finalists(context: SearchContext, task: SearchTask, run: SearchRun) -> IntA
     names = needed_metrics(task.objectives, task.constraints)
     check_metrics(evaluated, names)
     posterior = search_accuracies(context, run)
-    values = evaluated.values(names, posterior.expected)
+    expected = posterior.expected
+    if run.finished is not None:
+        expected = run.finished.of(evaluated.genotypes, expected)
+    values = evaluated.values(names, expected)
     limits = task.constraints if task.finishing() is None else task.constraints.without(ACCURACY.name)
     if limits:
         margin = LATENCY_MARGIN_STDS * context.device.measurements().repeatability_of(evaluated.genotypes)
@@ -208,6 +211,8 @@ def _judge(
     inherited = _inherited(context, rows) if finished else shipped
     accuracies = _accuracies(context, run, rows, inherited)
     if finished:
+        if run.finished is not None:
+            accuracies = replace(accuracies, expected=run.finished.of(rows, accuracies.expected))
         accuracies = finished_posterior(accuracies, _readings(shipped))
     before = {outcome.candidate_id: outcome for outcome in run.result.outcomes if outcome.succeeded}
     judged: dict[str, _Judged] = {}

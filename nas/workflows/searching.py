@@ -18,6 +18,7 @@ from nas.search.budget import (
     MIN_STAGED_EVALUATIONS,
 )
 from nas.search.design import designed_candidates
+from nas.search.finished_accuracy import FinishedAccuracy
 from nas.search.generation import Generation
 from nas.search.loop import SearchProblem, SearchResult, SearchSettings, run_search
 from nas.search.methods import GUIDED_METHODS, STAGED_METHODS, Method
@@ -152,16 +153,17 @@ class SearchRun:
     latency: LatencyFitter
     known: KnownAccuracies | None
     """Accuracies known beside its own evaluations: from before it began, and looked up on the way."""
+    finished: FinishedAccuracy | None = None
+    """What pilots told of accuracies after finishing; None where nothing is finished, and for baselines."""
     unit_evaluations: int = 0
     """Networks with one quantized unit that sensitivities took, cached ones too; 0 if the search was finished."""
 
     @property
     def lookups(self) -> int:
         """Accuracies that it used beside those of its own evaluations, whoever counted them."""
-        if self.known is None:
-            return 0
-        own = {row.tobytes() for row in self.result.genotypes}
-        return sum(row.tobytes() not in own for row in self.known.genotypes)
+        known = [] if self.known is None else [row.tobytes() for row in self.known.genotypes]
+        pilots = [] if self.finished is None else [row.tobytes() for row in self.finished.pilots]
+        return len({*known, *pilots} - {row.tobytes() for row in self.result.genotypes})
 
 
 def search_id_of(task: SearchTask, supernet: StoredSupernet, profile: DeviceProfile) -> str:
@@ -200,6 +202,7 @@ def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: 
     check_measurable(context.device)
     fitter = latency_fitter(context.device, before=stored.created_at)
     screening = _screening(context, task, search_id)
+    finished = _finished_accuracy(context, task)
     judged: dict[bytes, IntArray] = {}
 
     def losses(architectures: IntArray) -> FloatArray:
@@ -212,7 +215,7 @@ def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: 
                 space=space,
                 design=search_design(space, task, restriction),
                 evaluator=real,
-                fits=_fits(context, fitter, screening),
+                fits=_fits(context, fitter, screening, finished),
                 unit_losses=losses,
             ),
             StoreJournal(store, search_id, space, objectives=task.objectives, lease=context.lease),
@@ -226,6 +229,7 @@ def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: 
         result=result,
         latency=fitter,
         known=known,
+        finished=finished,
         unit_evaluations=unit_evaluations(space, list(judged.values())),
     )
 
@@ -257,7 +261,9 @@ def fit_accuracy_to(context: SearchContext, rows: IntArray, accuracy: FloatArray
     return AccuracyPredictor.fit(context.space, rows, accuracy, seed=FIT_SEED)
 
 
-def _fits(context: SearchContext, fitter: LatencyFitter, screening: Screening | None) -> PredictorFits:
+def _fits(
+    context: SearchContext, fitter: LatencyFitter, screening: Screening | None, finished: FinishedAccuracy | None
+) -> PredictorFits:
     measurements = context.device.measurements()
 
     def fit_latency(rows: IntArray, latency_ms: FloatArray) -> LatencyPredictor:
@@ -268,8 +274,19 @@ def _fits(context: SearchContext, fitter: LatencyFitter, screening: Screening | 
         latency=fit_latency,
         accuracy=lambda rows, accuracy: fit_accuracy_to(context, rows, accuracy),
         screening=screening,
+        finished=finished,
         latency_margin=lambda rows: LATENCY_MARGIN_STDS * measurements.repeatability_of(rows),
     )
+
+
+def _finished_accuracy(context: SearchContext, task: SearchTask) -> FinishedAccuracy | None:
+    """What ``hwnas`` learns from pilots; None where it finishes nothing, and for baselines, which learn nothing."""
+    settings = task.finishing()
+    if settings is None or task.method not in GUIDED_METHODS:
+        return None
+    from nas.workflows.finishing import finish_pilots  # noqa: PLC0415 - imports torch
+
+    return finish_pilots(context, settings)
 
 
 def _screening(context: SearchContext, task: SearchTask, search_id: str) -> Screening | None:
