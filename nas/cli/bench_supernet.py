@@ -87,6 +87,13 @@ def supernet(
     _print(found)
 
 
+def _expected_ranking(tau: float, interval: tuple[float, float]) -> str:
+    return (
+        f"Kendall tau {tau:.2f} (90 % interval {interval[0]:.2f} to {interval[1]:.2f}) of the finished accuracy that a"
+        " search expects"
+    )
+
+
 def _factors(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
@@ -120,6 +127,7 @@ def _print(found: "SupernetBenchmark") -> None:
         *([] if finished is None else [f"finished minus alone: {finished * 100:+.1f} points on average"]),
         f"Kendall tau {found.on_test.kendall_tau:.2f} (90 % interval {low:.2f} to {high:.2f});"
         f" {found.on_test.kendall_tau_noise_corrected:.2f} without the noise of {found.images_test} images",
+        *([] if found.expected_tau is None else [_expected_ranking(*found.expected_tau)]),
         f"{found.step_cost.images_per_s:.0f} images/s; a step costs {found.step_cost.ratio:.2f} of its networks trained"
         " separately",
     )

@@ -47,11 +47,17 @@ class RankingFidelity:
                 kendall_tau_noise_corrected=math.nan,
             )
         x, y = first.mean(axis=1), second.mean(axis=1)
+        tau, interval = kendall_tau(x, y, seed=seed)
         return cls(
-            kendall_tau=_tau(x, y),
-            kendall_tau_interval_90=_interval(x, y, np.random.default_rng(seed)),
+            kendall_tau=tau,
+            kendall_tau_interval_90=interval,
             kendall_tau_noise_corrected=_noise_corrected(first, second),
         )
+
+
+def kendall_tau(x: FloatArray, y: FloatArray, *, seed: int = 0) -> tuple[float, tuple[float, float]]:
+    """Kendall's tau-b of two figures of the same networks, shape ``(n,)``, and its 90 % interval by bootstrap."""
+    return _tau(x, y), _interval(x, y, np.random.default_rng(seed))
 
 
 def _tau(x: FloatArray, y: FloatArray) -> float:

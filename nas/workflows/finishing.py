@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from nas.quantization.onnx_export import ExportError
 from nas.search.finished_accuracy import FinishedAccuracy, pilot_networks
 from nas.training.batches import TrainingBatches
 from nas.training.finish_settings import FinishSettings
-from nas.training.finishing import finish_networks, finish_plans, quantization_aware_plans
+from nas.training.finishing import FinishedNetwork, finish_networks, finish_plans, quantization_aware_plans
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.network_training import (
     WEIGHTS_FILE,
@@ -31,7 +31,7 @@ from nas.training.record import load_supernet
 from nas.training.settings import TrainingSettings
 from search_spaces.errors import NasError
 from search_spaces.precision import SPECS
-from search_spaces.space import IntArray
+from search_spaces.space import IntArray, SearchSpace
 
 
 @contextlib.contextmanager
@@ -107,8 +107,17 @@ def finish_pilots(context: SearchContext, settings: FinishSettings) -> FinishedA
         found = finish_networks(list(pilots), trained, settings, reporting)
     except TrainingInterruptedError as error:
         raise KeyboardInterrupt from error
-    inherited = np.array([one.accuracy_inherited_val for one in found])
-    return FinishedAccuracy.fit(training.space, pilots, inherited, np.array([one.accuracy_val for one in found]))
+    return fit_finished_accuracy(training.space, found)
+
+
+def fit_finished_accuracy(space: SearchSpace, pilots: Sequence[FinishedNetwork]) -> FinishedAccuracy | None:
+    """What finished networks tell of accuracies after finishing; None if they are too few."""
+    return FinishedAccuracy.fit(
+        space,
+        np.stack([one.network.genotype for one in pilots]),
+        np.array([one.accuracy_inherited_val for one in pilots]),
+        np.array([one.accuracy_val for one in pilots]),
+    )
 
 
 def _inherited(context: SearchContext) -> SupernetWeightSource:

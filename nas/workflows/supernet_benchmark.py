@@ -15,22 +15,25 @@ from nas.data.normalized_images import NormalizedImages
 from nas.data.sources import load_dataset
 from nas.evaluation.accuracy import predictions
 from nas.evaluation.batch_norm import recalibrate_batch_norm
-from nas.evaluation.ranking_fidelity import RankingFidelity
+from nas.evaluation.ranking_fidelity import RankingFidelity, kendall_tau
 from nas.networks.network import UnitNetwork
 from nas.progress import Progress
+from nas.search.finished_accuracy import pilot_networks
 from nas.supernet.supernet import Supernet
 from nas.training.compute import Compute
 from nas.training.finish_settings import FinishSettings
-from nas.training.finishing import finish_plans
+from nas.training.finishing import finish_networks, finish_plans
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
 from nas.training.prepared_data import prepare
 from nas.training.record import SupernetRecord, load_supernet
 from nas.training.settings import TrainingSettings
 from nas.training.step_cost import StepCost, measure_step_cost
+from nas.workflows.finishing import fit_finished_accuracy
 from nas.workflows.supernet_trust import write_benchmark
 from nas.workflows.training import TrainingTask, train
 from nas.workspace import Workspace, space_of
 from search_spaces.errors import UsageError
+from search_spaces.facts import FloatArray
 from search_spaces.space import IntArray, SearchSpace
 
 RATE_FACTORS: Final = (0.5, 1.0, 2.0)
@@ -83,6 +86,8 @@ class NetworkComparison:
     inherited_test: float
     finished_val: float | None
     finished_test: float | None
+    expected_val: float | None
+    """Finished accuracy as a search expects it from pilots (:mod:`nas.search.finished_accuracy`)."""
     alone_val: float
     alone_test: float
     alone_rate_factor: float
@@ -126,6 +131,12 @@ class SupernetBenchmark:
         return max(one.alone_test - one.inherited_test for one in self.sampled)
 
     @property
+    def expected_tau(self) -> tuple[float, tuple[float, float]] | None:
+        """Kendall's tau between what a search expects and test accuracy alone, and its 90 % interval."""
+        pairs = [(one.expected_val, one.alone_test) for one in self.sampled if one.expected_val is not None]
+        return kendall_tau(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])) if pairs else None
+
+    @property
     def finished_gap_test(self) -> float | None:
         """Mean test accuracy finished minus alone; None where networks were not finished."""
         gaps = [one.finished_test - one.alone_test for one in self.sampled if one.finished_test is not None]
@@ -146,6 +157,10 @@ class SupernetBenchmark:
             "step_cost_ratio": self.step_cost.ratio,
             **_fidelity_json(self.on_test, ""),
             **_fidelity_json(self.on_validation, "_val"),
+            "kendall_tau_expected": None if self.expected_tau is None else _known(self.expected_tau[0]),
+            "kendall_tau_expected_interval_90": (
+                None if self.expected_tau is None else [_known(end) for end in self.expected_tau[1]]
+            ),
             "gap_test": self.gap_test,
             "worst_gap_test": self.worst_gap_test,
             "finished_minus_alone_test": self.finished_gap_test,
@@ -154,14 +169,15 @@ class SupernetBenchmark:
 
 
 def _fidelity_json(fidelity: RankingFidelity, suffix: str) -> dict[str, object]:
-    def known(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     return {
-        f"kendall_tau{suffix}": known(fidelity.kendall_tau),
-        f"kendall_tau{suffix}_interval_90": [known(v) for v in fidelity.kendall_tau_interval_90],
-        f"kendall_tau{suffix}_noise_corrected": known(fidelity.kendall_tau_noise_corrected),
+        f"kendall_tau{suffix}": _known(fidelity.kendall_tau),
+        f"kendall_tau{suffix}_interval_90": [_known(v) for v in fidelity.kendall_tau_interval_90],
+        f"kendall_tau{suffix}_noise_corrected": _known(fidelity.kendall_tau_noise_corrected),
     }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def benchmark_supernet(
@@ -198,10 +214,14 @@ def benchmark_supernet(
     inherited = [images.right(_inherited(supernet, genotype, context)) for genotype in genotypes]
     alone = _alone(genotypes, record, request, context, images)
     finished: list[_Right] | None = None
+    expected: FloatArray | None = None
     if request.finish is not None:
         context = replace(context, on_progress=lambda done, total: progress.update("finishing networks", done, total))
         plans = finish_plans(genotypes, settings, request.finish, context)
         finished = [images.right(network) for network in train_networks(plans, context)]
+        pilots = finish_networks(list(pilot_networks(space)), settings, request.finish, context)
+        if (function := fit_finished_accuracy(space, pilots)) is not None:
+            expected = function.of(np.stack(genotypes), np.array([one.val for one in inherited]))
     rows = tuple(
         NetworkComparison(
             summary=space.describe(genotype),
@@ -211,6 +231,7 @@ def benchmark_supernet(
             inherited_test=inherited[index].test,
             finished_val=finished[index].val if finished else None,
             finished_test=finished[index].test if finished else None,
+            expected_val=None if expected is None else float(expected[index]),
             alone_val=alone[index][0].val,
             alone_test=alone[index][0].test,
             alone_rate_factor=alone[index][1],

@@ -11,9 +11,10 @@ from nas.networks.weight_files import load_network
 from nas.progress import SilentProgress
 from nas.quantization.trained_quantization import SCALES_FILE, TrainedQuantization
 from nas.store import open_store
+from nas.training import network_training
 from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import preparation_pool
-from nas.workflows.finishing import finished_pool
+from nas.workflows.finishing import finish_pilots, finished_pool
 from nas.workflows.verification import verify
 from nas.workspace import Workspace
 from search_spaces.errors import UsageError
@@ -100,6 +101,17 @@ def test_a_network_that_was_not_finished_is_a_failure(context):
     with finished_pool(context, context.space.smallest()[None], FinishSettings(epochs=0.5)) as pool:
         (failure,) = pool.prepare(list(context.space.sample(1, np.random.default_rng(5))))
     assert failure.message == "the network was not finished."
+
+
+def test_pilots_are_finished_once_for_all_searches(context, monkeypatch):
+    settings = FinishSettings(epochs=0.5)
+    found = finish_pilots(context, settings)
+    assert len(found.pilots) >= 4
+    assert (found.slopes >= 0).all()
+    monkeypatch.setattr(network_training, "_run_group", lambda *_: pytest.fail("trained again"))
+    again = finish_pilots(context, settings)
+    rows, inherited = context.space.largest()[None], np.array([0.5])
+    assert again.of(rows, inherited) == found.of(rows, inherited)
 
 
 @pytest.mark.slow

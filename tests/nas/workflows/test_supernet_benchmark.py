@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from nas.training.settings import TrainingSettings
 from nas.workflows.supernet_benchmark import SupernetBenchmarkRequest, sample_networks
@@ -51,6 +52,9 @@ def test_the_benchmark_writes_each_network_and_what_follows(hwnas, arguments, tm
             assert 0 <= row[f"{name}_val"] <= 1
             assert round(row[f"{name}_test"] * 100, 6).is_integer()
         assert row["alone_rate_factor"] in (1.0, 2.0)
+        assert 0 <= row["expected_val"] <= 1
+    tau = kendalltau([row["expected_val"] for row in sampled], [row["alone_test"] for row in sampled]).statistic
+    assert found["kendall_tau_expected"] == (None if np.isnan(tau) else pytest.approx(tau))
     gaps = [row["alone_test"] - row["inherited_test"] for row in sampled]
     assert found["gap_test"] == pytest.approx(np.mean(gaps))
     assert found["worst_gap_test"] == pytest.approx(max(gaps))
@@ -61,6 +65,8 @@ def test_the_benchmark_writes_each_network_and_what_follows(hwnas, arguments, tm
     again = hwnas.json(*arguments, "--rate-factors", "1,2", "--finish-epochs", 0)
     assert [row["alone_test"] for row in again["networks"]] == [row["alone_test"] for row in found["networks"]]
     assert {row["finished_test"] for row in again["networks"]} == {None}
+    assert {row["expected_val"] for row in again["networks"]} == {None}
+    assert again["kendall_tau_expected"] is None
 
 
 def test_bad_factors_are_a_usage_error(hwnas, arguments):
