@@ -16,6 +16,7 @@ import numpy as np
 from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution
+from hw_profiles.quantized_units import read_quantized_graph
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
 from search_spaces.precision import SPECS, Precision
 
@@ -105,6 +106,12 @@ class TvmRuntime(Runtime):
     def weight_bits(self, precision: Precision) -> WeightBits:
         """Integer kernels hold weights packed, 4-bit ones two in a byte."""
         return SPECS[precision].stored_weight_bits
+
+    def float_units(self, graph: Path, precisions: Mapping[str, Precision], profile: DeviceProfile) -> dict[str, str]:  # noqa: ARG002 - kernels exist for every processor
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; whatever was probed, what has a kernel is integer."""
+        from hw_profiles.runtimes.tvm_integer.graph import float_units
+
+        return float_units(read_quantized_graph(graph), precisions)
 
     def environment(self, threads: int) -> Mapping[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""

@@ -1,7 +1,7 @@
 """A quantized network as a Relax module: integer kernels called one after the other, float segments between."""
 
-import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +9,7 @@ import onnx
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
+from hw_profiles.errors import CompileWarning
 from hw_profiles.runtimes.tvm_integer import elementwise
 from hw_profiles.runtimes.tvm_integer.convolution import (
     ChannelConstants,
@@ -17,8 +18,6 @@ from hw_profiles.runtimes.tvm_integer.convolution import (
     pack_constants,
 )
 from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, DepthwiseShape, pack_depthwise_constants
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.emission import padded
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, IntegerGraph, read_graph
 from hw_profiles.runtimes.tvm_integer.grouping import merge_groups
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
@@ -36,9 +35,10 @@ from hw_profiles.runtimes.tvm_integer.operators import (
 )
 from hw_profiles.runtimes.tvm_integer.pooling import emit_average_pool, emit_max_pool
 from hw_profiles.runtimes.tvm_integer.program import Program, Tensor
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue, Residual
+from hw_profiles.runtimes.tvm_integer.requantization import Epilogue, Residual
+from hw_profiles.runtimes.tvm_integer.schemes import Clip
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, padded
 
-_LOG: Final = logging.getLogger(__name__)
 _FEW_CHANNELS: Final = 4
 _MOST_KERNELS: Final = 12
 """Per function: a call less costs less than a microsecond, while the compiler's time grows faster than its code."""
@@ -47,7 +47,7 @@ _MOST_KERNELS: Final = 12
 def integer_module(model: onnx.ModelProto, instructions: Instructions, *, threads: int = 1) -> Any | None:  # noqa: ANN401
     """The network as a module in which quantized operators compute in integers.
 
-    Operators that cannot are float, each named with its reason in a warning.
+    Operators that cannot are float; a ``CompileWarning`` names each with its reason.
 
     Args:
         model: a QDQ graph with static shapes for one image.
@@ -58,12 +58,16 @@ def integer_module(model: onnx.ModelProto, instructions: Instructions, *, thread
         The module, to be compiled as an imported one; None where no operator is integer.
     """
     graph = read_graph(model, instructions)
-    for reason in graph.reasons:
-        _LOG.warning("computed in float, not in integers: %s", reason)
     if not graph.operators:
-        _LOG.warning("no operator of the quantized network can be computed in integers; all of it is float")
+        _warn("no operator of the quantized network can be computed in integers; all of it is float", graph.reasons)
         return None
+    if graph.reasons:
+        _warn(f"quantized operators that are computed in float ({len(graph.reasons)})", graph.reasons)
     return _Builder(graph, instructions, parallel=threads > 1).module()
+
+
+def _warn(what: str, reasons: Sequence[str]) -> None:
+    warnings.warn(": ".join([what, "; ".join(reasons)] if reasons else [what]) + ".", CompileWarning, stacklevel=3)
 
 
 class _Builder:

@@ -8,8 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.four_bits import FACTOR
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -20,7 +18,8 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     PoolOperator,
     QuantizedTensor,
 )
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.schemes import FOUR_BITS_FACTOR, Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape
 
 _RESHAPES: Final = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
 _FOLLOWING: Final = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Gelu")
@@ -305,7 +304,7 @@ class OperatorReader:
         scales = operator.source.quantization.scale * operator.weight_scales / operator.result.quantization.scale
         if not np.isfinite(scales).all() or max(sums.max(), (sums * scales).max()) > _INT32_LIMIT / 2:
             raise NotIntegerError("its sums may not fit in int32")
-        if operator.weight_bits == 4 and sums.max() * FACTOR > _INT32_LIMIT / 2:
+        if operator.weight_bits == 4 and sums.max() * FOUR_BITS_FACTOR > _INT32_LIMIT / 2:
             return replace(operator, weight_bits=8)
         return operator
 

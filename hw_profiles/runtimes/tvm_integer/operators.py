@@ -6,9 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.pooling import Windows
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

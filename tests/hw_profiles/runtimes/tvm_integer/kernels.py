@@ -11,8 +11,9 @@ import pytest
 import tvm
 
 from hw_profiles.detect import resolve_profile
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, padded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter
 from hw_profiles.runtimes.tvm_integer.instructions import _CHOICES, GENERIC
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 from hw_profiles.runtimes.tvm_runtime import target_of
 
 LOCAL = resolve_profile("local-cpu/tvm")

@@ -1,7 +1,6 @@
 """Whole quantized networks: integer where they can be, and ONNX Runtime's outputs within one step."""
 
 import dataclasses
-import logging
 from pathlib import Path
 
 import ml_dtypes
@@ -12,6 +11,7 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
+from hw_profiles.errors import CompileWarning
 from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
@@ -225,7 +225,8 @@ def test_4_bit_weights_halve_a_modules_constants():
 def test_4_bit_weights_of_an_operator_without_a_kernel_are_float(tmp_path):
     graph = Graph(16, 8, 8)
     dilated = graph.conv(graph.image, 16, 3, bits=4, dilations=[2, 2], pads=[2] * 4)
-    model = _check(graph, graph.conv(dilated, 16), tmp_path, steps=2)
+    with pytest.warns(CompileWarning, match="dilated"):
+        model = _check(graph, graph.conv(dilated, 16), tmp_path, steps=2)
     (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
     assert "dilated" in reason
 
@@ -275,7 +276,8 @@ def test_linear_layers_over_tokens_and_gelu(tmp_path):
     hidden = _linear(graph, tokens, 40)
     hidden = graph.quantized(graph.node("Gelu", [hidden]), graph.sides[hidden], 0.02, 9)
     # A step of GELU may differ where it is a tie, and be a few of what follows.
-    model = _check(graph, _picture(graph, _linear(graph, hidden, 24)), tmp_path, steps=3)
+    with pytest.warns(CompileWarning, match="Reshape"):
+        model = _check(graph, _picture(graph, _linear(graph, hidden, 24)), tmp_path, steps=3)
     (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
     assert "Reshape" in reason  # from the image to tokens, which copies floats
     assert len(_steps(model, ConvolutionOperator)) == 3
@@ -303,26 +305,24 @@ def test_float_units_stay_float_between_integer_ones(tmp_path):
     assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons  # nothing was meant to be integer there
 
 
-def test_what_has_no_kernel_is_float_with_a_reason(tmp_path, caplog):
+def test_what_has_no_kernel_is_float_with_a_warning(tmp_path):
     graph = Graph(16, 8, 8)
     dilated = graph.conv(graph.image, 16, 3, dilations=[2, 2], pads=[2] * 4)
     plain = graph.conv(dilated, 16, 3)
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(CompileWarning, match=r"computed in float \(1\): unit/conv\d+: it is dilated"):
         model = _check(graph, plain, tmp_path, steps=2)
     (reason,) = read_graph(model, LOCAL_INSTRUCTIONS).reasons
     assert "dilated" in reason
-    assert reason in caplog.text
 
 
-def test_float_network_has_no_integer_module(caplog):
+def test_float_network_has_no_integer_module():
     graph = Graph(3, 8, 8)
     weights = graph.constant(np.ones((4, 3, 1, 1), np.float32))
     graph.sides["plain"] = (4, 8, 8)
     out = graph.node("Conv", [graph.image, weights])
     graph.sides[out] = (4, 8, 8)
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(CompileWarning, match="no operator of the quantized network can be computed in integers"):
         assert integer_module(graph.model(out), LOCAL_INSTRUCTIONS) is None
-    assert "no operator" in caplog.text
 
 
 def test_sums_that_may_overflow_stay_float():
