@@ -17,7 +17,7 @@ from hw_profiles.quantized_units import (
     quantized_units,
     unit_of,
 )
-from hw_profiles.runtimes.tvm_integer.operator_reading import NotIntegerError, OperatorReader
+from hw_profiles.runtimes.tvm_integer.operator_reading import MOST_STEPS, NotIntegerError, OperatorReader
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -166,6 +166,8 @@ class _GraphReader:
                 if isinstance(operator, ActivationOperator):
                     if before.activation is not None or not operator.function.is_exact(instructions):
                         continue
+                    if not operator.function.largest(before.largest) <= MOST_STEPS:
+                        continue  # not clipped before it, it might not fit in int32
                     fused = replace(before, activation=operator)
                 else:
                     other = next(entry for entry in operator.sources if entry != tensor)

@@ -40,6 +40,7 @@ from hw_profiles.runtimes.tvm_integer.schemes import Clip
 from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, padded
 
 _FEW_CHANNELS: Final = 4
+_IMAGE_RANK: Final = 4
 _MOST_KERNELS: Final = 12
 """Per function: a call less costs less than a microsecond, while the compiler's time grows faster than its code."""
 
@@ -112,15 +113,18 @@ class _Builder:
                 for tensor in step.sources:
                     readers.setdefault(tensor.name, []).append(step)
         for step in self._graph.steps:
-            if isinstance(step, QuantizeOperator) and step.output.shape.channels <= _FEW_CHANNELS:
-                reading = readers.get(step.output.name, [])
-                only = reading[0] if len(reading) == 1 else None
-                dequantized = any(
-                    isinstance(other, DequantizeOperator) and other.source.name == step.output.name
-                    for other in self._graph.steps
-                )
-                if isinstance(only, ConvolutionOperator) and not only.depthwise and not dequantized:
-                    self._padded_inputs[step.output.name] = only.pads
+            if not isinstance(step, QuantizeOperator) or step.output.shape.channels > _FEW_CHANNELS:
+                continue
+            reading = readers.get(step.output.name, [])
+            only = reading[0] if len(reading) == 1 else None
+            dequantized = any(
+                isinstance(other, DequantizeOperator) and other.source.name == step.output.name
+                for other in self._graph.steps
+            )
+            # Rows of a matrix have their channels last already.
+            image = len(self._sides(step.float_name)) == _IMAGE_RANK
+            if image and isinstance(only, ConvolutionOperator) and not only.depthwise and not dequantized:
+                self._padded_inputs[step.output.name] = only.pads
 
     def _emit(self, step: Any, number: int) -> None:  # noqa: ANN401 - one of several classes
         match step:
@@ -201,7 +205,7 @@ class _Builder:
         tensor, source, instructions = step.output, self._floats[step.float_name], self._instructions
         shape = tensor.shape
         pads = self._padded_inputs.get(tensor.name)
-        image = len(source.ty.shape) == 4
+        image = len(source.ty.shape) == _IMAGE_RANK
         first = pads is not None or (image and shape.pixels > 1 and shape.channels <= _FEW_CHANNELS)
         if image and not first:
             source = self._channels_last(source, shape)
@@ -239,11 +243,16 @@ class _Builder:
         )  # fmt: skip
 
     def _channels_first(self, value: Any, step: DequantizeOperator) -> Any:  # noqa: ANN401
-        types = {entry.name: entry for entry in (*self._graph.model.graph.value_info, *self._graph.model.graph.output)}
-        sides = [side.dim_value for side in types[step.float_name].type.tensor_type.shape.dim]
-        if step.source.shape.pixels > 1 and len(sides) == 4:
+        sides = self._sides(step.float_name)
+        if step.source.shape.pixels > 1 and len(sides) == _IMAGE_RANK:
             return self._block.emit(relax.op.permute_dims(value, [0, 3, 1, 2]))
         return value if len(sides) == len(value.ty.shape) else self._block.emit(relax.op.reshape(value, sides))
+
+    def _sides(self, name: str) -> list[int]:
+        """The shape of a float tensor of the graph."""
+        graph = self._graph.model.graph
+        entry = next(entry for entry in (*graph.value_info, *graph.input, *graph.output) if entry.name == name)
+        return [side.dim_value for side in entry.type.tensor_type.shape.dim]
 
     # Integer operators
 

@@ -48,6 +48,19 @@ class ConvolutionOperator:
         return 1 < self.groups == self.source.shape.channels == len(self.weights)
 
     @property
+    def largest_sums(self) -> NDArray[np.int64]:
+        """The largest magnitude of a sum per output channel, whatever the input, shape ``(outputs,)``."""
+        weights = np.abs(self.weights.astype(np.int64)).sum(axis=(1, 2, 3))
+        sums: NDArray[np.int64] = weights * 255 + np.abs(self.biases.astype(np.int64))
+        return sums
+
+    @property
+    def largest(self) -> float:
+        """The same of all channels in steps of the result; NaN or infinite if scales do not fit each other."""
+        scales = self.source.quantization.scale * self.weight_scales.astype(np.float64) / self.result.quantization.scale
+        return float((self.largest_sums * scales).max())
+
+    @property
     def output(self) -> QuantizedTensor:
         """What is written."""
         if self.residual is not None:

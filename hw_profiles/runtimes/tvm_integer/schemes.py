@@ -83,6 +83,11 @@ class Activation:
         gate = np.maximum(np.minimum(multiply_add(centred, slope, offset, fused=fused), ceiling), np.float32(0))
         return centred * gate if self.kind == "hard_swish" else gate
 
+    def largest(self, centred: float) -> float:
+        """The largest result of :meth:`steps` for inputs of at most this magnitude, in steps."""
+        ceiling = self.coefficients()[2]
+        return centred * ceiling if self.kind == "hard_swish" else ceiling
+
     def is_exact(self, instructions: "Instructions") -> bool:
         """Whether :meth:`steps` rounds to :meth:`table` for every input; there are none for GELU."""
         if self.kind == "gelu":

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
 from hw_profiles.errors import CompileWarning
-from hw_profiles.runtimes.onnxruntime_runtime import load_onnx
+from hw_profiles.onnx_graph import graph_outputs, load_onnx
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
 from hw_profiles.runtimes.tvm_integer.module import integer_module
@@ -284,6 +284,13 @@ def test_linear_layers_over_tokens_and_gelu(tmp_path):
     assert [step.function.kind for step in _steps(model, ActivationOperator)] == ["gelu"]
 
 
+def test_tokens_of_few_channels(tmp_path):
+    graph = Graph(3, 4, 5)
+    with pytest.warns(CompileWarning, match="Reshape"):
+        model = _check(graph, _picture(graph, _linear(graph, _tokens(graph, graph.image), 24)), tmp_path)
+    assert len(_steps(model, ConvolutionOperator)) == 1
+
+
 def test_a_reshape_from_an_image_to_tokens_is_no_order_of_bytes():
     graph = Graph(16, 1, 6)
     x = graph.conv(graph.image, 16)
@@ -333,6 +340,47 @@ def test_sums_that_may_overflow_stay_float():
     assert "overflow" in reason or "int32" in reason
 
 
+def _nearly_dead(graph, name, sides):
+    """A result whose calibrated range was all but zero: any other value is far beyond its 255."""
+    return graph.quantized(name, sides, 1e-9, 0)
+
+
+def _channel_means(graph, name):
+    return graph.node("ReduceMean", [name, graph.constant(np.array([2, 3]))], keepdims=1)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Mul", "ReduceMean", "AveragePool", "HardSwish", "mean of HardSwish"])
+def test_results_beyond_int32_saturate(tmp_path, kind):
+    """As node by node; ONNX Runtime's own integer kernels wrap."""
+    graph = Graph(16, 8, 8)
+    x = graph.conv(graph.image, 32, 3)
+    sides = graph.sides[x]
+    match kind:
+        case "Add":
+            out = _nearly_dead(graph, graph.node("Add", [x, x]), sides)
+        case "Mul":
+            gate = graph.quantized(_channel_means(graph, x), (32, 1, 1))
+            out = _nearly_dead(graph, graph.node("Mul", [x, gate]), sides)
+        case "AveragePool":
+            sides = (32, 4, 4)
+            out = _nearly_dead(graph, graph.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2]), sides)
+        case "HardSwish":
+            products = graph.conv(x, 32, 3, quantize=False)
+            out = _nearly_dead(graph, graph.node("HardSwish", [products]), sides)
+        case _:
+            sides = (32, 1, 1)
+            before = graph.node("HardSwish", [x]) if "HardSwish" in kind else x
+            out = _nearly_dead(graph, _channel_means(graph, before), sides)
+    graph.sides[out] = sides
+    model = graph.model(out)
+    images = graph.rng.standard_normal((3, 16, 8, 8)).astype(np.float32) * 2
+    with pytest.warns(CompileWarning, match="may not fit in int32"):
+        found, _ = _outputs(model, images, tmp_path)
+    expected = graph_outputs(tmp_path / "network.onnx", images)
+    assert (expected == expected.max()).any()
+    assert (found == expected).mean() > 0.98  # what is all but zero may differ
+
+
 def test_two_threads_compute_the_same(tmp_path):
     graph = Graph(3, 16, 16)
     x = graph.conv(graph.conv(graph.image, 64, 3), 64, 5, depthwise=True)
@@ -344,6 +392,7 @@ def test_two_threads_compute_the_same(tmp_path):
     assert np.abs(found - expected).max() <= graph.steps[list(graph.steps)[-1]] * 1.001
 
 
+@pytest.mark.filterwarnings("ignore::hw_profiles.errors.CompileWarning")  # a product of two images
 def test_runtime_compiles_quantized_networks_to_integers(quantized_network, tmp_path):
     runtime = TvmRuntime()
     artifact = runtime.compile(quantized_network, LOCAL, tmp_path)
