@@ -9,7 +9,7 @@ import onnx
 import pytest
 import tvm
 from onnx import TensorProto, helper, numpy_helper
-from tvm import relax
+from tvm import relax, tirx
 
 from hw_profiles.errors import CompileWarning
 from hw_profiles.onnx_graph import graph_outputs, load_onnx
@@ -24,7 +24,7 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     MeanOperator,
 )
 from hw_profiles.runtimes.tvm_runtime import TvmExecutable, TvmRuntime, _build
-from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL
+from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL, arm_profile, every_arm, run_emulated
 
 LOCAL_INSTRUCTIONS = instructions_of(LOCAL)
 
@@ -404,6 +404,38 @@ def test_runtime_compiles_quantized_networks_to_integers(quantized_network, tmp_
     )
     assert read_graph(onnx.load(quantized_network.onnx), LOCAL_INSTRUCTIONS).operators > 5
     assert (found.argmax(1) == expected.argmax(1)).all()
+
+
+def _only_program(model, instructions):
+    """The function of a network whose integer kernels are one, and its constants."""
+    module = integer_module(model, instructions)
+    (function,) = (entry for entry in module.functions.values() if isinstance(entry, tirx.PrimFunc))
+    found = []
+    relax.analysis.post_order_visit(module["main"], found.append)
+    (call,) = (entry for entry in found if isinstance(entry, relax.Call) and entry.op.name == "relax.call_tir")
+    return function, [entry.value.numpy() for entry in call.args[1].fields if not isinstance(entry, relax.Var)]
+
+
+@every_arm
+@pytest.mark.parametrize("bits", [8, 4])
+def test_arm_processors_compute_the_same(isa, bits):
+    """Grouped and depthwise convolutions, a residual, a mean and a linear layer, as one program."""
+    graph = Graph(3, 9, 10)
+    stem = graph.conv(graph.image, 24, 3, 2, after="HardSwish", bits=bits)
+    grouped = graph.conv(stem, 48, 3, group=3, after="Relu", bits=bits)
+    project = graph.conv(graph.conv(grouped, 48, 5, depthwise=True, bits=bits), 24, bits=bits)
+    total = graph.quantized(graph.node("Add", [stem, project]), graph.sides[stem], 0.06, 100)
+    pooled = graph.quantized(graph.node("ReduceMean", [total, graph.constant(np.array([2, 3]))], keepdims=0), (24,))
+    weights, _ = graph.weights(40, 24, bits=bits)
+    logits = graph.quantized(graph.node("Gemm", [pooled, weights], transB=1), (40,), 0.02, 120)
+    model = graph.model(logits)
+    assert not read_graph(model, LOCAL_INSTRUCTIONS).reasons
+    image = graph.rng.standard_normal((1, 3, 9, 10)).astype(np.float32) * 2
+    built = _build(integer_module(model, LOCAL_INSTRUCTIONS), LOCAL)
+    expected = TvmExecutable(relax.VirtualMachine(built, tvm.cpu())).run(image)[0]
+    function, constants = _only_program(model, instructions_of(arm_profile(isa)))
+    found = run_emulated(function, [image, *constants], np.zeros(40, np.float32), isa)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_older_processors_compute_the_same(tmp_path):
