@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
-RECIPE: Final = 9
+RECIPE: Final = 10
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -129,6 +129,7 @@ class TvmRuntime(Runtime):
             for name in (
                 "onnx",
                 "tvm.relax.frontend.onnx",
+                "hw_profiles.runtimes.tvm_channels",
                 "hw_profiles.runtimes.tvm_constants",
                 "hw_profiles.runtimes.tvm_groups",
                 "hw_profiles.runtimes.tvm_integer.module",
@@ -208,6 +209,7 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     import onnx
     from tvm.relax.frontend.onnx import from_onnx
 
+    from hw_profiles.runtimes.tvm_channels import fill_vectors
     from hw_profiles.runtimes.tvm_groups import merge_convolution_groups
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
     from hw_profiles.runtimes.tvm_integer.module import integer_module
@@ -217,6 +219,8 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     module = None
     if files.quantized:
         module = integer_module(model, instructions_of(profile), threads=profile.threads)
+    else:
+        fill_vectors(model, _registers(profile).lanes)
     return from_onnx(model, keep_params_in_input=False) if module is None else module
 
 
