@@ -297,6 +297,8 @@ def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN4
         [
             *pipeline.library_dispatch_passes(target),
             legalize(registers.lanes, parallel=parallel),
+            # Weights in their former layout.
+            relax.transform.DeadCodeElimination(),
             *pipeline.legalize_passes(target),
         ]
     )

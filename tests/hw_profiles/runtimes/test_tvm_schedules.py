@@ -75,6 +75,22 @@ def test_every_shape_agrees_with_pytorch(tmp_path, channels, kernel, stride, sid
     assert check_agreement(runtime.load(artifact, profile), files).max_abs_error < 1e-5
 
 
+class Wide(nn.Module):
+    """Three megabytes of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 8 * 8, 4000)
+
+    def forward(self, image):
+        return self.linear(image.flatten(1))
+
+
+def test_an_artifact_holds_weights_once(tmp_path):
+    artifact = TvmRuntime().compile(_files(tmp_path, Wide(), 8), resolve_profile("local-cpu/tvm"), tmp_path)
+    assert artifact.stat().st_size < 1.5 * 4 * 4000 * 3 * 8 * 8
+
+
 class LogSoftmax(nn.Module):
     """Its maximum and its sum are two reductions in one kernel, for which there is no schedule."""
 
