@@ -53,6 +53,10 @@ class MemberOut(BaseModel):
     accuracy: ExpectedAccuracyOut | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     quality: str | None = Field(None, description="`noisy` where a measurement failed its own quality check.")
+    float_units: list[str] = Field(
+        default_factory=list,
+        description="Units that the device computes in float in spite of their precision; the manifest says why.",
+    )
     artifacts: dict[str, str] = Field(description="Paths by kind, relative to `/v1/`.")
 
 

@@ -155,6 +155,7 @@ function renderTable() {
 
 function renderMember(member) {
   const entries = [["Precision", member.precision]];
+  if (member.float_units?.length) entries.push(["Computed in float all the same", member.float_units.join(", ")]);
   const accuracy = member.accuracy;
   entries.push(["Accuracy, expected", withInterval(percent, valueOf(member, "accuracy"), accuracy?.interval_90)]);
   if (member.accuracy_test !== null) entries.push(["Accuracy, test images", percent(member.accuracy_test)]);

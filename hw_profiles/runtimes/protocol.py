@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hw_profiles.agreement import Agreement, check_agreement
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution
+from hw_profiles.quantized_units import read_quantized_graph, units_without_integers
 from search_spaces.precision import SPECS, Precision
 
 FloatArray = NDArray[np.float32]
@@ -87,6 +88,26 @@ class Runtime(Protocol):
         """Bits that its artifacts store for each weight of a unit in this precision."""
         return 8 if SPECS[precision].quantized else 32
 
+    def float_units(self, graph: Path, precisions: Mapping[str, Precision], profile: DeviceProfile) -> dict[str, str]:
+        """Units of a quantized network that it computes in float in spite of their precision, each with the reason.
+
+        By default, those in which the graph has no quantized operator, and those in precisions that the profile
+        only emulates.
+
+        Args:
+            graph: the network in QDQ form.
+            precisions: by unit, as the network's policy has them.
+            profile: of the device that runs it.
+
+        Raises:
+            ArtifactError: if the graph cannot be read.
+        """
+        units = units_without_integers(read_quantized_graph(graph), precisions)
+        for unit, precision in precisions.items():
+            if profile.executes(precision) != "native":
+                units.setdefault(unit, f"{self.name} computes {precision} in float on this device")
+        return {unit: units[unit] for unit in precisions if unit in units}
+
     def environment(self, threads: int) -> Mapping[str, str]:  # noqa: ARG002 - the default needs none
         """Environment variables of the processes that it runs in, beside the usual ones for ``threads``."""
         return {}
@@ -98,7 +119,7 @@ class Runtime(Protocol):
     def compile(self, files: NetworkFiles, profile: DeviceProfile, folder: Path) -> Path:
         """Compiles into ``folder`` and returns the artifact: one self-contained file.
 
-        What a user should know of a compiled network is a ``CompileWarning``, one per network.
+        What a user should know of a compiled network is a ``CompileWarning``.
 
         Raises:
             CompileError: if the network cannot be read, compiled or written.

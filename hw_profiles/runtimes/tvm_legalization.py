@@ -5,13 +5,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 import tvm
+from numpy.typing import NDArray
 from tvm import relax, s_tir, te, tirx, topi
+from tvm.ir import GenericConst
 
 from hw_profiles.runtimes.tvm_integer.emission import Emitter
 from hw_profiles.runtimes.tvm_rows import emit_layer_norm, emit_softmax
+from hw_profiles.runtimes.tvm_schedules import channel_tile
 
 _HALF_ROOT: Final = 0.7071067811865476
+_MATRIX_RANK: Final = 2
 
 
 def legalize(lanes: int, *, parallel: bool) -> "tvm.transform.Pass":
@@ -19,7 +24,8 @@ def legalize(lanes: int, *, parallel: bool) -> "tvm.transform.Pass":
 
     Softmax and layer norm over the last axis are written directly; GELU's error function is a
     quotient of polynomials, which fuses with what comes before and is vectorized; a split is as many
-    slices, which fuse with what reads them.
+    slices, which fuse with what reads them. Constant weights of pointwise convolutions and linear layers
+    lie as kernels read them: one tile of output channels after the other.
 
     Args:
         lanes: float32 values that a vector register holds.
@@ -30,6 +36,8 @@ def legalize(lanes: int, *, parallel: bool) -> "tvm.transform.Pass":
         "relax.nn.layer_norm": partial(_layer_norm, lanes, parallel),
         "relax.nn.gelu": _gelu,
         "relax.split": _split,
+        "relax.nn.conv2d": partial(_pointwise, lanes),
+        "relax.matmul": partial(_linear, lanes),
     }
     return relax.transform.LegalizeOps(kernels)
 
@@ -94,6 +102,62 @@ def _split(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
 
         parts.append(builder.emit(builder.call_te(part, call.args[0], primfunc_name_hint="split")))
     return relax.Tuple(parts)
+
+
+def _pointwise(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+    attributes, weights = call.attrs, _constant(builder, call.args[1])
+    layouts = (str(attributes.data_layout), str(attributes.kernel_layout))
+    plain = int(attributes.groups) == 1 and not any(int(side) for side in attributes.padding)
+    if weights is None or weights.shape[:2] != (1, 1) or layouts != ("NHWC", "HWIO") or not plain:
+        return _default(builder, call)
+    sides, stride = _sides(call), [int(step) for step in attributes.strides]
+    tile = channel_tile(sides[-1], lanes, pixels=sides[1] * sides[2])
+
+    def convolution(image: Any, packed: Any) -> Any:  # noqa: ANN401 - as above
+        inner = te.reduce_axis((0, weights.shape[2]), "k")
+        return te.compute(
+            sides,
+            lambda n, y, x, c: te.sum(
+                image[n, y * stride[0], x * stride[1], inner] * packed[c // tile, inner, c % tile], axis=inner
+            ),
+            name="conv2d",
+        )
+
+    packed = relax.const(_in_tiles(weights[0, 0], tile))
+    return builder.call_te(convolution, call.args[0], packed, primfunc_name_hint="conv2d")
+
+
+def _linear(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+    weights, sides = _constant(builder, call.args[1]), _sides(call)
+    if weights is None or weights.ndim != _MATRIX_RANK or len(sides) != _MATRIX_RANK:
+        return _default(builder, call)
+    tile = channel_tile(sides[-1], lanes, pixels=sides[0])
+
+    def linear(rows: Any, packed: Any) -> Any:  # noqa: ANN401 - as above
+        inner = te.reduce_axis((0, weights.shape[0]), "k")
+        return te.compute(
+            sides,
+            lambda row, c: te.sum(rows[row, inner] * packed[c // tile, inner, c % tile], axis=inner),
+            name="matmul",
+        )
+
+    packed = relax.const(_in_tiles(weights, tile))
+    return builder.call_te(linear, call.args[0], packed, primfunc_name_hint="matmul")
+
+
+def _in_tiles(weights: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+    """Weights (inputs, outputs) as (outputs / tile, inputs, tile)."""
+    inputs, outputs = weights.shape
+    return np.ascontiguousarray(weights.reshape(inputs, outputs // tile, tile).transpose(1, 0, 2))
+
+
+def _constant(builder: Any, argument: Any) -> NDArray[np.float32] | None:  # noqa: ANN401 - as above
+    """The float32 values of a constant; None for anything else."""
+    value = builder.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
+    if not isinstance(value, GenericConst) or value.ty.dtype != "float32":
+        return None
+    array: NDArray[np.float32] = value.value.numpy()
+    return array
 
 
 def _sides(argument: Any) -> tuple[int, ...]:  # noqa: ANN401 - as above

@@ -16,6 +16,7 @@ import numpy as np
 from hw_profiles.errors import ArtifactError, CompileError, CompileWarning
 from hw_profiles.network_files import NetworkFiles
 from hw_profiles.profile import DeviceProfile, Execution
+from hw_profiles.quantized_units import read_quantized_graph
 from hw_profiles.runtimes.protocol import FloatArray, Runtime, WeightBits
 from search_spaces.precision import SPECS, Precision
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from hw_profiles.runtimes.tvm_schedules import RegisterFile
 
-RECIPE: Final = 9
+RECIPE: Final = 10
 """Raised whenever the passes, schedules or target below change the code that is generated."""
 
 _LLVM_FEATURES: Final = {
@@ -106,6 +107,12 @@ class TvmRuntime(Runtime):
         """Integer kernels hold weights packed, 4-bit ones two in a byte."""
         return SPECS[precision].stored_weight_bits
 
+    def float_units(self, graph: Path, precisions: Mapping[str, Precision], profile: DeviceProfile) -> dict[str, str]:  # noqa: ARG002 - kernels exist for every processor
+        """See :class:`hw_profiles.runtimes.protocol.Runtime`; whatever was probed, what has a kernel is integer."""
+        from hw_profiles.runtimes.tvm_integer.graph import float_units
+
+        return float_units(read_quantized_graph(graph), precisions)
+
     def environment(self, threads: int) -> Mapping[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`."""
         return {"TVM_NUM_THREADS": str(threads)}
@@ -122,6 +129,7 @@ class TvmRuntime(Runtime):
             for name in (
                 "onnx",
                 "tvm.relax.frontend.onnx",
+                "hw_profiles.runtimes.tvm_channels",
                 "hw_profiles.runtimes.tvm_constants",
                 "hw_profiles.runtimes.tvm_groups",
                 "hw_profiles.runtimes.tvm_integer.module",
@@ -201,6 +209,7 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     import onnx
     from tvm.relax.frontend.onnx import from_onnx
 
+    from hw_profiles.runtimes.tvm_channels import fill_vectors
     from hw_profiles.runtimes.tvm_groups import merge_convolution_groups
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
     from hw_profiles.runtimes.tvm_integer.module import integer_module
@@ -210,6 +219,8 @@ def _import(files: NetworkFiles, profile: DeviceProfile) -> "tvm.IRModule":
     module = None
     if files.quantized:
         module = integer_module(model, instructions_of(profile), threads=profile.threads)
+    else:
+        fill_vectors(model, _registers(profile).lanes)
     return from_onnx(model, keep_params_in_input=False) if module is None else module
 
 
@@ -286,6 +297,8 @@ def _build(module: "tvm.IRModule", profile: DeviceProfile) -> Any:  # noqa: ANN4
         [
             *pipeline.library_dispatch_passes(target),
             legalize(registers.lanes, parallel=parallel),
+            # Weights in their former layout.
+            relax.transform.DeadCodeElimination(),
             *pipeline.legalize_passes(target),
         ]
     )

@@ -15,8 +15,12 @@ from tvm import s_tir, tirx
 
 _MAX_PIXELS: Final = 8
 _MAX_CHANNEL_VECTORS: Final = 4
+_MAX_VECTORS: Final = 8
+"""Of the channels of a single pixel."""
 _DEPTHWISE_SUMS: Final = 2
 """Axes that a depthwise convolution sums over; its pixels share no weights worth a wider tile."""
+_COPY_BYTES: Final = 128 * 1024
+"""Of the rows of a depthwise convolution's input that are padded at once."""
 _SPATIAL: Final = 0
 """TVM's number of an axis that is not summed over."""
 
@@ -83,30 +87,39 @@ def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:  # noqa: AN
     window = math.prod(_extent(schedule, loop) for loop in summed[:-1])
     for block in before[:-1] if window > 1 else before:
         schedule.compute_inline(block)
-    for block in before[-1:] if window > 1 else ():
-        _vectorize_last(schedule, block, registers.lanes)
+    padded = before[-1] if window > 1 and before else None
     for block in after[:-1]:
         schedule.compute_inline(block)
 
-    width = _vector_width(_extent(schedule, spatial[-1]), registers.lanes)
-    vectors = _largest_divisor(_extent(schedule, spatial[-1]) // width, _MAX_CHANNEL_VECTORS)
+    all_pixels = math.prod(_extent(schedule, loop) for loop in spatial[:-1])
+    width, vectors = _channel_vectors(_extent(schedule, spatial[-1]), registers.lanes, pixels=all_pixels)
     channel_tiles, vector, channel = schedule.split(spatial[-1], [None, vectors, width])
     outer, tile = [*spatial[:-1], channel_tiles], [vector]
     if len(spatial) > 1:
         most_pixels = min(registers.accumulators // vectors, _MAX_PIXELS)
         side = _extent(schedule, spatial[-2])
         pixels = _largest_divisor(side, most_pixels)
-        if pixels == 1 and len(summed) > _DEPTHWISE_SUMS:
+        if pixels == 1 and len(summed) != _DEPTHWISE_SUMS:
             # A prime side: equal tiles and a shorter one, in a copy of the loop so that no other is guarded.
             pixels = -(-side // -(-side // most_pixels))
         pixel_tiles, pixel = schedule.split(spatial[-2], [None, pixels])
         if side % pixels:
             schedule.annotate(pixel_tiles, "pragma_loop_partition_hint", 1)
         outer, tile = [*spatial[:-2], pixel_tiles, channel_tiles], [pixel, vector]
-    if _read_elements(schedule, total, 1) > _read_elements(schedule, total, 0):
+    by_rows = padded is not None and len(summed) == _DEPTHWISE_SUMS and len(spatial) > len(tile)
+    if by_rows:
+        rows = _rows_of_copy(schedule, padded, _extent(schedule, spatial[-3]), vectors * width)
+        row_tiles, row = schedule.split(spatial[-3], [None, rows])
+        outer = [*spatial[:-3], row_tiles, channel_tiles, row, pixel_tiles]
+    elif _read_elements(schedule, total, 1) > _read_elements(schedule, total, 0):
         # The larger of the two is read once: each tile's weights serve all pixels before the next ones come.
         outer = [channel_tiles, *outer[:-1]]
     schedule.reorder(*outer, *summed, *tile, channel)
+    if by_rows:
+        # The copy of a few rows and of one tile's channels stays in a near cache.
+        schedule.compute_at(padded, channel_tiles)
+    if padded is not None:
+        _vectorize_last(schedule, padded, registers.lanes)
     last = after[-1] if after else schedule.cache_write(total, 0, "global")
     schedule.reverse_compute_at(last, outer[-1])
     _vectorize_last(schedule, last, registers.lanes)
@@ -115,6 +128,12 @@ def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:  # noqa: AN
         schedule.unroll(loop)
     schedule.decompose_reduction(total, summed[0])
     return True
+
+
+def _rows_of_copy(schedule: Any, padded: Any, height: int, channels: int) -> int:  # noqa: ANN401 - as above
+    """Output rows whose padded inputs, of so many channels, are a small copy: a divisor of the height."""
+    high, wide = (int(side) for side in schedule.get(padded).writes[0].source.shape[-3:-1])
+    return _largest_divisor(height, _COPY_BYTES // (-(-high // height) * wide * channels * 4))
 
 
 def _vectorize_elementwise(schedule: Any, registers: RegisterFile) -> bool:  # noqa: ANN401 - TVM has no type annotations
@@ -146,6 +165,23 @@ def _read_elements(schedule: Any, block: Any, number: int) -> int:  # noqa: ANN4
 
 def _extent(schedule: Any, loop: Any) -> int:  # noqa: ANN401 - TVM has no type annotations
     return int(schedule.get(loop).extent)
+
+
+def channel_tile(channels: int, lanes: int, *, pixels: int) -> int:
+    """How many neighbouring output channels a kernel works on at once: a divisor of their number.
+
+    Args:
+        channels: Of the output.
+        lanes: float32 values that a vector register holds.
+        pixels: Of the output.
+    """
+    return math.prod(_channel_vectors(channels, lanes, pixels=pixels))
+
+
+def _channel_vectors(channels: int, lanes: int, *, pixels: int) -> tuple[int, int]:
+    """Channels per vector, and vectors per tile; a single pixel has more of them, whose sums do not wait for others."""
+    width = _vector_width(channels, lanes)
+    return width, _largest_divisor(channels // width, _MAX_CHANNEL_VECTORS if pixels > 1 else _MAX_VECTORS)
 
 
 def _vector_width(channels: int, lanes: int) -> int:

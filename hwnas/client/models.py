@@ -237,6 +237,8 @@ class FrontMember:
     metrics: Mapping[str, float] = field(default_factory=dict)
     quality: str | None = None
     """``noisy`` where a measurement failed its own quality check."""
+    float_units: tuple[str, ...] = ()
+    """Units that the device computes in float in spite of their precision."""
     document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False, metadata={WHOLE: True})
     """As it came."""
 

@@ -2,7 +2,7 @@
 
 from nas.cli.console import print_lines, print_table
 from nas.fronts.front import Front, Latency, Member
-from nas.fronts.member_text import accuracy_text, share_text
+from nas.fronts.member_text import accuracy_text, precision_text, share_text
 
 _COLUMNS = (
     "candidate",
@@ -52,7 +52,7 @@ def _row(member: Member, label: str | None = None) -> tuple[str, ...]:
     return (
         label or member.candidate[:12],
         member.summary,
-        member.precision,
+        precision_text(member),
         f"{member.size_bytes / 1024:.0f}",
         _predicted(member.latency_p50_ms),
         mark + _measured(member.latency_p50_ms),

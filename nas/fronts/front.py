@@ -112,10 +112,15 @@ class Member:
     """Measured figures by metric name (:data:`nas.metrics.METRICS`)."""
     quality: str = "ok"
     """``noisy`` where the latency reading failed its own quality check."""
+    float_units: tuple[str, ...] = ()
+    """Units that the device computes in float in spite of their precision; the manifest has the reasons."""
     artifacts: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The contract's member object; ``accuracy_inherited_val`` is there if the network was finished."""
+        """The contract's member object.
+
+        ``accuracy_inherited_val`` is there if the network was finished, ``float_units`` if there are any.
+        """
         inherited = self.accuracy_inherited_val
         return {
             "candidate": self.candidate,
@@ -130,6 +135,7 @@ class Member:
             "accuracy": None if self.accuracy is None else self.accuracy.as_json(),
             "metrics": dict(self.metrics),
             "quality": self.quality,
+            **({"float_units": list(self.float_units)} if self.float_units else {}),
             "artifacts": dict(self.artifacts),
         }
 
@@ -144,6 +150,7 @@ class Member:
                     "latency_p50_ms": Latency.from_json(row["latency_p50_ms"]),
                     "latency_p95_ms": Latency.from_json(row["latency_p95_ms"]),
                     "accuracy": None if accuracy is None else Accuracy.from_json(accuracy),
+                    "float_units": tuple(row.get("float_units", ())),
                 }
             )
         )

@@ -132,7 +132,8 @@ def build_manifest(
         interface: input, output and classes.
         supernet: where the weights come from.
         files: ``{"file": …, "sha256": …, "size_bytes": …}`` by kind.
-        measured: accuracies, latencies and size, with the device and its fingerprint.
+        measured: accuracies, latencies and size, with the device and its fingerprint, and the units that it computes
+            in float in spite of their precision.
     """
     candidate = space.candidate(genotype)
     return {

@@ -8,6 +8,12 @@ def share_text(fraction: float | None) -> str:
     return "-" if fraction is None else f"{fraction:.1%}"
 
 
+def precision_text(member: Member) -> str:
+    """The precision, and how many units are computed in float all the same."""
+    count = len(member.float_units)
+    return f"{member.precision}, {count} in float" if count else member.precision
+
+
 def accuracy_text(member: Member) -> str:
     """Expected accuracy with its 90 % interval; the validation accuracy in fronts of earlier versions."""
     if member.accuracy is None:

@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from hw_profiles.compiling import CompileOutcome
-from hw_profiles.errors import MeasuringError
+from hw_profiles.errors import ArtifactError, MeasuringError
 from hw_profiles.measurement import Measurement, MeasurementFailure
 from hw_profiles.network_files import NetworkFiles
 from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import DeviceContext
 from nas.measuring.device_bench import device_bench
+from nas.measuring.float_units import FloatUnitNotes, float_units
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.random_weights import RandomWeightSource
@@ -40,6 +41,7 @@ class NetworkMeasurer:
         self._context = context
         self._pool = pool
         self._bench = bench
+        self._notes = FloatUnitNotes(context.profile, context.progress)
 
     def prepare(self, genotypes: Sequence[IntArray], task: str = "preparing networks") -> list[Prepared]:
         """Files of canonical genotypes, each ``(genes,)``; failures are reported and left out."""
@@ -56,7 +58,8 @@ class NetworkMeasurer:
     ) -> dict[str, LatencyOutcome]:
         """Compiles and times prepared networks, stored candidates all; gives their outcomes by candidate id.
 
-        ``on_done`` is called with the number timed and the last outcome.
+        Units that the device computes in float in spite of their precision are named as progress. ``on_done`` is
+        called with the number timed and the last outcome.
 
         Raises:
             NasError: if measuring as such is impossible: the anchor fails or no worker starts.
@@ -64,6 +67,7 @@ class NetworkMeasurer:
         if not batch:
             return {}
         context = self._context
+        self._note_float_units(batch)
         compiled = self._bench.compile([prepared.network_files for prepared in batch])
         self.open_bench()
         outcomes: dict[str, LatencyOutcome] = {}
@@ -82,6 +86,16 @@ class NetworkMeasurer:
                     f"network {prepared.candidate_id[:12]} left out ({outcome.stage}): {outcome.message}"
                 )
         return outcomes
+
+    def _note_float_units(self, batch: Sequence[Prepared]) -> None:
+        space, quantized = self._context.space, [one for one in batch if one.quantized]
+        stored = self._context.store.candidates.get_many([one.candidate_id for one in quantized])
+        genotypes = {one.id: np.array(one.genotype) for one in stored}
+        for one in quantized:
+            precisions = space.unit_precisions(genotypes[one.candidate_id])
+            # A graph that is gone or damaged is made again when it is compiled.
+            with contextlib.suppress(ArtifactError):
+                self._notes.note(float_units(one, precisions, self._context.profile), precisions)
 
     def _timed(self, prepared: Prepared, artifact: CompileOutcome) -> LatencyOutcome:
         if isinstance(artifact, MeasurementFailure):

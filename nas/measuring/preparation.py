@@ -20,7 +20,7 @@ from nas.measuring.weight_source import Weights, WeightSource
 from nas.quantization.sensitivity import NetworkSensitivity, SensitivityImages, cached_sensitivity
 from nas.store.evaluations import installed_version
 from search_spaces.errors import NasError
-from search_spaces.precision import SPECS
+from search_spaces.precision import SPECS, Precision
 from search_spaces.space import IntArray, SearchSpace
 
 _RECORD: Final = "prepared.json"
@@ -202,11 +202,14 @@ class NetworkPreparer:
         candidate_id = self._space.candidate(genotype).id
         return InheritedAccuracy(candidate_id=candidate_id, accuracy_val=accuracy, images_val=images)
 
-    def sensitivity(self, genotype: IntArray) -> NetworkSensitivity | PreparationFailure:
+    def sensitivity(
+        self, genotype: IntArray, precisions: tuple[Precision, ...]
+    ) -> NetworkSensitivity | PreparationFailure:
         """What each unit of the candidate's architecture loses when it alone is quantized.
 
         Args:
             genotype: canonical, shape ``(genes,)``; its policy does not matter.
+            precisions: reduced ones of the space, each tried for every unit.
         """
         space = self._space
         plain = space.unquantized(genotype)
@@ -218,7 +221,7 @@ class NetworkPreparer:
                 prepared.folder,
                 prepared.onnx,
                 tuple(space.unit_precisions(plain)),
-                space.precisions[1:],
+                precisions,
                 SensitivityImages(images=self._weights.calibration, labels=self._weights.calibration_labels),
             )
         except (NasError, RuntimeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from nas.measuring.weight_source import WeightSource
 from nas.quantization.sensitivity import NetworkSensitivity
 from nas.training.memory import keep_freed_memory
 from search_spaces.errors import NasError
+from search_spaces.precision import Precision
 from search_spaces.space import IntArray
 
 PreparationOutcome = Prepared | PreparationFailure
@@ -53,8 +55,8 @@ def _inherited_accuracy(genotype: IntArray) -> AccuracyOutcome:
     return _preparer().inherited_accuracy(genotype)
 
 
-def _sensitivity(genotype: IntArray) -> SensitivityOutcome:
-    return _preparer().sensitivity(genotype)
+def _sensitivity(genotype: IntArray, precisions: tuple[Precision, ...]) -> SensitivityOutcome:
+    return _preparer().sensitivity(genotype, precisions)
 
 
 def _preparer() -> NetworkPreparer:
@@ -116,10 +118,11 @@ class PreparationPool:
     def sensitivities(
         self,
         genotypes: Sequence[IntArray],
+        precisions: tuple[Precision, ...],
         on_done: Callable[[int], None] = lambda _done: None,
     ) -> list[SensitivityOutcome]:
-        """What each unit loses when it alone is quantized, per architecture; otherwise like :meth:`prepare`."""
-        return self._processes.run(_sensitivity, genotypes, self._failure, on_done)
+        """What each unit loses in each reduced precision alone, per architecture; otherwise like :meth:`prepare`."""
+        return self._processes.run(partial(_sensitivity, precisions=precisions), genotypes, self._failure, on_done)
 
     def _failure(self, genotype: IntArray, reason: str) -> PreparationFailure:
         return PreparationFailure(candidate_id=self._space.candidate(genotype).id, message=reason)

@@ -15,7 +15,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nas.quantization.onnx_export import ExportError, unit_of
+from hw_profiles.quantized_units import unit_of
+from nas.quantization.onnx_export import ExportError
 from search_spaces.errors import UsageError
 
 FloatImages = NDArray[np.float32]

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from hw_profiles.quantized_units import unit_of
 from nas.quantization.activation_ranges import ActivationRanges
-from nas.quantization.onnx_export import unit_of
 from nas.quantization.weight_scales import rounded, weight_scales
 from search_spaces.quant_spec import QuantSpec
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from nas.quantization.onnx_export import unit_of
+from hw_profiles.quantized_units import unit_of
 from search_spaces.precision import SPECS, Precision
 
 

@@ -15,8 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import version_converter
 
+from hw_profiles.quantized_units import unit_of
 from nas.quantization.bias_correction import channel_axis
-from nas.quantization.onnx_export import unit_of
 from nas.quantization.weight_scales import weight_scales
 from search_spaces.quant_spec import QuantSpec
 

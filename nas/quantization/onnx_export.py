@@ -96,11 +96,6 @@ def name_nodes_by_unit(model: onnx.ModelProto, units: Sequence[str]) -> None:
         del node.metadata_props[:]
 
 
-def unit_of(node_name: str) -> str:
-    """The unit in a node's name."""
-    return node_name.partition("/")[0]
-
-
 @contextlib.contextmanager
 def _without_repeated_work() -> Iterator[None]:
     """Leaves out of an export what takes five sixths of its time and changes nothing for our networks.

@@ -20,19 +20,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from hw_profiles.quantized_units import QUANTIZED_OPERATORS, unit_of
 from nas.home import write_atomically
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings
 from nas.quantization.bias_correction import correct_biases
 from nas.quantization.equalization import equalize
 from nas.quantization.narrow_weights import narrow_weights, weight_ranges
-from nas.quantization.onnx_export import ExportError, unit_of
+from nas.quantization.onnx_export import ExportError
 from nas.quantization.trained_quantization import TrainedQuantization
 from search_spaces.precision import SPECS, Precision
 from search_spaces.quant_spec import QuantSpec
 
-QUANTIZED_OPERATORS: Final = (
-    "Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "MaxPool", "Relu",
-)  # fmt: skip
 _ARITHMETIC: Final = ("Add", "Mul")
 _IMAGE_RANK: Final = 4
 """Batch, channels, height, width."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from nas.fronts.front import Front, Member
-from nas.fronts.member_text import accuracy_text, share_text
+from nas.fronts.member_text import accuracy_text, precision_text, share_text
 from nas.home import write_bytes
 from nas.reports.search_plots import figure_html, front_figure, genes_figure, progress_figure
 from nas.reports.search_report import SearchReport
@@ -141,7 +141,7 @@ def _members_table(rows: Sequence[tuple[str, Member]]) -> str:
             (
                 label,
                 member.summary,
-                member.precision,
+                precision_text(member),
                 f"{member.latency_p50_ms.best_known:.3f}{' (noisy)' if member.quality == 'noisy' else ''}",
                 f"{member.latency_p95_ms.best_known:.3f}",
                 f"{member.size_bytes / 1024:.0f}",

@@ -235,6 +235,7 @@ def _judge(
             ),
             metrics=metrics,
             quality=one.measurement.quality,
+            float_units=tuple(one.float_units),
             artifacts={kind: ARTIFACT_PREFIX + file.sha256 for kind, file in one.files.items()}
             | {"manifest": ARTIFACT_PREFIX + _manifest(context, one)},
         )
@@ -398,6 +399,7 @@ def _manifest(context: SearchContext, one: Verified) -> str:
             "latency_p95_ms": one.measurement.latency_p95_ms,
             "size_bytes": one.measurement.size_bytes,
             "top1_agreement": one.measurement.top1_agreement,
+            "float_units": dict(one.float_units),
         },
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from nas.training.finish_settings import FinishSettings
 from nas.workflows.evaluating import DEFAULT_DESIGN, DESIGN_SEED, evaluator
 from nas.workflows.latency_fitting import FIT_SEED, LatencyFitter, latency_fitter
 from nas.workflows.survey import evaluated_accuracies, float_accuracies, survey
-from nas.workflows.unit_sensitivity import unit_evaluations, unit_losses
+from nas.workflows.unit_sensitivity import reduced_precisions, unit_evaluations, unit_losses
 from predictors.accuracy import AccuracyPredictor
 from predictors.known_accuracy import KnownAccuracies
 from predictors.latency import LatencyPredictor
@@ -204,10 +204,11 @@ def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: 
     screening = _screening(context, task, search_id)
     finished = _finished_accuracy(context, task)
     judged: dict[bytes, IntArray] = {}
+    reduced = reduced_precisions(space, restriction)
 
     def losses(architectures: IntArray) -> FloatArray:
         judged.update((row.tobytes(), row) for row in architectures)
-        return unit_losses(context, architectures)
+        return unit_losses(context, architectures, reduced)
 
     with evaluator(context) as real:
         result = run_search(
@@ -230,7 +231,7 @@ def search(context: SearchContext, task: SearchTask, *, search_id: str, job_id: 
         latency=fitter,
         known=known,
         finished=finished,
-        unit_evaluations=unit_evaluations(space, list(judged.values())),
+        unit_evaluations=unit_evaluations(space, list(judged.values()), reduced),
     )
 
 

@@ -9,27 +9,32 @@ from nas.measuring.preparation import PreparationFailure
 from nas.measuring.preparation_pool import PreparationPool
 from nas.progress import Progress
 from nas.quantization.sensitivity import NetworkSensitivity
-from search_spaces.errors import NasError, UsageError
+from nas.search.restriction import Restriction
+from search_spaces.errors import NasError
 from search_spaces.facts import FloatArray
+from search_spaces.precision import SPECS, Precision
 from search_spaces.space import IntArray, SearchSpace
 
 
+def reduced_precisions(space: SearchSpace, restriction: Restriction | None = None) -> tuple[Precision, ...]:
+    """The space's precisions that quantize a unit, in order; with a restriction, those that it allows."""
+    allowed = None if restriction is None else restriction.precisions
+    return tuple(name for name in space.precisions if SPECS[name].quantized and (allowed is None or name in allowed))
+
+
 def measured_sensitivity(
-    pool: PreparationPool, space: SearchSpace, genotype: IntArray, progress: Progress
+    pool: PreparationPool, genotype: IntArray, precisions: tuple[Precision, ...], progress: Progress
 ) -> NetworkSensitivity:
     """The sensitivity of one candidate's architecture, of shape ``(genes,)``; its policy does not matter.
 
     Raises:
-        UsageError: for a space whose networks have no reduced precision.
         NasError: if the float network cannot be prepared.
     """
-    if len(space.precisions) < 2:
-        raise UsageError(f"networks of {space.name} are in {space.precisions[0]} only; there is nothing to quantize.")
-    return architecture_sensitivities(pool, [genotype], progress)[0]
+    return architecture_sensitivities(pool, [genotype], precisions, progress)[0]
 
 
 def architecture_sensitivities(
-    pool: PreparationPool, genotypes: Sequence[IntArray], progress: Progress
+    pool: PreparationPool, genotypes: Sequence[IntArray], precisions: tuple[Precision, ...], progress: Progress
 ) -> list[NetworkSensitivity]:
     """The sensitivities of some architectures, in order; what is in the cache is not measured again.
 
@@ -37,7 +42,7 @@ def architecture_sensitivities(
         NasError: if the float network of one cannot be prepared.
     """
     task = "quantizing one unit at a time"
-    outcomes = pool.sensitivities(genotypes, lambda done: progress.update(task, done, len(genotypes)))
+    outcomes = pool.sensitivities(genotypes, precisions, lambda done: progress.update(task, done, len(genotypes)))
     found = []
     for outcome in outcomes:
         if isinstance(outcome, PreparationFailure):
@@ -46,13 +51,14 @@ def architecture_sensitivities(
     return found
 
 
-def unit_losses(context: SearchContext, architectures: IntArray) -> FloatArray:
-    """Divergences as integer programming takes them, shape ``(k, units, precisions)``.
+def unit_losses(context: SearchContext, architectures: IntArray, precisions: tuple[Precision, ...]) -> FloatArray:
+    """Divergences as integer programming takes them, shape ``(k, units, precisions of the space)``.
 
-    0 in float, NaN for absent units, infinite for a unit that cannot be quantized, which the progress says.
+    0 in float, NaN for absent units, infinite for a unit that cannot be quantized, which the progress says, and for
+    reduced precisions other than ``precisions``, which are not measured.
     """
     space = context.space
-    found = architecture_sensitivities(context.pool, list(architectures), context.progress)
+    found = architecture_sensitivities(context.pool, list(architectures), precisions, context.progress)
     for one in found:
         for entry in one.units:
             if entry.divergence is None:
@@ -63,13 +69,13 @@ def unit_losses(context: SearchContext, architectures: IntArray) -> FloatArray:
 def _losses(space: SearchSpace, found: NetworkSensitivity) -> FloatArray:
     losses = np.full((len(space.units), len(space.precisions)), np.nan)
     for entry in found.units:
-        place = space.units.index(entry.unit)
-        losses[place, 0] = 0.0
-        divergence = np.inf if entry.divergence is None else entry.divergence
-        losses[place, space.precisions.index(entry.precision)] = divergence
+        losses[space.units.index(entry.unit)] = [np.inf if SPECS[name].quantized else 0.0 for name in space.precisions]
+    for entry in found.units:
+        if entry.divergence is not None:
+            losses[space.units.index(entry.unit), space.precisions.index(entry.precision)] = entry.divergence
     return losses
 
 
-def unit_evaluations(space: SearchSpace, architectures: Sequence[IntArray]) -> int:
+def unit_evaluations(space: SearchSpace, architectures: Sequence[IntArray], precisions: tuple[Precision, ...]) -> int:
     """Networks with one quantized unit that the sensitivities of architectures take."""
-    return sum(len(space.unit_precisions(row)) for row in architectures) * (len(space.precisions) - 1)
+    return sum(len(space.unit_precisions(row)) for row in architectures) * len(precisions)

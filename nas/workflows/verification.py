@@ -27,6 +27,7 @@ from nas.measuring.anchored_bench import AnchoredBench
 from nas.measuring.context import SearchContext
 from nas.measuring.device_bench import device_bench
 from nas.measuring.device_measurements import DeviceMeasurements
+from nas.measuring.float_units import float_units
 from nas.measuring.network_measurer import prepare_anchor
 from nas.measuring.preparation import PreparationFailure, Prepared
 from nas.measuring.preparation_pool import PreparationPool
@@ -52,6 +53,8 @@ class Verified:
     accuracy_val: float
     accuracy_test: float
     """Of the artifact that ships, on all test images."""
+    float_units: Mapping[str, str]
+    """Units that the device computes in float in spite of their precision, each with the reason."""
     files: Mapping[str, Artifact]
     """In the artifact store, by kind: ``onnx``, ``weights``, the device runtime's own kind, and extras.
 
@@ -109,6 +112,7 @@ def verify(
             measurement=timed[one.candidate_id].measurement,
             accuracy_val=one.accuracy_val,
             accuracy_test=timed[one.candidate_id].accuracy_test,
+            float_units=float_units(one, context.space.unit_precisions(rows[one.candidate_id]), context.profile),
             files=kept(one),
         )
         for one in proven

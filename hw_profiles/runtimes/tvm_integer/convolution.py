@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from tvm import tirx
 
 from hw_profiles.runtimes.tvm_integer import four_bits
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, Registers, padded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, Registers
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Epilogue, widened
+from hw_profiles.runtimes.tvm_integer.schemes import FOUR_BITS_FACTOR
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 
 _MAX_ROWS: Final = 12
 
@@ -141,7 +143,7 @@ def pack_constants(
             part = ordered[first + repeat * count : first + (repeat + 1) * count].transpose(3, 4, 1, 0, 2)
             parts.append((part if weight_bits == 8 else _in_halves(part)).ravel())
     if weight_bits == 4:
-        bias, scale = bias * four_bits.FACTOR, scale / np.float32(four_bits.FACTOR)
+        bias, scale = bias * FOUR_BITS_FACTOR, scale / np.float32(FOUR_BITS_FACTOR)
     return ChannelConstants(weights=np.concatenate(parts), biases=bias[order].astype(np.int32), scales=scale[order])
 
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from tvm import tirx
 
 from hw_profiles.runtimes.tvm_integer.convolution import ChannelConstants, channel_groups, channel_order, even_tile
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, padded, shuffle
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, shuffle
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
 from hw_profiles.runtimes.tvm_integer.requantization import Epilogue
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 
 _SCRATCH_BYTES: Final = 24 * 1024
 """Most that interleaved rows take, so that they stay in the first-level cache."""

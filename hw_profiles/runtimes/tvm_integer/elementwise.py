@@ -1,36 +1,19 @@
 """Kernels without weights: conversions, means, products with a gate, sums, tables of 256 entries, padding."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.emission import CHANNEL_MULTIPLE, Emitter, Expr, View, constant, padded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, View, constant
 from hw_profiles.runtimes.tvm_integer.instructions import VECTORS_PER_GROUP, Instructions
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization, Residual, widened
+from hw_profiles.runtimes.tvm_integer.requantization import Residual, widened
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import CHANNEL_MULTIPLE, ActivationShape, padded
 
 _SUM_BITS: Final = 30
 _STEP_BITS: Final = 9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivationShape:
-    """Sizes of a tensor of one image; a vector has one pixel."""
-
-    height: int
-    width: int
-    channels: int
-
-    @property
-    def pixels(self) -> int:
-        """Height times width."""
-        return self.height * self.width
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory, channels padded."""
-        return self.pixels * padded(self.channels)
 
 
 def _float_shape(shape: ActivationShape, *, channels_first: bool) -> tuple[int, ...]:

@@ -20,14 +20,6 @@ Expr = Any
 _OPAQUE = 8
 """TVM's number for functions that it must not fuse with others."""
 
-CHANNEL_MULTIPLE = 16
-"""Integer tensors hold their channels padded to a multiple of this, so that vectors need no remainder."""
-
-
-def padded(channels: int) -> int:
-    """Channels that an integer tensor of so many channels holds in memory."""
-    return -(-channels // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
-
 
 @dataclass(frozen=True, slots=True)
 class View:

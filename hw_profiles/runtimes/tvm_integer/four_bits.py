@@ -14,9 +14,6 @@ from tvm import tirx
 
 from hw_profiles.runtimes.tvm_integer.emission import Emitter, Expr, constant
 
-FACTOR: Final = 16
-"""What weights are multiplied by."""
-
 _UPPER_HALVES: Final = -0x0F0F0F10
 """The upper half of every byte of an int32."""
 
@@ -34,7 +31,7 @@ def pack_halves(lower: NDArray[np.int8], upper: NDArray[np.int8]) -> NDArray[np.
 
 
 def unpack_halves(emitter: Emitter, packed: Expr, lanes: int) -> tuple[Expr, Expr]:
-    """Vectors of int8, ``4 * lanes`` long: the lower and the upper halves' weights, times :data:`FACTOR`.
+    """Vectors of int8, ``4 * lanes`` long: the lower and the upper halves' weights, times ``FOUR_BITS_FACTOR``.
 
     Args:
         emitter: of the kernel.

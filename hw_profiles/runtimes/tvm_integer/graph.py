@@ -6,11 +6,18 @@ none of the known forms stays float, with its conversions, and the reason is kep
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import onnx
 
-from hw_profiles.runtimes.tvm_integer.instructions import Instructions
-from hw_profiles.runtimes.tvm_integer.operator_reading import NotIntegerError, OperatorReader
+from hw_profiles.quantized_units import (
+    NO_INTEGER_FORM,
+    PRODUCTS,
+    quantized_nodes,
+    quantized_units,
+    unit_of,
+)
+from hw_profiles.runtimes.tvm_integer.operator_reading import MOST_STEPS, NotIntegerError, OperatorReader
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -19,6 +26,10 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     IntegerOperator,
     QuantizeOperator,
 )
+from search_spaces.precision import Precision
+
+if TYPE_CHECKING:
+    from hw_profiles.runtimes.tvm_integer.instructions import Instructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +58,81 @@ class IntegerGraph:
         return sum(isinstance(step, IntegerOperator) for step in self.steps)
 
 
-def read_graph(model: onnx.ModelProto, instructions: Instructions) -> IntegerGraph:
+def read_graph(model: onnx.ModelProto, instructions: "Instructions") -> IntegerGraph:
     """The steps of a QDQ graph of one image.
 
     Args:
         model: opset 13 or later, static shapes.
         instructions: decide which activations are exact behind a convolution.
     """
+    found = _read_operators(model)
+    return IntegerGraph(
+        model=found.nodes.model,
+        steps=_GraphReader(found.nodes).steps(found, instructions),
+        reasons=tuple(f"{name}: {reason}" for name, reason in found.reasons),
+    )
+
+
+def float_units(model: onnx.ModelProto, precisions: Mapping[str, Precision]) -> dict[str, str]:
+    """Units of a reduced precision that are computed in float, each with the reason; needs no TVM.
+
+    These are units none of whose products (or, where they have none, none of whose operators) is integer.
+
+    Args:
+        model: as of :func:`read_graph`.
+        precisions: by unit, as the network's policy has them.
+    """
+    found = _read_operators(model)
+    multiplying = {unit_of(node.name) for node in quantized_nodes(model) if node.op_type in PRODUCTS}
+    integer = {
+        found.unit(index)
+        for index, operator in found.operators.items()
+        if isinstance(operator, ConvolutionOperator) or found.unit(index) not in multiplying
+    }
+    units = {}
+    for unit in quantized_units(precisions):
+        if unit not in integer:
+            reasons = [reason for name, reason in found.reasons if unit_of(name) == unit]
+            units[unit] = "; ".join(dict.fromkeys(reasons)) or NO_INTEGER_FORM
+    return units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Operators:
+    """What a graph's QuantizeLinear nodes end, by their numbers."""
+
+    nodes: OperatorReader
+    operators: dict[int, IntegerOperator]
+    conversions: Mapping[int, QuantizeOperator]
+    """Roundings of float tensors."""
+    reasons: tuple[tuple[str, str], ...]
+    """Names of nodes that were meant to be integer, and why they are not."""
+
+    def unit(self, index: int) -> str:
+        """The unit of the operator that a QuantizeLinear node ends."""
+        return unit_of(self.nodes.name_of(self.nodes.nodes[index].input[0]))
+
+
+def _read_operators(model: onnx.ModelProto) -> _Operators:
     nodes = OperatorReader(onnx.shape_inference.infer_shapes(model, data_prop=True))
-    return _GraphReader(nodes).read(instructions)
+    operators: dict[int, IntegerOperator] = {}
+    conversions: dict[int, QuantizeOperator] = {}
+    reasons: list[tuple[str, str]] = []
+    for index, node in enumerate(nodes.nodes):
+        if node.op_type != "QuantizeLinear":
+            continue
+        try:
+            result = nodes.result(node)
+        except NotIntegerError as error:
+            reasons.append((node.name, str(error)))
+            continue
+        try:
+            operators[index] = nodes.operator(node, result)
+        except NotIntegerError as error:
+            if nodes.reads_only_quantized(node.input[0]):
+                reasons.append((nodes.name_of(node.input[0]), str(error)))
+            conversions[index] = QuantizeOperator(float_name=node.input[0], output=result)
+    return _Operators(nodes=nodes, operators=operators, conversions=conversions, reasons=tuple(reasons))
 
 
 class _GraphReader:
@@ -63,31 +140,13 @@ class _GraphReader:
 
     def __init__(self, nodes: OperatorReader) -> None:
         self._nodes = nodes
-        self._reasons: list[str] = []
 
-    def read(self, instructions: Instructions) -> IntegerGraph:
-        operators: dict[int, IntegerOperator] = {}
-        conversions: dict[int, QuantizeOperator] = {}
-        for index, node in enumerate(self._nodes.nodes):
-            if node.op_type != "QuantizeLinear":
-                continue
-            try:
-                result = self._nodes.result(node)
-            except NotIntegerError as error:
-                self._reasons.append(f"{node.name}: {error}")
-                continue
-            try:
-                operators[index] = self._nodes.operator(node, result)
-            except NotIntegerError as error:
-                if self._nodes.reads_only_quantized(node.input[0]):
-                    self._reasons.append(f"{self._nodes.name_of(node.input[0])}: {error}")
-                conversions[index] = QuantizeOperator(float_name=node.input[0], output=result)
+    def steps(self, found: _Operators, instructions: "Instructions") -> tuple[Step, ...]:
+        operators = dict(found.operators)
         self._fuse(operators, instructions)
-        return IntegerGraph(
-            model=self._nodes.model, steps=self._ordered(operators, conversions), reasons=tuple(self._reasons)
-        )
+        return self._ordered(operators, found.conversions)
 
-    def _fuse(self, operators: dict[int, IntegerOperator], instructions: Instructions) -> None:
+    def _fuse(self, operators: dict[int, IntegerOperator], instructions: "Instructions") -> None:
         """Moves activations and sums behind the convolution that they follow, where nothing else reads it."""
         written = {operator.output.name: index for index, operator in operators.items()}
         for index, operator in sorted(operators.items()):
@@ -107,6 +166,8 @@ class _GraphReader:
                 if isinstance(operator, ActivationOperator):
                     if before.activation is not None or not operator.function.is_exact(instructions):
                         continue
+                    if not operator.function.largest(before.largest) <= MOST_STEPS:
+                        continue  # not clipped before it, it might not fit in int32
                     fused = replace(before, activation=operator)
                 else:
                     other = next(entry for entry in operator.sources if entry != tensor)

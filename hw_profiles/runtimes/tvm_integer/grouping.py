@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.runtimes.tvm_integer.emission import CHANNEL_MULTIPLE
+from hw_profiles.runtimes.tvm_integer.shapes import CHANNEL_MULTIPLE
 
 _WORD = 4
 """Input channels that a kernel reads at once."""

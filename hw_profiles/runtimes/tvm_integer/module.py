@@ -1,7 +1,7 @@
 """A quantized network as a Relax module: integer kernels called one after the other, float segments between."""
 
-import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,6 +9,7 @@ import onnx
 from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx
 
+from hw_profiles.errors import CompileWarning
 from hw_profiles.runtimes.tvm_integer import elementwise
 from hw_profiles.runtimes.tvm_integer.convolution import (
     ChannelConstants,
@@ -17,8 +18,6 @@ from hw_profiles.runtimes.tvm_integer.convolution import (
     pack_constants,
 )
 from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, DepthwiseShape, pack_depthwise_constants
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.emission import padded
 from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, IntegerGraph, read_graph
 from hw_profiles.runtimes.tvm_integer.grouping import merge_groups
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
@@ -36,10 +35,12 @@ from hw_profiles.runtimes.tvm_integer.operators import (
 )
 from hw_profiles.runtimes.tvm_integer.pooling import emit_average_pool, emit_max_pool
 from hw_profiles.runtimes.tvm_integer.program import Program, Tensor
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue, Residual
+from hw_profiles.runtimes.tvm_integer.requantization import Epilogue, Residual
+from hw_profiles.runtimes.tvm_integer.schemes import Clip
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, padded
 
-_LOG: Final = logging.getLogger(__name__)
 _FEW_CHANNELS: Final = 4
+_IMAGE_RANK: Final = 4
 _MOST_KERNELS: Final = 12
 """Per function: a call less costs less than a microsecond, while the compiler's time grows faster than its code."""
 
@@ -47,7 +48,7 @@ _MOST_KERNELS: Final = 12
 def integer_module(model: onnx.ModelProto, instructions: Instructions, *, threads: int = 1) -> Any | None:  # noqa: ANN401
     """The network as a module in which quantized operators compute in integers.
 
-    Operators that cannot are float, each named with its reason in a warning.
+    Operators that cannot are float; a ``CompileWarning`` names each with its reason.
 
     Args:
         model: a QDQ graph with static shapes for one image.
@@ -58,12 +59,16 @@ def integer_module(model: onnx.ModelProto, instructions: Instructions, *, thread
         The module, to be compiled as an imported one; None where no operator is integer.
     """
     graph = read_graph(model, instructions)
-    for reason in graph.reasons:
-        _LOG.warning("computed in float, not in integers: %s", reason)
     if not graph.operators:
-        _LOG.warning("no operator of the quantized network can be computed in integers; all of it is float")
+        _warn("no operator of the quantized network can be computed in integers; all of it is float", graph.reasons)
         return None
+    if graph.reasons:
+        _warn(f"quantized operators that are computed in float ({len(graph.reasons)})", graph.reasons)
     return _Builder(graph, instructions, parallel=threads > 1).module()
+
+
+def _warn(what: str, reasons: Sequence[str]) -> None:
+    warnings.warn(": ".join([what, "; ".join(reasons)] if reasons else [what]) + ".", CompileWarning, stacklevel=3)
 
 
 class _Builder:
@@ -108,15 +113,18 @@ class _Builder:
                 for tensor in step.sources:
                     readers.setdefault(tensor.name, []).append(step)
         for step in self._graph.steps:
-            if isinstance(step, QuantizeOperator) and step.output.shape.channels <= _FEW_CHANNELS:
-                reading = readers.get(step.output.name, [])
-                only = reading[0] if len(reading) == 1 else None
-                dequantized = any(
-                    isinstance(other, DequantizeOperator) and other.source.name == step.output.name
-                    for other in self._graph.steps
-                )
-                if isinstance(only, ConvolutionOperator) and not only.depthwise and not dequantized:
-                    self._padded_inputs[step.output.name] = only.pads
+            if not isinstance(step, QuantizeOperator) or step.output.shape.channels > _FEW_CHANNELS:
+                continue
+            reading = readers.get(step.output.name, [])
+            only = reading[0] if len(reading) == 1 else None
+            dequantized = any(
+                isinstance(other, DequantizeOperator) and other.source.name == step.output.name
+                for other in self._graph.steps
+            )
+            # Rows of a matrix have their channels last already.
+            image = len(self._sides(step.float_name)) == _IMAGE_RANK
+            if image and isinstance(only, ConvolutionOperator) and not only.depthwise and not dequantized:
+                self._padded_inputs[step.output.name] = only.pads
 
     def _emit(self, step: Any, number: int) -> None:  # noqa: ANN401 - one of several classes
         match step:
@@ -197,7 +205,7 @@ class _Builder:
         tensor, source, instructions = step.output, self._floats[step.float_name], self._instructions
         shape = tensor.shape
         pads = self._padded_inputs.get(tensor.name)
-        image = len(source.ty.shape) == 4
+        image = len(source.ty.shape) == _IMAGE_RANK
         first = pads is not None or (image and shape.pixels > 1 and shape.channels <= _FEW_CHANNELS)
         if image and not first:
             source = self._channels_last(source, shape)
@@ -235,11 +243,16 @@ class _Builder:
         )  # fmt: skip
 
     def _channels_first(self, value: Any, step: DequantizeOperator) -> Any:  # noqa: ANN401
-        types = {entry.name: entry for entry in (*self._graph.model.graph.value_info, *self._graph.model.graph.output)}
-        sides = [side.dim_value for side in types[step.float_name].type.tensor_type.shape.dim]
-        if step.source.shape.pixels > 1 and len(sides) == 4:
+        sides = self._sides(step.float_name)
+        if step.source.shape.pixels > 1 and len(sides) == _IMAGE_RANK:
             return self._block.emit(relax.op.permute_dims(value, [0, 3, 1, 2]))
         return value if len(sides) == len(value.ty.shape) else self._block.emit(relax.op.reshape(value, sides))
+
+    def _sides(self, name: str) -> list[int]:
+        """The shape of a float tensor of the graph."""
+        graph = self._graph.model.graph
+        entry = next(entry for entry in (*graph.value_info, *graph.input, *graph.output) if entry.name == name)
+        return [side.dim_value for side in entry.type.tensor_type.shape.dim]
 
     # Integer operators
 

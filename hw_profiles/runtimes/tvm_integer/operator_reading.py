@@ -8,8 +8,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.four_bits import FACTOR
 from hw_profiles.runtimes.tvm_integer.operators import (
     ActivationOperator,
     AddOperator,
@@ -20,7 +18,8 @@ from hw_profiles.runtimes.tvm_integer.operators import (
     PoolOperator,
     QuantizedTensor,
 )
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.schemes import FOUR_BITS_FACTOR, Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape
 
 _RESHAPES: Final = ("Unsqueeze", "Squeeze", "Reshape", "Flatten", "Identity")
 _FOLLOWING: Final = ("Relu", "Clip", "HardSwish", "HardSigmoid", "Gelu")
@@ -28,6 +27,8 @@ _MATRIX_RANK: Final = 2
 _WEIGHT_BITS: Final[dict[str, Literal[4, 8]]] = {"int4": 4, "int8": 8}
 """By the name of the dtype."""
 _INT32_LIMIT: Final = 2.0**31 - 1
+MOST_STEPS: Final = _INT32_LIMIT / 2
+"""What sums and scaled results may reach before they are clipped."""
 
 
 class NotIntegerError(Exception):
@@ -176,6 +177,7 @@ class OperatorReader:
                 first, second = (self.source_of(name) for name in node.input)
                 if first.shape != second.shape:
                     raise NotIntegerError(f"it adds {first.shape} and {second.shape}")
+                _require_room(255 * (first.quantization.scale + second.quantization.scale), result)
                 return AddOperator(sources=(first, second), clip=clip, output=result)
             case "Mul":
                 return self._gate(node, clip, result)
@@ -200,7 +202,13 @@ class OperatorReader:
             name = node.input[0]
 
     def _is_dequantized(self, name: str) -> bool:
-        return self._producer(name).op_type == "DequantizeLinear"
+        """Whether a float tensor is a dequantized one, perhaps activated or reshaped."""
+        while name in self.producers:
+            node = self.nodes[self.producers[name]]
+            if node.op_type not in {*_RESHAPES, *_FOLLOWING}:
+                return bool(node.op_type == "DequantizeLinear")
+            name = node.input[0]
+        return False
 
     def _clip_limits(self, node: onnx.NodeProto, scheme: Quantization, low: int, high: int) -> tuple[int, int]:
         limits = [self.constants.get(name) if name else None for name in (*node.input[1:], "", "")][:2]
@@ -230,7 +238,9 @@ class OperatorReader:
         activation = ActivationOperator(
             source=unrounded, function=_activation(node, unrounded, result), output=result, clip=clip
         )
-        return replace(read(products, Clip(zero_point=0), unrounded), rounded=False, activation=activation)
+        found = replace(read(products, Clip(zero_point=0), unrounded), rounded=False, activation=activation)
+        _require_room(found.largest if node.op_type == "HardSwish" else 1.0, result)
+        return found
 
     def _convolution(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> ConvolutionOperator:
         source = self.source_of(node.input[0])
@@ -299,13 +309,10 @@ class OperatorReader:
 
         Sums of 4-bit weights are larger by what kernels multiply them by, as scales are smaller.
         """
-        sums = np.abs(operator.weights.astype(np.int64)).sum(axis=(1, 2, 3)) * 255 + np.abs(
-            operator.biases.astype(np.int64)
-        )
-        scales = operator.source.quantization.scale * operator.weight_scales / operator.result.quantization.scale
-        if not np.isfinite(scales).all() or max(sums.max(), (sums * scales).max()) > _INT32_LIMIT / 2:
+        sums = operator.largest_sums
+        if not max(sums.max(), operator.largest) <= MOST_STEPS:
             raise NotIntegerError("its sums may not fit in int32")
-        if operator.weight_bits == 4 and sums.max() * FACTOR > _INT32_LIMIT / 2:
+        if operator.weight_bits == 4 and sums.max() * FOUR_BITS_FACTOR > MOST_STEPS:
             return replace(operator, weight_bits=8)
         return operator
 
@@ -319,8 +326,11 @@ class OperatorReader:
             if len(self.consumers[node.input[0]]) > 1:
                 raise NotIntegerError("its float input is used elsewhere, too")
             source = self.source_of(before.input[0])
+            _require_room(255 * source.quantization.scale if before.op_type == "HardSwish" else 1.0, result)
             return MeanOperator(source=source, function=_activation(before, source, result), clip=clip, output=result)
-        return MeanOperator(source=self.source_of(node.input[0]), function=None, clip=clip, output=result)
+        source = self.source_of(node.input[0])
+        _require_room(255 * source.quantization.scale, result)
+        return MeanOperator(source=source, function=None, clip=clip, output=result)
 
     def _pool(self, node: onnx.NodeProto, clip: Clip, result: QuantizedTensor) -> PoolOperator:
         attributes, average = _attributes(node), node.op_type == "AveragePool"
@@ -333,6 +343,8 @@ class OperatorReader:
             kernel=(kernel[0], kernel[1]), stride=(stride[0], stride[1]),
             pads=(pads[0], pads[1], pads[2], pads[3]), clip=clip, output=result,
         )  # fmt: skip
+        if average:
+            _require_room(255 * pool.source.quantization.scale, result)
         if pool.windows.out_size != (result.shape.height, result.shape.width) or (average and any(pads)):
             raise NotIntegerError("some of its windows reach over the edge")
         if not average and (pool.source.quantization != result.quantization or (clip.low, clip.high) != (0, 255)):
@@ -343,6 +355,7 @@ class OperatorReader:
         tensors = sorted((self.source_of(name) for name in node.input), key=lambda tensor: -tensor.shape.pixels)
         if tensors[1].shape.pixels != 1 or tensors[0].shape.channels != tensors[1].shape.channels:
             raise NotIntegerError("it does not multiply channels by one factor each")
+        _require_room(255 * tensors[0].quantization.scale * 255 * tensors[1].quantization.scale, result)
         return GateOperator(source=tensors[0], gate=tensors[1], clip=clip, output=result)
 
     def reads_only_quantized(self, name: str) -> bool:
@@ -351,12 +364,21 @@ class OperatorReader:
         while node is not None and node.op_type in {*_RESHAPES, *_FOLLOWING}:
             node = self.nodes[self.producers[node.input[0]]] if node.input[0] in self.producers else None
         inputs = [entry for entry in node.input if entry and entry not in self.constants] if node is not None else []
-        return bool(inputs) and all(entry in self.producers and self._is_dequantized(entry) for entry in inputs)
+        return bool(inputs) and all(self._is_dequantized(entry) for entry in inputs)
 
     def name_of(self, name: str) -> str:
         """The name of the node that writes a tensor, or its kind if it has none."""
         node = self._producer(name)
         return node.name or node.op_type
+
+
+def _require_room(largest: float, result: QuantizedTensor) -> None:
+    """Refuses results of up to ``largest`` if they may not fit in int32 before they are clipped.
+
+    Such a result would not saturate; it would wrap.
+    """
+    if not largest / result.quantization.scale <= MOST_STEPS:
+        raise NotIntegerError("its results may not fit in int32")
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.pooling import Windows
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +46,19 @@ class ConvolutionOperator:
     def depthwise(self) -> bool:
         """Whether every channel is convolved with weights of its own alone."""
         return 1 < self.groups == self.source.shape.channels == len(self.weights)
+
+    @property
+    def largest_sums(self) -> NDArray[np.int64]:
+        """The largest magnitude of a sum per output channel, whatever the input, shape ``(outputs,)``."""
+        weights = np.abs(self.weights.astype(np.int64)).sum(axis=(1, 2, 3))
+        sums: NDArray[np.int64] = weights * 255 + np.abs(self.biases.astype(np.int64))
+        return sums
+
+    @property
+    def largest(self) -> float:
+        """The same of all channels in steps of the result; NaN or infinite if scales do not fit each other."""
+        scales = self.source.quantization.scale * self.weight_scales.astype(np.float64) / self.result.quantization.scale
+        return float((self.largest_sums * scales).max())
 
     @property
     def output(self) -> QuantizedTensor:

@@ -1,38 +1,19 @@
 """Maximum and average pooling over windows that lie wholly inside their (padded) input."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from tvm import tirx
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape, pieces, store_rounded
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, constant, padded
+from hw_profiles.runtimes.tvm_integer.elementwise import pieces, store_rounded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter, constant
 from hw_profiles.runtimes.tvm_integer.instructions import Instructions
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Quantization, widened
+from hw_profiles.runtimes.tvm_integer.requantization import widened
+from hw_profiles.runtimes.tvm_integer.schemes import Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import Windows, padded
 
 _BYTES: Final = (64, 32, 16)
 """Of the vectors of bytes that maxima are taken of; channels are a multiple of the last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Windows:
-    """Windows over an image whose padding is part of it."""
-
-    image: ActivationShape
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-
-    @property
-    def out_size(self) -> tuple[int, int]:
-        """Height and width of the output."""
-        height = (self.image.height - self.kernel[0]) // self.stride[0] + 1
-        return height, (self.image.width - self.kernel[1]) // self.stride[1] + 1
-
-    @property
-    def taps(self) -> list[int]:
-        """Pixels of a window, counted from its first one."""
-        return [down * self.image.width + right for down in range(self.kernel[0]) for right in range(self.kernel[1])]
 
 
 def emit_max_pool(emitter: Emitter, windows: Windows, instructions: Instructions) -> None:

@@ -132,7 +132,8 @@ def _integer_convolution(
     )
     from hw_profiles.runtimes.tvm_integer.emission import Emitter  # noqa: PLC0415 - as above
     from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415 - as above
-    from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.requantization import Epilogue  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.schemes import Clip  # noqa: PLC0415 - as above
     from hw_profiles.runtimes.tvm_runtime import target_of  # noqa: PLC0415 - as above
 
     instructions = instructions_of(profile)

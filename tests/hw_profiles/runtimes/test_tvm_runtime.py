@@ -12,6 +12,8 @@ from hw_profiles.detect import detect_processor, resolve_profile
 from hw_profiles.errors import ArtifactError
 from hw_profiles.runtimes.tvm_runtime import TvmRuntime
 
+pytestmark = pytest.mark.filterwarnings("ignore::hw_profiles.errors.CompileWarning")  # a product in float
+
 LOCAL = resolve_profile("local-cpu/tvm")
 RUNTIME = TvmRuntime()
 

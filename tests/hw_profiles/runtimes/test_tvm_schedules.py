@@ -64,6 +64,8 @@ def _files(folder, network, side) -> NetworkFiles:
         *[(8, 3, 1, 28), (24, 5, 2, 27), (13, 3, 1, 22), (48, 7, 2, 30), (1, 3, 1, 9), (144, 5, 1, 14)],
         # Prime sides (13, 17, 31 and 7): tiles of several pixels and a shorter one.
         *[(24, 3, 1, 26), (64, 5, 1, 34), (16, 3, 1, 62), (64, 3, 2, 26)],
+        # Padded copies that are made a few rows at a time.
+        *[(96, 5, 1, 112), (48, 3, 2, 150)],
     ],
 )
 def test_every_shape_agrees_with_pytorch(tmp_path, channels, kernel, stride, side):
@@ -71,6 +73,22 @@ def test_every_shape_agrees_with_pytorch(tmp_path, channels, kernel, stride, sid
     profile, runtime = resolve_profile("local-cpu/tvm"), TvmRuntime()
     artifact = runtime.compile(files, profile, tmp_path)
     assert check_agreement(runtime.load(artifact, profile), files).max_abs_error < 1e-5
+
+
+class Wide(nn.Module):
+    """Three megabytes of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 8 * 8, 4000)
+
+    def forward(self, image):
+        return self.linear(image.flatten(1))
+
+
+def test_an_artifact_holds_weights_once(tmp_path):
+    artifact = TvmRuntime().compile(_files(tmp_path, Wide(), 8), resolve_profile("local-cpu/tvm"), tmp_path)
+    assert artifact.stat().st_size < 1.5 * 4 * 4000 * 3 * 8 * 8
 
 
 class LogSoftmax(nn.Module):

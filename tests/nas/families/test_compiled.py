@@ -1,16 +1,25 @@
 """Compiled networks of every family say what the torch modules say, in fp32 and in int8."""
 
+from collections import Counter
+
 import numpy as np
 import onnx
 import pytest
 
 from hw_profiles.detect import detect_profiles
+from hw_profiles.quantized_units import PRODUCTS, quantized_nodes, quantized_units, unit_of
 from hw_profiles.runtimes.registry import get_runtime
-from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, read_graph
+from hw_profiles.runtimes.tvm_integer.graph import FloatSegment, float_units, read_graph
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
-from hw_profiles.runtimes.tvm_integer.operators import ActivationOperator, ConvolutionOperator
+from hw_profiles.runtimes.tvm_integer.operators import (
+    ActivationOperator,
+    ConvolutionOperator,
+    DequantizeOperator,
+    QuantizeOperator,
+)
 from nas.measuring.preparation import NetworkPreparer
 from nas.measuring.random_weights import RandomWeightSource
+from search_spaces.precision import SPECS
 from search_spaces.registry import get_space
 from tests.nas.families.cases import CASES, ONE_PER_FAMILY, bound, label
 
@@ -65,6 +74,35 @@ def test_dense_convolutions_run_in_integers(name, tmp_path):
     assert len(convolutions) == sum(op.has_weights for op in operators)
     assert sum(step.residual is not None for step in convolutions) == sum(op.residual for op in operators)
     assert sum(step.weights.shape[2:] == (3, 3) for step in convolutions) == sum(op.kernel == 3 for op in operators)
+
+
+@pytest.mark.parametrize(
+    "case", [*ONE_PER_FAMILY, *(pytest.param(c, marks=pytest.mark.slow) for c in LARGE)], ids=label
+)
+def test_cost_facts_count_what_runs_in_integers(case, tmp_path):
+    """Per unit, the products that its operators count in 8 bits are quantized nodes of the graph, and no others are."""
+    space = bound(case)
+    for number, genotype in enumerate((*space.sample(2, np.random.default_rng(5)), space.largest())):
+        row = genotype if number < 2 else space.with_policy(genotype, "int8")
+        precisions = space.unit_precisions(row)
+        if not any(SPECS[one].quantized for one in precisions.values()):
+            continue
+        model = onnx.load(prepared(space, row, tmp_path).onnx)
+        nodes = Counter(unit_of(node.name) for node in quantized_nodes(model) if node.op_type in PRODUCTS)
+        stated = {
+            unit: sum(op.has_weights and op.bits == 8 for op in space.unit_operators(place, key))
+            for place, (unit, key) in enumerate(zip(space.units, space.unit_keys(row[None])[0].tolist(), strict=True))
+            if key >= 0
+        }
+        assert stated == {unit: nodes[unit] for unit in stated}
+        assert {unit for unit, count in stated.items() if count} == set(quantized_units(precisions))
+        graph = read_graph(model, instructions_of(PROFILES["tvm"]))
+        assert sum(isinstance(step, ConvolutionOperator) for step in graph.steps) == sum(stated.values())
+        operators = space.operators(row)
+        conversions = Counter(type(step) for step in graph.steps)
+        assert conversions[QuantizeOperator] == sum(op.kind == "quantize" for op in operators)
+        assert conversions[DequantizeOperator] == sum(op.kind == "dequantize" for op in operators)
+        assert float_units(model, precisions) == {}
 
 
 def test_linear_layers_run_in_integers_and_attention_in_float(tmp_path):

@@ -1,10 +1,12 @@
 """Front files: what is written is read, and what is no front is said."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from nas.fronts.front import Accuracy, Baselines, Budget, Front, FrontFileError, Latency, Member
+from nas.fronts.member_text import precision_text
 
 
 def _member(candidate: str) -> Member:
@@ -39,6 +41,15 @@ def _front() -> Front:
         objectives=("latency_p50_ms", "accuracy", "size_bytes"),
         limits={"max_latency_p95_ms": 2.0},
     )
+
+
+def test_units_in_float_are_fields_of_members_that_have_them() -> None:
+    member = replace(_member("a" * 64), precision="mixed (5/9 int8)", float_units=("stem", "head"))
+    assert member.as_json()["float_units"] == ["stem", "head"]
+    assert Member.from_json(member.as_json()) == member
+    assert precision_text(member) == "mixed (5/9 int8), 2 in float"
+    assert "float_units" not in _member("a" * 64).as_json()
+    assert precision_text(_member("a" * 64)) == "fp32"
 
 
 LATER_FIELDS = {"supernet", "fingerprint", "method", "budget", "random_budget", "objectives", "limits"}

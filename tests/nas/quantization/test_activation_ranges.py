@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw_profiles.quantized_units import QUANTIZED_OPERATORS
 from nas.quantization.activation_ranges import ActivationRanges, RangeSettings, narrowed_range
-from nas.quantization.static_quantization import QUANTIZED_OPERATORS, QuantizableGraph, QuantizationRecipe
+from nas.quantization.static_quantization import QuantizableGraph, QuantizationRecipe
 from search_spaces.errors import UsageError
 
 BINS = 256

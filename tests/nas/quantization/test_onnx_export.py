@@ -7,13 +7,13 @@ from torch.onnx._internal.exporter import _core
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from hw_profiles.onnx_graph import load_onnx
+from hw_profiles.quantized_units import unit_of
 from nas.networks.building import build_network
 from nas.quantization.onnx_export import (
     ExportError,
     capture,
     export_onnx,
     name_nodes_by_unit,
-    unit_of,
 )
 from search_spaces.registry import get_space, space_names
 from search_spaces.task import TaskSpec, TensorSpec

@@ -3,7 +3,8 @@ import onnx
 import pytest
 
 from hw_profiles.onnx_graph import load_onnx
-from nas.quantization.onnx_export import ExportError, unit_of
+from hw_profiles.quantized_units import unit_of
+from nas.quantization.onnx_export import ExportError
 from nas.quantization.static_quantization import quantize_onnx
 
 

@@ -11,8 +11,9 @@ import pytest
 import tvm
 
 from hw_profiles.detect import resolve_profile
-from hw_profiles.runtimes.tvm_integer.emission import Emitter, padded
+from hw_profiles.runtimes.tvm_integer.emission import Emitter
 from hw_profiles.runtimes.tvm_integer.instructions import _CHOICES, GENERIC
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 from hw_profiles.runtimes.tvm_runtime import target_of
 
 LOCAL = resolve_profile("local-cpu/tvm")
@@ -20,10 +21,18 @@ RUNNABLE = [choice for needed, choice in _CHOICES if needed <= set(LOCAL.isa)]
 RUNNABLE += [replace(GENERIC, fuses="fma" in LOCAL.isa)]
 """Every instruction set that this processor can run."""
 
-EMULATED = [choice for _, choice in _CHOICES if choice.products.startswith("neon")]
+ARM_SETS = [needed for needed, choice in _CHOICES if choice.products.startswith("neon")]
+EMULATED = [choice for needed, choice in _CHOICES if needed in ARM_SETS]
 _CROSS_COMPILER, _EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 _missing = [name for name in (_CROSS_COMPILER, _EMULATOR) if shutil.which(name) is None]
 _emulation = pytest.mark.skipif(bool(_missing), reason=f"{', '.join(_missing)} not installed (Debian: qemu-user)")
+
+every_arm = pytest.mark.parametrize(
+    "isa",
+    [pytest.param(isa, marks=[_emulation, pytest.mark.slow]) for isa in (*map(sorted, ARM_SETS), ["asimd"])],
+    ids="+".join,
+)
+"""Instruction sets of ARM processors; the last one has no product instruction."""
 
 every_instruction_set = pytest.mark.parametrize(
     "instructions",
@@ -44,7 +53,8 @@ def run(emit, arguments, output_size, output_dtype="uint8", *, instructions=None
     emit(emitter)
     function = emitter.function()
     if instructions in EMULATED:
-        return _run_emulated(function, arguments, np.full(output_size, 77, output_dtype), instructions)
+        isa = next(needed for needed, choice in _CHOICES if choice == instructions)
+        return run_emulated(function, arguments, np.full(output_size, 77, output_dtype), isa)
     library = tvm.compile(tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")}), target_of(LOCAL))
     shapes = [tuple(int(side) for side in parameter.shape) for parameter in function.params]
     arrays = [np.ascontiguousarray(array) for array in (*arguments, np.full(output_size, 77, output_dtype))]
@@ -53,10 +63,14 @@ def run(emit, arguments, output_size, output_dtype="uint8", *, instructions=None
     return tensors[-1].numpy().ravel()
 
 
-def _run_emulated(function, arguments, output, instructions):
-    """Cross-compiles a kernel with a small program around it, and runs that for its result."""
-    isa = next(needed for needed, choice in _CHOICES if choice == instructions)
-    profile = replace(LOCAL, architecture="aarch64", isa=tuple(sorted(isa)))
+def arm_profile(isa):
+    """An ARM processor with these instruction sets."""
+    return replace(LOCAL, architecture="aarch64", isa=tuple(sorted(isa)))
+
+
+def run_emulated(function, arguments, output, isa):
+    """Cross-compiles a kernel for ARM with a small program around it, and runs that for its result, flat."""
+    profile = arm_profile(isa)
     module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -9,15 +9,9 @@ from hw_profiles.runtimes.tvm_integer.convolution import (
     ConvolutionShape,
     pack_constants,
 )
-from hw_profiles.runtimes.tvm_integer.emission import padded
-from hw_profiles.runtimes.tvm_integer.requantization import (
-    Activation,
-    Clip,
-    Epilogue,
-    Quantization,
-    Residual,
-    multiply_add,
-)
+from hw_profiles.runtimes.tvm_integer.requantization import Epilogue, Residual
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization, multiply_add
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 from tests.hw_profiles.runtimes.tvm_integer.kernels import (
     convolve,
     every_instruction_set,

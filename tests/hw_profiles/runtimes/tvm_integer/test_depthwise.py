@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.tvm_integer.depthwise import DepthwiseKernel, DepthwiseShape, pack_depthwise_constants
-from hw_profiles.runtimes.tvm_integer.emission import padded
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue
+from hw_profiles.runtimes.tvm_integer.requantization import Epilogue
+from hw_profiles.runtimes.tvm_integer.schemes import Clip
+from hw_profiles.runtimes.tvm_integer.shapes import padded
 from tests.hw_profiles.runtimes.tvm_integer.kernels import (
     RUNNABLE,
     convolve,

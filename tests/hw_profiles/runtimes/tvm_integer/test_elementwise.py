@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hw_profiles.runtimes.tvm_integer import elementwise
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization, Residual, multiply_add
+from hw_profiles.runtimes.tvm_integer.requantization import Residual
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization, multiply_add
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape
 from tests.hw_profiles.runtimes.tvm_integer.kernels import every_vector_width, held, run
 
 SHAPES = [(1, 1, 10), (4, 5, 24), (7, 7, 80)]

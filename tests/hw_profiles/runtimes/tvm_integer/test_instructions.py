@@ -8,7 +8,8 @@ import tvm
 from hw_profiles.runtimes.tvm_integer.convolution import ConvolutionKernel, ConvolutionShape
 from hw_profiles.runtimes.tvm_integer.emission import Emitter
 from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Epilogue
+from hw_profiles.runtimes.tvm_integer.requantization import Epilogue
+from hw_profiles.runtimes.tvm_integer.schemes import Clip
 from hw_profiles.runtimes.tvm_runtime import target_of
 from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
-from hw_profiles.runtimes.tvm_integer.pooling import Windows, average_scale, emit_average_pool, emit_max_pool
-from hw_profiles.runtimes.tvm_integer.requantization import Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.pooling import average_scale, emit_average_pool, emit_max_pool
+from hw_profiles.runtimes.tvm_integer.schemes import Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape, Windows
 from tests.hw_profiles.runtimes.tvm_integer.kernels import every_vector_width, held, run
 
 BEFORE, AFTER = Quantization(scale=0.041, zero_point=117), Quantization(scale=0.0357, zero_point=31)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_profiles.runtimes.tvm_integer import elementwise
-from hw_profiles.runtimes.tvm_integer.elementwise import ActivationShape
 from hw_profiles.runtimes.tvm_integer.program import Program, Tensor
+from hw_profiles.runtimes.tvm_integer.shapes import ActivationShape
 from hw_profiles.runtimes.tvm_runtime import target_of
 from tests.hw_profiles.runtimes.tvm_integer.kernels import LOCAL
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_profiles.runtimes.tvm_integer.instructions import GENERIC
-from hw_profiles.runtimes.tvm_integer.requantization import Activation, Clip, Quantization
+from hw_profiles.runtimes.tvm_integer.schemes import Activation, Clip, Quantization
 
 schemes = st.builds(
     Quantization, scale=st.floats(1e-4, 1.0).map(lambda value: float(np.float32(value))), zero_point=st.integers(0, 255)
