@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, defer
@@ -22,14 +22,6 @@ from nas.store.tables import FrontRow, JobRow, SearchRow
 from nas.store.tenancy import EVERYTHING, Viewer, visible_jobs
 
 SearchStatusState = Literal["queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
-STATES: Final[tuple[SearchStatusState, ...]] = (
-    "queued",
-    "running",
-    "interrupted",
-    "succeeded",
-    "failed",
-    "cancelled",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

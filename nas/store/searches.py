@@ -227,12 +227,6 @@ class Searches:
             raise NotStoredError("search", search_id)
         return found
 
-    def of_job(self, job_id: str) -> StoredSearch | None:
-        """The search that a job runs, or None before it started."""
-        with self._database.read() as session:
-            row = session.scalars(select(SearchRow).where(SearchRow.job_id == job_id)).one_or_none()
-            return None if row is None else search_of_row(row, self._clock())
-
     def all(self, *, profile_id: str | None = None) -> tuple[StoredSearch, ...]:
         """Searches, newest first."""
         query = select(SearchRow).order_by(SearchRow.created_at.desc(), SearchRow.id)

@@ -48,13 +48,6 @@ def visible_jobs(viewer: Viewer) -> _Conditions:
     return () if viewer.sees_all else (or_(JobRow.tenant.is_(None), JobRow.tenant == viewer.tenant),)
 
 
-def visible_searches(viewer: Viewer) -> _Conditions:
-    """Conditions on :class:`SearchRow`."""
-    if viewer.sees_all:
-        return ()
-    return (or_(SearchRow.job_id.is_(None), SearchRow.job_id.not_in(_hidden_jobs(viewer))),)
-
-
 def visible_data_sets(viewer: Viewer) -> _Conditions:
     """Conditions on :class:`DataSetRow`."""
     return () if viewer.sees_all else (or_(DataSetRow.tenant.is_(None), DataSetRow.tenant == viewer.tenant),)

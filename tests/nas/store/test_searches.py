@@ -131,9 +131,7 @@ def test_a_fenced_out_worker_writes_nothing(store: Store, clock: SteppedClock) -
         store.searches.end(job.id, "succeeded", lease=first.lease)
     open_with(second.lease)
     store.searches.append_generation(job.id, _generation(1, ids), lease=second.lease)
-    found = store.searches.of_job(job.id)
-    assert found is not None
-    assert found.evaluations == 4
+    assert store.searches.get(job.id).evaluations == 4
 
 
 def _open_with_budget(store: Store, evaluations: int, **changes: object) -> StoredSearch:

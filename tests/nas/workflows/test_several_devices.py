@@ -19,8 +19,8 @@ from tests.nas.store.rows import PROFILE, SPACE, put_supernet
 
 
 def test_limits_are_checked_on_every_device_before_one_is_searched(tmp_path):
-    int8 = replace(PROFILE, precisions={"fp32": "native", "int8": "native"})
-    float_only = replace(PROFILE, id="local-cpu/other", precisions={"fp32": "native"})
+    int8 = replace(PROFILE, precisions={"fp32": "native", "int8": "native"}, weight_bits={})
+    float_only = replace(PROFILE, id="local-cpu/other", precisions={"fp32": "native"}, weight_bits={})
     in_float = 4 * CostFacts(SPACE).column("parameters", SPACE.smallest()[None])[0]
     task = SearchTask(constraints=Constraints.from_limits({"max_size_bytes": in_float - 1}))
     with open_workspace(Home(tmp_path)) as workspace:
