@@ -22,8 +22,10 @@ PILOTS: Final = 8
 _SEED: Final = 20_261_130
 _FEWEST: Final = 4
 """Pilots that a fit needs."""
-_PENALTY: Final = 3.0
-"""Of squared slopes of standardized columns, beside squared errors: with eight pilots, slopes shrink by a quarter."""
+LEAST_SHARE: Final = 0.1
+"""Of the supernet's steps: a shorter finishing changes accuracies too little for pilots to pay."""
+_PENALTY: Final = 0.3
+"""Of squared slopes of gains over standardized columns, beside squared errors. Chosen on two supernets."""
 _Z90: Final = 1.645
 
 
@@ -37,7 +39,8 @@ class FinishedAccuracy:
     center: FloatArray
     """Means of inherited accuracy (a fraction) and of log MACs over the pilots, shape ``(2,)``."""
     slopes: FloatArray
-    """Finished accuracy per inherited accuracy, and per unit of log MACs; none is negative."""
+    """Finished accuracy per inherited accuracy, and per unit of log MACs; none is negative. Few or noisy pilots leave
+    them near 1 and 0: all networks gain alike."""
     mean: float
     """Of the pilots' finished accuracies."""
     std: float
@@ -47,7 +50,7 @@ class FinishedAccuracy:
     def fit(
         cls, space: SearchSpace, genotypes: IntArray, inherited: FloatArray, finished: FloatArray
     ) -> "FinishedAccuracy | None":
-        """Fits by ridge regression with non-negative slopes; None for fewer than four pilots.
+        """Fits gains by ridge regression, with slopes that are not negative; None for fewer than four pilots.
 
         Args:
             space: of the genotypes.
@@ -114,10 +117,12 @@ def _columns(facts: CostFacts, genotypes: IntArray, inherited: FloatArray) -> Fl
 
 
 def _line(columns: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-    """Center of the columns, slopes and mean of the values, by least squares with penalized slopes of 0 or more."""
+    """Center of the columns, slopes and mean of the values; what is penalized are slopes of gains over inherited."""
     center, mean = columns.mean(axis=0), float(values.mean())
     scale = columns.std(axis=0)
     scale[scale == 0] = 1.0
     stacked = np.vstack([(columns - center) / scale, np.sqrt(_PENALTY) * np.eye(columns.shape[1])])
-    slopes, _ = optimize.nnls(stacked, np.r_[values - mean, np.zeros(columns.shape[1])])
-    return center, slopes / scale, mean
+    gains = values - columns[:, 0]
+    target = np.r_[gains - gains.mean(), np.zeros(columns.shape[1])]
+    found = optimize.lsq_linear(stacked, target, bounds=([-scale[0], 0.0], np.inf)).x / scale
+    return center, np.maximum(found + np.array([1.0, 0.0]), 0.0), mean

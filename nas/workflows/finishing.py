@@ -15,7 +15,7 @@ from nas.measuring.preparation_pool import PreparationPool
 from nas.measuring.supernet_weights import SupernetWeightSource
 from nas.progress import Progress
 from nas.quantization.onnx_export import ExportError
-from nas.search.finished_accuracy import FinishedAccuracy, pilot_networks
+from nas.search.finished_accuracy import LEAST_SHARE, FinishedAccuracy, pilot_networks
 from nas.training.batches import TrainingBatches
 from nas.training.finish_settings import FinishSettings
 from nas.training.finishing import FinishedNetwork, finish_networks, finish_plans, quantization_aware_plans
@@ -90,7 +90,8 @@ def finished_source(
 def finish_pilots(context: SearchContext, settings: FinishSettings) -> FinishedAccuracy | None:
     """Finishes a few float networks of the supernet; how accurate networks become, as they tell.
 
-    The networks are the same for all searches of a supernet and kept in the cache.
+    The networks are the same for all searches of a supernet and kept in the cache. None is finished, and None
+    returned, if finishing takes less than a tenth of the supernet's steps.
 
     Args:
         context: the supernet, whose weights are the start and whose largest network teaches.
@@ -101,6 +102,11 @@ def finish_pilots(context: SearchContext, settings: FinishSettings) -> FinishedA
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
     training, trained = _training(_inherited(context), context.workspace.home.cache)
+    epoch_steps = TrainingBatches(training.data, trained).steps_per_epoch
+    supernet_steps = trained.epochs * epoch_steps
+    steps, _ = settings.schedule(supernet_steps=supernet_steps, epoch_steps=epoch_steps)
+    if steps < LEAST_SHARE * supernet_steps:
+        return None
     pilots = pilot_networks(training.space)
     reporting = _reporting(training, context.progress, f"finishing {len(pilots)} pilots")
     try:

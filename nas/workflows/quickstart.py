@@ -39,7 +39,7 @@ class QuickstartSettings:
     design: int = DEFAULT_DESIGN
     search: SearchTask = field(
         default_factory=lambda: SearchTask(
-            evaluations=22, survey=40, screen=16, finish_epochs=0.25, random_baseline=True
+            evaluations=24, survey=40, screen=16, finish_epochs=0.25, random_baseline=True
         )
     )
 

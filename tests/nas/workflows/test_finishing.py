@@ -13,6 +13,7 @@ from nas.quantization.trained_quantization import SCALES_FILE, TrainedQuantizati
 from nas.store import open_store
 from nas.training import network_training
 from nas.training.finish_settings import FinishSettings
+from nas.workflows import finishing
 from nas.workflows.evaluating import preparation_pool
 from nas.workflows.finishing import finish_pilots, finished_pool
 from nas.workflows.verification import verify
@@ -112,6 +113,8 @@ def test_pilots_are_finished_once_for_all_searches(context, monkeypatch):
     again = finish_pilots(context, settings)
     rows, inherited = context.space.largest()[None], np.array([0.5])
     assert again.of(rows, inherited) == found.of(rows, inherited)
+    monkeypatch.setattr(finishing, "LEAST_SHARE", 0.6)
+    assert finish_pilots(context, settings) is None, "a short finishing changes too little"
 
 
 @pytest.mark.slow
