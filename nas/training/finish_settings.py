@@ -1,7 +1,7 @@
 """Settings of finishing; importing this loads no torch."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from search_spaces.errors import UsageError
 
@@ -12,6 +12,17 @@ MOST_STEPS: Final = 1000
 _RATE_SHARE: Final = 0.5
 _RATE_GROWTH: Final = 3.0
 """A short finishing cannot recover from high rates: the peak grows with the share of the steps up to `_RATE_SHARE`."""
+
+
+class FinishSchedule(NamedTuple):
+    """How long and how fast the networks of a supernet are finished."""
+
+    steps: int
+    """Optimizer steps, at least 1."""
+    supernet_share: float
+    """The same as a share of the supernet's."""
+    rate_share: float
+    """Peak learning rate as a share of the supernet's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +67,8 @@ class FinishSettings:
         """
         return None if epochs == 0 else cls(epochs=epochs)
 
-    def schedule(self, *, supernet_steps: int, epoch_steps: int) -> tuple[int, float]:
-        """Optimizer steps, at least 1, and the peak learning rate as a share of the supernet's.
+    def schedule(self, *, supernet_steps: int, epoch_steps: int) -> "FinishSchedule":
+        """How long and how fast networks of a supernet are finished.
 
         Args:
             supernet_steps: of the whole training.
@@ -66,4 +77,8 @@ class FinishSettings:
         wanted = min(SUPERNET_SHARE * supernet_steps, MOST_STEPS) if self.epochs is None else self.epochs * epoch_steps
         steps = max(1, round(wanted))
         rate = self.learning_rate_share
-        return steps, min(_RATE_SHARE, _RATE_GROWTH * steps / supernet_steps) if rate is None else rate
+        return FinishSchedule(
+            steps=steps,
+            supernet_share=steps / supernet_steps,
+            rate_share=min(_RATE_SHARE, _RATE_GROWTH * steps / supernet_steps) if rate is None else rate,
+        )

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from nas.evaluation.accuracy import accuracy, evaluate_subnet
 from nas.networks.network import UnitNetwork
 from nas.training.batches import TrainingBatches
-from nas.training.finish_settings import FinishSettings
+from nas.training.finish_settings import FinishSchedule, FinishSettings
 from nas.training.network_training import NetworkPlan, NetworkTrainingContext, train_networks
+from nas.training.prepared_data import PreparedData
 from nas.training.settings import TrainingSettings
 from search_spaces.space import IntArray
 
@@ -97,10 +98,21 @@ def finish_plans(
     context: NetworkTrainingContext,
 ) -> list[NetworkPlan]:
     """The plans that :func:`finish_networks` trains by."""
-    steps_per_epoch = TrainingBatches(context.data, training).steps_per_epoch
-    steps, rate_share = settings.schedule(supernet_steps=training.epochs * steps_per_epoch, epoch_steps=steps_per_epoch)
-    fine = replace(training, learning_rate=training.learning_rate * rate_share, label_smoothing=0.0)
+    schedule = finish_schedule(settings, training, context.data)
+    fine = replace(training, learning_rate=training.learning_rate * schedule.rate_share, label_smoothing=0.0)
     return [
-        NetworkPlan(genotype=genotype, settings=fine, steps=steps, inherit=True, teacher_share=settings.teacher_share)
+        NetworkPlan(
+            genotype=genotype,
+            settings=fine,
+            steps=schedule.steps,
+            inherit=True,
+            teacher_share=settings.teacher_share,
+        )
         for genotype in genotypes
     ]
+
+
+def finish_schedule(settings: FinishSettings, training: TrainingSettings, data: PreparedData) -> FinishSchedule:
+    """How long and how fast networks of a supernet with this training are finished."""
+    epoch_steps = TrainingBatches(data, training).steps_per_epoch
+    return settings.schedule(supernet_steps=training.epochs * epoch_steps, epoch_steps=epoch_steps)

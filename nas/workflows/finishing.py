@@ -16,9 +16,14 @@ from nas.measuring.supernet_weights import SupernetWeightSource
 from nas.progress import Progress
 from nas.quantization.onnx_export import ExportError
 from nas.search.finished_accuracy import LEAST_SHARE, FinishedAccuracy, pilot_networks
-from nas.training.batches import TrainingBatches
 from nas.training.finish_settings import FinishSettings
-from nas.training.finishing import FinishedNetwork, finish_networks, finish_plans, quantization_aware_plans
+from nas.training.finishing import (
+    FinishedNetwork,
+    finish_networks,
+    finish_plans,
+    finish_schedule,
+    quantization_aware_plans,
+)
 from nas.training.interruption import TrainingInterruptedError
 from nas.training.network_training import (
     WEIGHTS_FILE,
@@ -74,8 +79,7 @@ def finished_source(
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
     training, trained = _training(inherited, cache)
-    epoch_steps = TrainingBatches(training.data, trained).steps_per_epoch
-    schedule = settings.schedule(supernet_steps=trained.epochs * epoch_steps, epoch_steps=epoch_steps)
+    schedule = finish_schedule(settings, trained, training.data)
     try:
         return FinishedWeightSource(
             supernet=inherited,
@@ -102,10 +106,7 @@ def finish_pilots(context: SearchContext, settings: FinishSettings) -> FinishedA
         KeyboardInterrupt: after Ctrl-C, between two steps.
     """
     training, trained = _training(_inherited(context), context.workspace.home.cache)
-    epoch_steps = TrainingBatches(training.data, trained).steps_per_epoch
-    supernet_steps = trained.epochs * epoch_steps
-    steps, _ = settings.schedule(supernet_steps=supernet_steps, epoch_steps=epoch_steps)
-    if steps < LEAST_SHARE * supernet_steps:
+    if finish_schedule(settings, trained, training.data).supernet_share < LEAST_SHARE:
         return None
     pilots = pilot_networks(training.space)
     reporting = _reporting(training, context.progress, f"finishing {len(pilots)} pilots")

@@ -53,8 +53,9 @@ def test_settings_out_of_range_are_refused(name, value):
     ],
 )
 def test_length_and_rate_follow_from_the_supernets_steps(settings, supernet_steps, expected):
-    steps, share = settings.schedule(supernet_steps=supernet_steps, epoch_steps=100)
-    assert (steps, share) == (expected[0], pytest.approx(expected[1]))
+    schedule = settings.schedule(supernet_steps=supernet_steps, epoch_steps=100)
+    assert (schedule.steps, schedule.rate_share) == (expected[0], pytest.approx(expected[1]))
+    assert schedule.supernet_share == expected[0] / supernet_steps
 
 
 def test_no_epochs_are_no_finishing():
