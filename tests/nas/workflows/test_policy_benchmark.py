@@ -40,13 +40,13 @@ def test_figures_of_two_methods_by_hand():
 
 def test_every_method_is_a_search_of_the_same_budget():
     plan = PolicyPlan(device="d", evaluations=12)
-    requests = {method: plan.request(SPACE, method, seed=1) for method in POLICY_METHODS}
-    assert {(one.evaluations, one.seed) for one in requests.values()} == {(12, 1)}
-    assert {method: one.precisions for method, one in requests.items() if "uniform" in method} == {
+    tasks = {method: plan.search_task(SPACE, method, seed=1) for method in POLICY_METHODS}
+    assert {(one.evaluations, one.seed) for one in tasks.values()} == {(12, 1)}
+    assert {method: one.precisions for method, one in tasks.items() if "uniform" in method} == {
         "uniform_w8a8": ("int8",),
         "uniform_fp32": ("fp32",),
     }
-    assert {one.precisions for method, one in requests.items() if "uniform" not in method} == {("fp32", "int8")}
+    assert {one.precisions for method, one in tasks.items() if "uniform" not in method} == {("fp32", "int8")}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_plans_that_cannot_be_are_refused(changes, words):
 
 def test_spaces_without_policies_are_refused():
     with pytest.raises(UsageError, match="no int8"):
-        PolicyPlan(device="d").request(get_space("nasbench201"), "joint", 0)
+        PolicyPlan(device="d").search_task(get_space("nasbench201"), "joint", 0)
 
 
 def test_wrong_words_on_the_line_are_one_sentence(hwnas, tmp_path):
