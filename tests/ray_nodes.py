@@ -33,6 +33,10 @@ class Cluster:
         _kill(self.second)
 
 
+_TOKEN = secrets.token_hex(32)
+"""For all clusters of a process: Ray reads the token once and keeps it."""
+
+
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Nodes with addresses of their own: 127.0.0.1 would be rewritten to the host's."""
@@ -40,7 +44,7 @@ def running_cluster() -> Iterator[Cluster]:
         free.bind(("127.0.0.2", 0))
         port = free.getsockname()[1]
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     address = f"127.0.0.2:{port}"
     head = ("--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--include-dashboard=false")
