@@ -35,8 +35,7 @@ class LoadedPredictors:
         Raises:
             RevisionError: if its files are gone, damaged, or of another feature schema.
         """
-        # XGBoost and scikit-learn take a second to import; a service that is not asked does without.
-        from nas.workflows.predictor_revisions import load_predictor  # noqa: PLC0415 - as said
+        from nas.workflows.predictor_revisions import load_predictor  # noqa: PLC0415 - XGBoost takes a second
 
         with self._lock:
             if stored.id not in self._loaded:

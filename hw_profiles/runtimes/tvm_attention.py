@@ -6,6 +6,8 @@ longer sequences). What it reads and writes is found by applying the same reorde
 the positions of a tensor's elements.
 """
 
+# ruff: noqa: ANN401 - TVM has no type annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -252,7 +254,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
                 self.builder_.update_func(name, self.visit_expr(function))
         return self.builder_.get()
 
-    def visit_var_binding_(self, binding: Any) -> None:  # noqa: ANN401 - TVM has no type annotations
+    def visit_var_binding_(self, binding: Any) -> None:
         value = self.visit_expr(binding.value)
         view = self._view_of(value)
         if view is not None and view.base in self._found and view.factor == 1.0:
@@ -267,7 +269,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
         elif isinstance(value, relax.Call):
             self._note(variable, value)
 
-    def _view_of(self, value: Any) -> _Reordered | None:  # noqa: ANN401 - TVM has no type annotations
+    def _view_of(self, value: Any) -> _Reordered | None:
         """The value as elements of another tensor, if it is nothing else."""
         if isinstance(value, relax.TupleGetItem):
             parts = self._parts.get(value.tuple_value)
@@ -290,7 +292,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
         axes = None if value.attrs.axes is None else [int(axis) for axis in value.attrs.axes]
         return _Reordered(source.base, source.places.transpose(axes), source.factor)
 
-    def _scaled(self, first: Any, second: Any) -> _Reordered | None:  # noqa: ANN401 - TVM has no type annotations
+    def _scaled(self, first: Any, second: Any) -> _Reordered | None:
         """A tensor times a constant number, in either order."""
         for tensor, number in ((first, _scalar(second)), (second, _scalar(first))):
             source = None if number is None else self._reordered(tensor)
@@ -298,7 +300,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
                 return _Reordered(source.base, source.places, source.factor * number)
         return None
 
-    def _reordered(self, value: Any) -> _Reordered | None:  # noqa: ANN401 - TVM has no type annotations
+    def _reordered(self, value: Any) -> _Reordered | None:
         """A variable as elements of another tensor, or of itself."""
         if value in self._views:
             return self._views[value]
@@ -308,7 +310,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
         sides = [int(side) for side in shape]
         return _Reordered(value, np.arange(math.prod(sides), dtype=np.int64).reshape(sides))
 
-    def _note(self, variable: Any, call: Any) -> None:  # noqa: ANN401 - TVM has no type annotations
+    def _note(self, variable: Any, call: Any) -> None:
         match getattr(call.op, "name", ""):
             case "relax.split":
                 self._note_split(variable, call)
@@ -322,7 +324,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
                 if base in self._products and whole and last and (view is None or view.factor == 1.0):
                     self._weights[variable] = _Scores(*self._products[base])
 
-    def _note_split(self, variable: Any, call: Any) -> None:  # noqa: ANN401 - as above
+    def _note_split(self, variable: Any, call: Any) -> None:
         source = self._reordered(call.args[0])
         if source is None:
             return
@@ -333,7 +335,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
             parts = np.split(source.places, [int(at) for at in sections], axis)
         self._parts[variable] = tuple(_Reordered(source.base, part, source.factor) for part in parts)
 
-    def _note_product(self, variable: Any, call: Any) -> None:  # noqa: ANN401 - as above
+    def _note_product(self, variable: Any, call: Any) -> None:
         first, second = (self._reordered(argument) for argument in call.args)
         if first is None or second is None or first.places.ndim < 3:
             return
@@ -346,7 +348,7 @@ class _Fusing(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotatio
         if found is not None and found.shape.tokens <= _MOST_TOKENS:
             self._found[variable] = found
 
-    def _call(self, found: _Found, sides: list[int]) -> Any:  # noqa: ANN401 - as above
+    def _call(self, found: _Found, sides: list[int]) -> Any:
         shape = found.shape
         emitter = Emitter(parallel=self._parallel)
         names = ("queries", "keys", "values")
@@ -396,7 +398,7 @@ def _token_view(places: _Places) -> TokenView | None:
     return TokenView(start, head, token) if np.array_equal(places, regular) else None
 
 
-def _scalar(argument: Any) -> float | None:  # noqa: ANN401 - TVM has no type annotations
+def _scalar(argument: Any) -> float | None:
     if isinstance(argument, GenericConst):
         array = argument.value.numpy()
         if array.size == 1 and array.dtype == np.float32:

@@ -5,6 +5,8 @@ the time that compiling a small network takes: weights to another layout, biases
 axes, 8-bit weights to float.
 """
 
+# ruff: noqa: ANN401 - TVM has no type annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,16 +20,16 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 Array = NDArray[Any]
 
 
-def _transpose(call: Any, arrays: Sequence[Array]) -> Array:  # noqa: ANN401 - TVM has no type annotations
+def _transpose(call: Any, arrays: Sequence[Array]) -> Array:
     axes = call.attrs.axes
     return np.transpose(arrays[0], None if axes is None else [int(axis) for axis in axes])
 
 
-def _reshape(call: Any, arrays: Sequence[Array]) -> Array:  # noqa: ANN401 - TVM has no type annotations
+def _reshape(call: Any, arrays: Sequence[Array]) -> Array:
     return arrays[0].reshape([int(side) for side in call.args[1].values])
 
 
-def _dequantize(call: Any, arrays: Sequence[Array]) -> Array:  # noqa: ANN401 - TVM has no type annotations
+def _dequantize(call: Any, arrays: Sequence[Array]) -> Array:
     values, scale, zero_point = arrays
     along = [1] * values.ndim
     if scale.ndim:
@@ -62,7 +64,7 @@ class _Folding(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotati
                 self.builder_.update_func(name, self.visit_expr(function))
         return self.builder_.get()
 
-    def visit_call_(self, call: Any) -> Any:  # noqa: ANN401 - TVM has no type annotations
+    def visit_call_(self, call: Any) -> Any:
         call = self.visit_expr_post_order(call)
         fold = _FOLDED.get(getattr(call.op, "name", ""))
         tensors = [argument for argument in call.args if not isinstance(argument, relax.ShapeExpr)]
@@ -72,14 +74,14 @@ class _Folding(PyExprMutator):  # type: ignore[misc]  # TVM has no type annotati
             return call
         return relax.const(np.ascontiguousarray(fold(call, known)))
 
-    def visit_var_binding_(self, binding: Any) -> None:  # noqa: ANN401 - TVM has no type annotations
+    def visit_var_binding_(self, binding: Any) -> None:
         value = self.visit_expr(binding.value)
         variable = self.visit_var_def(binding.var)
         if isinstance(value, GenericConst):
             self._constants[variable] = value.value.numpy()
         self.builder_.emit_normalized(relax.VarBinding(variable, self.builder_.normalize(value)))
 
-    def _array(self, argument: Any) -> Array | None:  # noqa: ANN401 - TVM has no type annotations
+    def _array(self, argument: Any) -> Array | None:
         if isinstance(argument, GenericConst):
             array: Array = argument.value.numpy()
             return array

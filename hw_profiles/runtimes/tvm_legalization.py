@@ -1,4 +1,10 @@
-"""Kernels of our own for operators of attention, which TVM's own kernels compute one element after the other."""
+"""Kernels of our own in place of TVM's.
+
+For operators of attention, which TVM's compute one element after the other, and for pointwise convolutions and linear
+layers, whose weights are packed in the order in which they are read.
+"""
+
+# ruff: noqa: ANN401 - TVM has no type annotations
 
 import itertools
 from collections.abc import Callable
@@ -42,12 +48,12 @@ def legalize(lanes: int, *, parallel: bool) -> "tvm.transform.Pass":
     return relax.transform.LegalizeOps(kernels)
 
 
-def _default(builder: Any, call: Any) -> Any:  # noqa: ANN401 - TVM has no type annotations
+def _default(builder: Any, call: Any) -> Any:
     legalized: Callable[[Any, Any], Any] = call.op.get_attr("FLegalize")
     return legalized(builder, call)
 
 
-def _softmax(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+def _softmax(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:
     shape = _sides(call.args[0])
     if not shape or int(call.attrs.axis) not in (-1, len(shape) - 1) or call.ty.dtype != "float32":
         return _default(builder, call)
@@ -56,7 +62,7 @@ def _softmax(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # noq
     return _called(builder, emitter, "softmax", call)
 
 
-def _layer_norm(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+def _layer_norm(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:
     shape, attributes = _sides(call.args[0]), call.attrs
     last = shape and [int(axis) for axis in attributes.axes] in ([-1], [len(shape) - 1])
     if not last or not (attributes.center and attributes.scale) or call.ty.dtype != "float32":
@@ -66,7 +72,7 @@ def _layer_norm(lanes: int, parallel: bool, builder: Any, call: Any) -> Any:  # 
     return _called(builder, emitter, "layer_norm", call)
 
 
-def _called(builder: Any, emitter: Emitter, name: str, call: Any) -> Any:  # noqa: ANN401 - as above
+def _called(builder: Any, emitter: Emitter, name: str, call: Any) -> Any:
     function = emitter.function()
     # TVM asks of each kernel with one input whether it only reshapes it, and takes none without a block.
     root = s_tir.SBlock([], [], [], "root", function.body)
@@ -74,8 +80,8 @@ def _called(builder: Any, emitter: Emitter, name: str, call: Any) -> Any:  # noq
     return relax.call_tir(builder.add_func(function, name), list(call.args), call.ty)
 
 
-def _gelu(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
-    def gelu(x: Any) -> Any:  # noqa: ANN401 - as above
+def _gelu(builder: Any, call: Any) -> Any:
+    def gelu(x: Any) -> Any:
         error = topi.fast_erf(te.compute(x.shape, lambda *at: x(*at) * tirx.const(_HALF_ROOT, x.dtype)))
         half = tirx.const(0.5, x.dtype)
         return te.compute(x.shape, lambda *at: x(*at) * (half + half * error(*at)), name="gelu")
@@ -83,7 +89,7 @@ def _gelu(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
     return builder.call_te(gelu, call.args[0], primfunc_name_hint="gelu")
 
 
-def _split(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+def _split(builder: Any, call: Any) -> Any:
     shape, axis, sections = _sides(call.args[0]), int(call.attrs.axis), call.attrs.indices_or_sections
     if not shape:
         return _default(builder, call)
@@ -97,14 +103,14 @@ def _split(builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
     parts = []
     for begin, end in itertools.pairwise(bounds):
 
-        def part(x: Any, begin: int = begin, end: int = end) -> Any:  # noqa: ANN401 - as above
+        def part(x: Any, begin: int = begin, end: int = end) -> Any:
             return topi.strided_slice(x, [begin], [end], [1], [axis % len(shape)])
 
         parts.append(builder.emit(builder.call_te(part, call.args[0], primfunc_name_hint="split")))
     return relax.Tuple(parts)
 
 
-def _pointwise(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+def _pointwise(lanes: int, builder: Any, call: Any) -> Any:
     attributes, weights = call.attrs, _constant(builder, call.args[1])
     layouts = (str(attributes.data_layout), str(attributes.kernel_layout))
     plain = int(attributes.groups) == 1 and not any(int(side) for side in attributes.padding)
@@ -113,7 +119,7 @@ def _pointwise(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as
     sides, stride = _sides(call), [int(step) for step in attributes.strides]
     tile = channel_tile(sides[-1], lanes, pixels=sides[1] * sides[2])
 
-    def convolution(image: Any, packed: Any) -> Any:  # noqa: ANN401 - as above
+    def convolution(image: Any, packed: Any) -> Any:
         inner = te.reduce_axis((0, weights.shape[2]), "k")
         return te.compute(
             sides,
@@ -127,13 +133,13 @@ def _pointwise(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as
     return builder.call_te(convolution, call.args[0], packed, primfunc_name_hint="conv2d")
 
 
-def _linear(lanes: int, builder: Any, call: Any) -> Any:  # noqa: ANN401 - as above
+def _linear(lanes: int, builder: Any, call: Any) -> Any:
     weights, sides = _constant(builder, call.args[1]), _sides(call)
     if weights is None or weights.ndim != _MATRIX_RANK or len(sides) != _MATRIX_RANK:
         return _default(builder, call)
     tile = channel_tile(sides[-1], lanes, pixels=sides[0])
 
-    def linear(rows: Any, packed: Any) -> Any:  # noqa: ANN401 - as above
+    def linear(rows: Any, packed: Any) -> Any:
         inner = te.reduce_axis((0, weights.shape[0]), "k")
         return te.compute(
             sides,
@@ -151,7 +157,7 @@ def _in_tiles(weights: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.reshape(inputs, outputs // tile, tile).transpose(1, 0, 2))
 
 
-def _constant(builder: Any, argument: Any) -> NDArray[np.float32] | None:  # noqa: ANN401 - as above
+def _constant(builder: Any, argument: Any) -> NDArray[np.float32] | None:
     """The float32 values of a constant; None for anything else."""
     value = builder.lookup_binding(argument) if isinstance(argument, relax.Var) else argument
     if not isinstance(value, GenericConst) or value.ty.dtype != "float32":
@@ -160,7 +166,7 @@ def _constant(builder: Any, argument: Any) -> NDArray[np.float32] | None:  # noq
     return array
 
 
-def _sides(argument: Any) -> tuple[int, ...]:  # noqa: ANN401 - as above
+def _sides(argument: Any) -> tuple[int, ...]:
     """The shape, empty where it is not known."""
     shape = getattr(argument.ty, "shape", None)
     return () if shape is None else tuple(int(side) for side in shape)

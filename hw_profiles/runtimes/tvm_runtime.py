@@ -107,7 +107,12 @@ class TvmRuntime(Runtime):
         """Integer kernels hold weights packed, 4-bit ones two in a byte."""
         return SPECS[precision].stored_weight_bits
 
-    def float_units(self, graph: Path, precisions: Mapping[str, Precision], profile: DeviceProfile) -> dict[str, str]:  # noqa: ARG002 - kernels exist for every processor
+    def float_units(
+        self,
+        graph: Path,
+        precisions: Mapping[str, Precision],
+        profile: DeviceProfile,  # noqa: ARG002 - kernels exist for every processor
+    ) -> dict[str, str]:
         """See :class:`hw_profiles.runtimes.protocol.Runtime`; whatever was probed, what has a kernel is integer."""
         from hw_profiles.runtimes.tvm_integer.graph import float_units
 

@@ -6,6 +6,8 @@ vectorized, and the functions fused behind it run on the tile while it is there.
 else is inlined into its last stage and vectorized over channels.
 """
 
+# ruff: noqa: ANN401 - TVM has no type annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -59,7 +61,7 @@ def schedule_kernels(module: "tvm.IRModule", registers: RegisterFile) -> tuple["
     return module, tuple(sorted(scalar))
 
 
-def _scheduled(function: Any, registers: RegisterFile) -> Any | None:  # noqa: ANN401 - TVM has no type annotations
+def _scheduled(function: Any, registers: RegisterFile) -> Any | None:
     if function.attrs is not None and "tirx.is_scheduled" in function.attrs:
         return function
     for rule in (_tile_reduction, _vectorize_elementwise):
@@ -72,7 +74,7 @@ def _scheduled(function: Any, registers: RegisterFile) -> Any | None:  # noqa: A
     return None
 
 
-def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:  # noqa: ANN401 - TVM has no type annotations
+def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     sums = [block for block in blocks if _is_reduction(schedule, block)]
     if len(sums) != 1:
@@ -130,13 +132,13 @@ def _tile_reduction(schedule: Any, registers: RegisterFile) -> bool:  # noqa: AN
     return True
 
 
-def _rows_of_copy(schedule: Any, padded: Any, height: int, channels: int) -> int:  # noqa: ANN401 - as above
+def _rows_of_copy(schedule: Any, padded: Any, height: int, channels: int) -> int:
     """Output rows whose padded inputs, of so many channels, are a small copy: a divisor of the height."""
     high, wide = (int(side) for side in schedule.get(padded).writes[0].source.shape[-3:-1])
     return _largest_divisor(height, _COPY_BYTES // (-(-high // height) * wide * channels * 4))
 
 
-def _vectorize_elementwise(schedule: Any, registers: RegisterFile) -> bool:  # noqa: ANN401 - TVM has no type annotations
+def _vectorize_elementwise(schedule: Any, registers: RegisterFile) -> bool:
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     if any(_is_reduction(schedule, block) for block in blocks):
         return False
@@ -146,24 +148,24 @@ def _vectorize_elementwise(schedule: Any, registers: RegisterFile) -> bool:  # n
     return True
 
 
-def _vectorize_last(schedule: Any, block: Any, lanes: int) -> None:  # noqa: ANN401 - TVM has no type annotations
+def _vectorize_last(schedule: Any, block: Any, lanes: int) -> None:
     last = schedule.get_loops(block)[-1]
     width = _vector_width(_extent(schedule, last), lanes)
     if width > 1:
         schedule.vectorize(schedule.split(last, [None, width])[1])
 
 
-def _is_reduction(schedule: Any, block: Any) -> bool:  # noqa: ANN401 - TVM has no type annotations
+def _is_reduction(schedule: Any, block: Any) -> bool:
     return any(variable.iter_type != _SPATIAL for variable in schedule.get(block).iter_vars)
 
 
-def _read_elements(schedule: Any, block: Any, number: int) -> int:  # noqa: ANN401 - TVM has no type annotations
+def _read_elements(schedule: Any, block: Any, number: int) -> int:
     """Elements of the tensor that a block reads first (0: the images) or second (1: the weights), 0 for none."""
     reads = schedule.get(block).reads
     return math.prod(int(side) for side in reads[number].source.shape) if number < len(reads) else 0
 
 
-def _extent(schedule: Any, loop: Any) -> int:  # noqa: ANN401 - TVM has no type annotations
+def _extent(schedule: Any, loop: Any) -> int:
     return int(schedule.get(loop).extent)
 
 

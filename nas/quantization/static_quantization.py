@@ -124,14 +124,13 @@ class QuantizableGraph:
         Raises:
             ExportError: if nothing is to be quantized or ONNX Runtime cannot do it.
         """
-        # Imported here: ONNX Runtime's quantizer takes a second and belongs to this method alone.
         from onnxruntime.quantization import (  # noqa: PLC0415 - takes a second
             CalibrationMethod,
             QuantFormat,
             QuantType,
             quantize_static,
         )
-        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415 - as above
+        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data  # noqa: PLC0415 - takes a second
 
         specs = {unit: _spec(precision) for unit, precision in policy.items()}
         integer = {unit for unit, spec in specs.items() if spec.quantized}

@@ -5,6 +5,8 @@ so that neither TVM nor a crash reaches whoever asks; the answer is kept per pro
 instruction sets, TVM version and recipe.
 """
 
+# ruff: noqa: PLC0415 - TVM takes seconds to import; asking needs it only where no answer is kept
+
 import hashlib
 import json
 import logging
@@ -41,7 +43,7 @@ def local_executions(isa: tuple[str, ...], runtime_version: str) -> dict[int, Ex
 
     All are ``emulated`` unless it is this processor and they were shown to be fast.
     """
-    from hw_profiles.detect import detect_processor  # noqa: PLC0415 - it asks runtimes, which ask here
+    from hw_profiles.detect import detect_processor
 
     found = detect_processor()
     if isa != found.isa or not isa:
@@ -123,18 +125,18 @@ def _integer_convolution(
     profile: DeviceProfile, weights: NDArray[np.int8], bits: int, rng: np.random.Generator
 ) -> Callable[[], float]:
     """Milliseconds of a call, each time that it is called."""
-    import tvm  # noqa: PLC0415 - seconds; asking needs it only where no answer is kept
+    import tvm
 
-    from hw_profiles.runtimes.tvm_integer.convolution import (  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.convolution import (
         ConvolutionKernel,
         ConvolutionShape,
         pack_constants,
     )
-    from hw_profiles.runtimes.tvm_integer.emission import Emitter  # noqa: PLC0415 - as above
-    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of  # noqa: PLC0415 - as above
-    from hw_profiles.runtimes.tvm_integer.requantization import Epilogue  # noqa: PLC0415 - as above
-    from hw_profiles.runtimes.tvm_integer.schemes import Clip  # noqa: PLC0415 - as above
-    from hw_profiles.runtimes.tvm_runtime import target_of  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes.tvm_integer.emission import Emitter
+    from hw_profiles.runtimes.tvm_integer.instructions import instructions_of
+    from hw_profiles.runtimes.tvm_integer.requantization import Epilogue
+    from hw_profiles.runtimes.tvm_integer.schemes import Clip
+    from hw_profiles.runtimes.tvm_runtime import target_of
 
     instructions = instructions_of(profile)
     shape = ConvolutionShape(height=1, width=_PIXELS, in_stride=_INPUTS, in_channels=_INPUTS, out_channels=_OUTPUTS)
@@ -155,10 +157,10 @@ def _float_convolution(
     profile: DeviceProfile, weights: NDArray[np.int8], rng: np.random.Generator
 ) -> Callable[[], float]:
     """Milliseconds of a call, each time that it is called."""
-    import tvm  # noqa: PLC0415 - as above
-    from tvm import relax  # noqa: PLC0415 - as above
+    import tvm
+    from tvm import relax
 
-    from hw_profiles.runtimes import tvm_runtime  # noqa: PLC0415 - as above
+    from hw_profiles.runtimes import tvm_runtime
 
     side = int(np.sqrt(_PIXELS))
     builder = relax.BlockBuilder()
