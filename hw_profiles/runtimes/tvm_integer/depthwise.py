@@ -141,16 +141,18 @@ class DepthwiseKernel:
         for first, vectors, repeats in channel_groups(held, self._instructions):
             with emitter.loop(repeats) as number:
                 size = self._columns * shape.row_groups * vectors * lanes * 4
-                group = _Group(
-                    channel=first + number * (vectors * lanes), vectors=vectors,
-                    scratch=emitter.scratch("uint8", size),
-                )  # fmt: skip
+                # Where there is one group of channels, rows are what threads share: each needs its own.
+                shared = None if emitter.parallel else emitter.scratch("uint8", size)
                 for start, blocks, rows in (
                     (0, height // together, together),
                     (height // together * together, 1, height % together),
                 ):
                     if blocks * rows:
                         with emitter.loop(blocks) as block:
+                            group = _Group(
+                                channel=first + number * (vectors * lanes), vectors=vectors,
+                                scratch=shared or emitter.scratch("uint8", size),
+                            )  # fmt: skip
                             self._emit_rows(emitter, group, start + block * together, rows)
 
     def _emit_rows(self, emitter: Emitter, group: _Group, y: Expr, rows: int) -> None:

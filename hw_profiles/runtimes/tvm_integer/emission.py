@@ -34,7 +34,7 @@ class Emitter:
 
     def __init__(self, *, parallel: bool = False) -> None:
         """A function without statements; ``parallel`` spreads outermost loops over threads."""
-        self._parallel = parallel
+        self.parallel = parallel
         self._bound: deque[View] = deque()
         self._parameters: list[Any] = []
         self._blocks: list[list[Any]] = [[]]
@@ -80,7 +80,7 @@ class Emitter:
         self._blocks.append([])
         yield index
         body = tirx.stmt_seq(*self._blocks.pop())
-        kind = tirx.ForKind.PARALLEL if self._parallel and outermost else tirx.ForKind.SERIAL
+        kind = tirx.ForKind.PARALLEL if self.parallel and outermost else tirx.ForKind.SERIAL
         self._blocks[-1].append(tirx.For(index, 0, extent, kind, body))
 
     @contextmanager
