@@ -39,6 +39,7 @@ class Emitter:
         self._parameters: list[Any] = []
         self._blocks: list[list[Any]] = [[]]
         self._names = 0
+        self._registers_in_use = False
 
     def parameter(self, name: str, dtype: str, *shape: int) -> View:
         """An argument of the function, a compact buffer that is indexed as a flat one."""
@@ -61,7 +62,8 @@ class Emitter:
         return View(buffer)
 
     def registers(self, dtype: str, count: int, lanes: int) -> "Registers":
-        """Vectors of the current block that stay in registers."""
+        """Vectors of the current block that stay in registers; loops over them are not spread over threads."""
+        self._registers_in_use |= len(self._blocks) == 1
         views = []
         for _ in range(count):
             buffer = tirx.decl_buffer((lanes,), dtype, self._unique("register"))
@@ -73,14 +75,16 @@ class Emitter:
     def loop(self, extent: int) -> Iterator[Expr]:
         """A loop over ``range(extent)``; a single iteration becomes none."""
         if extent == 1:
+            before = self._registers_in_use
             yield 0
+            self._registers_in_use = before
             return
         index = tirx.Var(self._unique("i"), "int32")
-        outermost = len(self._blocks) == 1
+        shared = len(self._blocks) == 1 and not self._registers_in_use
         self._blocks.append([])
         yield index
         body = tirx.stmt_seq(*self._blocks.pop())
-        kind = tirx.ForKind.PARALLEL if self.parallel and outermost else tirx.ForKind.SERIAL
+        kind = tirx.ForKind.PARALLEL if self.parallel and shared else tirx.ForKind.SERIAL
         self._blocks[-1].append(tirx.For(index, 0, extent, kind, body))
 
     @contextmanager
